@@ -1,0 +1,1 @@
+"""The web page of the operator, and the demo call page."""

@@ -1,0 +1,67 @@
+"""What the console asks of whoever keeps events and calls: the store implements it."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from appliance.core.events import Event
+
+
+class CallSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One PeerConnection, live or past, in a list."""
+
+    correlation_id: str
+    server: str
+    session_id: int
+    handle_id: int
+    opaque_id: str | None = None
+    plugin: str | None = None
+    room: str | None = None
+    client_address: str | None = None
+    """Of the API client, ``ip`` or ``ip:port``."""
+    selected_pair: str | None = None
+    started_us: int
+    ended_us: int | None = None
+    """``None`` while it is live."""
+    verdict: dict[str, Any] | None = None
+    """The newest :class:`appliance.diagnosis.verdict.Verdict` as built-in types; ``None`` before the first."""
+
+
+class Archive(Protocol):
+    """Events and calls that were kept."""
+
+    async def calls(
+        self,
+        *,
+        limit: int = 100,
+        before_us: int | None = None,
+        search: str | None = None,
+        live: bool | None = None,
+    ) -> Sequence[CallSummary]:
+        """Newest first. ``search`` is matched within the ids, opaque id, room, address and verdict code."""
+
+    async def call(self, correlation_id: str) -> CallSummary | None:
+        """One call."""
+
+    async def events(self, correlation_id: str, *, limit: int = 20_000) -> Sequence[Event]:
+        """Every kept event of a call in order, with those of its session and transport that explain it."""
+
+
+class SentPacket(Struct, frozen=True, kw_only=True):
+    """One HEP message that went out for a call."""
+
+    timestamp_us: int
+    payload_type: int
+    source: str
+    destination: str
+    size: int
+    summary: str
+    """First line or first words of the payload."""
+
+
+class HepJournal(Protocol):
+    """The last HEP messages of each call (bounded), for the console."""
+
+    def sent(self, correlation_id: str) -> Sequence[SentPacket]:
+        """Oldest first; empty when unknown or forgotten."""

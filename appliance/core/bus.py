@@ -1,0 +1,269 @@
+"""Carries events to their consumers without ever holding the producer back.
+
+One bounded queue (count and bytes) for each consumer. A full one gives way in the order of :data:`EXPENDABLE`:
+statistics and reports first, state changes last, each loss counted by type; when there is room again, a
+:class:`~appliance.core.events.Gap` goes first, so that a verdict can say that its evidence has a hole.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+from appliance.core.clock import Clock
+from appliance.core.events import MASK_WORDS, Counter, Event, EventType, Gap, event
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+"""Events handed over at once; Janus groups as many."""
+DEPTH = 10_000
+MAX_BYTES = 32 * 2**20
+START_TIMEOUT = 20.0
+DRAIN_TIMEOUT = 5.0
+
+WORD_OF = {int(mask): word for word, mask in MASK_WORDS.items() if word not in {"all", "none"}}
+"""Event type number to the word that names it in settings, metrics and gaps."""
+
+
+def is_expendable(item: Event) -> bool:
+    """Whether a full queue may lose it before it loses a state change: the next statistics tell more."""
+    return (item.type == EventType.MEDIA and item.subtype >= 3) or item.type == EventType.TRANSPORT
+
+
+def size_of(item: Event) -> int:
+    """A cheap estimate in bytes: only descriptions are large."""
+    if item.type == EventType.JSEP:
+        return 400 + len(item.event.jsep.sdp)
+    return 600
+
+
+class Consumer(Protocol):
+    """What the bus needs of a handler, see :class:`appliance.core.handler.EventHandler`."""
+
+    name: str
+    mask: EventType
+
+    async def start(self) -> None:
+        """Open."""
+
+    async def handle(self, batch: Sequence[Event]) -> None:
+        """Take events, oldest first."""
+
+    async def stop(self) -> None:
+        """Close."""
+
+
+class BusView(Protocol):
+    """The bus as those who watch it see it."""
+
+    @property
+    def subscriptions(self) -> Sequence["Subscription"]:
+        """One a handler."""
+
+
+class Subscription:
+    """One consumer, its bounded queue and its counts."""
+
+    def __init__(self, consumer: Consumer, clock: Clock, *, depth: int = DEPTH, max_bytes: int = MAX_BYTES) -> None:
+        self.consumer = consumer
+        self.depth = depth
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        self.delivered = 0
+        self.failed = 0
+        """Events whose batch raised."""
+        self.delivery_seconds = 0.0
+        self.deliveries = 0
+        self.dropped: dict[str, int] = {}
+        """Since the start, by event type word."""
+        self._clock = clock
+        self._queue: deque[tuple[float, Event]] = deque()
+        self._gap: dict[str, int] = {}
+        self._gap_since = 0
+        self._gap_emitter = ""
+        self._wake: asyncio.Future[None] | None = None
+        self._closing = False
+
+    @property
+    def name(self) -> str:
+        """The consumer's."""
+        return self.consumer.name
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def oldest_age(self) -> float:
+        """Seconds that the next event has waited; 0 when there is none."""
+        return self._clock.monotonic() - self._queue[0][0] if self._queue else 0.0
+
+    def offer(self, item: Event) -> None:
+        """Queue an event, or lose one and count it. Never blocks, never raises."""
+        if not item.type & self.consumer.mask:
+            return
+        size = size_of(item)
+        while self._queue and (len(self._queue) >= self.depth or self.bytes + size > self.max_bytes):
+            if is_expendable(item):
+                self._lose(item)
+                return
+            self._lose(self._take_out_least_wanted())
+        self._queue.append((self._clock.monotonic(), item))
+        self.bytes += size
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _take_out_least_wanted(self) -> Event:
+        # Only a full queue comes here, and it loses a tenth at once so that the scan is paid rarely.
+        kept: deque[tuple[float, Event]] = deque()
+        quota = max(1, self.depth // 10)
+        victim: Event | None = None
+        for entry in self._queue:
+            if quota and is_expendable(entry[1]):
+                if victim is not None:
+                    self._lose(victim)
+                victim = entry[1]
+                self.bytes -= size_of(victim)
+                quota -= 1
+            else:
+                kept.append(entry)
+        self._queue = kept
+        if victim is None:
+            _, victim = self._queue.popleft()
+            self.bytes -= size_of(victim)
+        return victim
+
+    def _lose(self, item: Event) -> None:
+        word = WORD_OF.get(item.type, "other")
+        self.dropped[word] = self.dropped.get(word, 0) + 1
+        if not self._gap:
+            self._gap_since, self._gap_emitter = item.timestamp, item.emitter
+        self._gap[word] = self._gap.get(word, 0) + 1
+
+    def _batch(self) -> list[Event]:
+        batch: list[Event] = []
+        if self._gap:
+            gap = Gap(reason="queue_full", dropped=dict(self._gap), first_timestamp=self._gap_since)
+            batch.append(event(gap, emitter=self._gap_emitter, timestamp=self._clock.wall_us()))
+            self._gap.clear()
+        while self._queue and len(batch) < BATCH:
+            _, item = self._queue.popleft()
+            self.bytes -= size_of(item)
+            batch.append(item)
+        return batch
+
+    async def run(self) -> None:
+        """Hand over until :meth:`close`, then what is left."""
+        while True:
+            if not self._queue and not self._gap:
+                if self._closing:
+                    return
+                self._wake = asyncio.get_running_loop().create_future()
+                await self._wake
+                self._wake = None
+                continue
+            batch = self._batch()
+            began = self._clock.monotonic()
+            try:
+                await self.consumer.handle(batch)
+                self.delivered += len(batch)
+            except Exception:
+                self.failed += len(batch)
+                logger.exception("handler %s lost %d events", self.name, len(batch))
+            self.deliveries += 1
+            self.delivery_seconds += self._clock.monotonic() - began
+
+    def close(self) -> None:
+        """Let :meth:`run` end once the queue is empty."""
+        self._closing = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def measure(self) -> Iterable[Counter]:
+        """What :mod:`appliance.metrics.names` calls the event pipeline."""
+        labels = {"handler": self.name}
+        yield Counter("event_queue_length", len(self), labels)
+        yield Counter("event_queue_capacity", self.depth, labels)
+        yield Counter("event_queue_oldest_age_seconds", self.oldest_age(), labels)
+        yield Counter("events_delivered_total", self.delivered, labels | {"outcome": "ok"})
+        yield Counter("events_delivered_total", self.failed, labels | {"outcome": "failed"})
+        yield Counter("events_dropped_total", sum(self.dropped.values()), labels | {"reason": "queue_full"})
+
+
+class EventBus:
+    """Synchronous to publish, asynchronous to consume. An async context manager: consumers run inside it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._subscriptions: list[Subscription] = []
+        self._stack = AsyncExitStack()
+        self._running = False
+
+    @property
+    def subscriptions(self) -> Sequence[Subscription]:
+        """One a consumer."""
+        return self._subscriptions
+
+    def add(self, consumer: Consumer, *, depth: int = DEPTH, max_bytes: int = MAX_BYTES) -> Subscription:
+        """Subscribe before the bus runs."""
+        assert not self._running, "add() after the bus has started"
+        subscription = Subscription(consumer, self._clock, depth=depth, max_bytes=max_bytes)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def publish(self, item: Event) -> None:
+        """Hand an event to everyone whose mask has its type. Never blocks and never raises."""
+        for subscription in self._subscriptions:
+            subscription.offer(item)
+
+    def measure(self) -> Iterable[Counter]:
+        """Counts of every queue."""
+        for subscription in self._subscriptions:
+            yield from subscription.measure()
+
+    async def __aenter__(self) -> "EventBus":
+        self._running = True
+        async with AsyncExitStack() as stack:
+            tasks: list[tuple[Subscription, asyncio.Task[None]]] = []
+            for subscription in list(self._subscriptions):
+                try:
+                    async with asyncio.timeout(START_TIMEOUT):
+                        await subscription.consumer.start()
+                except Exception as problem:
+                    # One handler that can't start is that handler's trouble.
+                    logger.error("handler %s does not start and is left out: %s", subscription.name, problem)
+                    self._subscriptions.remove(subscription)
+                    continue
+                stack.push_async_callback(self._stop, subscription)
+            for subscription in self._subscriptions:
+                task = asyncio.create_task(subscription.run(), name=f"handler {subscription.name}")
+                tasks.append((subscription, task))
+            # Entered last, left first: every queue drains before any handler stops.
+            stack.push_async_callback(self._drain, tasks)
+            self._stack = stack.pop_all()
+        return self
+
+    async def _drain(self, tasks: list[tuple[Subscription, "asyncio.Task[None]"]]) -> None:
+        for subscription, _ in tasks:
+            subscription.close()
+        if not tasks:
+            return
+        _, late = await asyncio.wait([task for _, task in tasks], timeout=DRAIN_TIMEOUT)
+        for subscription, task in tasks:
+            if task in late:
+                logger.warning(
+                    "handler %s did not take its last %d events in time", subscription.name, len(subscription)
+                )
+                task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _stop(self, subscription: Subscription) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT):
+                await subscription.consumer.stop()
+        except Exception:
+            logger.exception("handler %s did not stop cleanly", subscription.name)
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()

@@ -1,0 +1,52 @@
+"""The contract of an event handler: what the collector calls, and what a handler may call.
+
+A handler is a class with a ``Config`` (a ``msgspec.Struct`` with defaults for every field, which is its section
+``[handlers.<name>]``), named in :mod:`appliance.components` or by an entry point ``appliance.handlers``. Its own
+failures are its own: an exception from :meth:`EventHandler.handle` is logged and counted, and the next batch comes.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from msgspec import Struct
+
+from appliance.core.bus import BusView
+from appliance.core.clock import Clock
+from appliance.core.events import Body, Event, EventType
+from appliance.core.measure import Measured
+
+
+class EventHandler(Protocol):
+    """A consumer of events."""
+
+    Config: ClassVar[type[Struct]]
+    """The handler's own settings. ``enabled: bool`` and ``events: str`` (mask words) are asked of every handler."""
+    name: str
+    """Unique: the name of its section, a label in metrics and logs."""
+    mask: EventType
+    """Which types it is given."""
+
+    async def start(self) -> None:
+        """Open what it needs. :raises Exception: it can't work; the collector says so and goes on without it."""
+
+    async def handle(self, batch: Sequence[Event]) -> None:
+        """Take one or more events, oldest first; the next batch comes when this returns."""
+
+    async def stop(self) -> None:
+        """Close. No ``handle`` runs or follows; all events that were queued have been handed over."""
+
+
+class HandlerContext(Struct, kw_only=True):
+    """What the collector lends a handler."""
+
+    clock: Clock
+    data_dir: Path
+    """The only place where files may be written."""
+    server_name: str
+    publish: Callable[[Body, Event], None]
+    """Put an event of its own onto the bus, about the same session and handle as the event it follows from."""
+    bus: BusView
+    """Queues, drops and deliveries of every handler, for those who show them."""
+    measured: list[Measured]
+    """Everyone who counts in this process; a handler that counts adds itself."""

@@ -1,0 +1,120 @@
+"""The contract between the core and the media engine: one PeerConnection, seen from both sides.
+
+The core knows descriptions, candidates and facts; it never sees a packet. Everything that the engine observes comes
+back as an event body, so that what a client is notified of and what an event handler hears are the same thing.
+All calls are made on the event loop's thread, return at once, and never raise but where it is said.
+"""
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from appliance.core.events import Body
+
+
+class SdpRefusedError(ValueError):
+    """A description can't be used; the message says which line and why. The client sees error 465."""
+
+
+class AnswerPolicy(Struct, frozen=True, kw_only=True):
+    """What a plugin lets into its answer."""
+
+    audio: bool = True
+    video: bool = True
+    data: bool = True
+    audio_codec: str | None = None
+    """Preferred (``opus``); ``None`` takes the client's first that anyone can forward."""
+    video_codec: str | None = None
+    extensions: tuple[str, ...] = (
+        "urn:ietf:params:rtp-hdrext:sdes:mid",
+        "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+        "urn:3gpp:video-orientation",
+        "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+        "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+        "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+    )
+    """Header extensions answered where offered."""
+
+
+class Medium(Struct, frozen=True, kw_only=True):
+    """One m-line as negotiated."""
+
+    mid: str
+    mindex: int
+    kind: str
+    """audio, video or application."""
+    direction: str
+    """Ours: sendrecv, sendonly, recvonly or inactive."""
+    codec: str | None = None
+    rejected: bool = False
+
+
+class PeerObserver(Protocol):
+    """What the engine tells; the core's handle implements it."""
+
+    def fact(self, body: Body) -> None:
+        """Something happened. A ``Connection(connection="hangup")`` is the last word of a PeerConnection."""
+
+    def data_opened(self, label: str, protocol: str) -> None:
+        """A data channel is open."""
+
+    def data(self, label: str, protocol: str, message: str | bytes) -> None:
+        """A message came on a data channel."""
+
+
+class PeerConnection(Protocol):
+    """What the core and, through it, a plugin may ask of the engine."""
+
+    media: tuple[Medium, ...]
+    """As negotiated last; empty before."""
+    up: bool
+    """ICE and DTLS are done."""
+
+    def set_remote_offer(self, sdp: str) -> None:
+        """Read an offer (also a renegotiation or an ICE restart). Emits nothing.
+
+        :raises SdpRefusedError: nothing has changed.
+        """
+
+    def gather(self, *, trickle: bool) -> None:
+        """After the offer: emit gathering, the candidates in the description, our own; begin to listen.
+
+        ``trickle`` false means that the description holds every candidate.
+        """
+
+    def create_answer(self, policy: AnswerPolicy) -> str:
+        """The answer to the offer set last, with our candidates in it; emits connecting when ICE can begin."""
+
+    def add_remote_candidate(self, candidate: str) -> None:
+        """Trickle: the attribute's value, with or without ``candidate:``. Malformed or too many: counted, ignored."""
+
+    def end_of_candidates(self) -> None:
+        """The client has no more."""
+
+    def forward(self, mid: str, to: "PeerConnection", to_mid: str) -> None:
+        """Route: RTP received on ``mid`` goes out on ``to_mid`` of ``to``, with its reports and key frame requests."""
+
+    def set_sending(self, mid: str, *, active: bool) -> None:
+        """Let a route's packets out, or hold them back; the sequence numbers stay continuous."""
+
+    def set_bitrate(self, bps: int) -> None:
+        """Cap what the client sends, by REMB; 0 takes the cap away."""
+
+    def request_keyframe(self, mid: str) -> None:
+        """PLI towards the client, throttled."""
+
+    def send_data(self, label: str, protocol: str, message: str | bytes) -> None:
+        """Send on the data channel of that label; dropped and counted when it is not open."""
+
+    def close(self, reason: str | None) -> None:
+        """End it. With a reason, a hangup is emitted with it; without (detach, destroy), only the last statistics."""
+
+    def describe(self) -> dict[str, Any]:
+        """The live state, in the shape of Janus's ``handle_info`` key ``webrtc``."""
+
+
+class MediaEngine(Protocol):
+    """Makes PeerConnections."""
+
+    def open(self, observer: PeerObserver) -> PeerConnection:
+        """A new one, which emits nothing before its first description."""

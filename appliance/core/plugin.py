@@ -1,0 +1,115 @@
+"""The two halves of the plugin contract: what the core calls, and what a plugin may call.
+
+A plugin is a class with a ``Config`` (its section ``[plugins.<name>]``), named in :mod:`appliance.components` or by an
+entry point ``appliance.plugins``. It sees no packet: it sets routes and receives facts. All methods run on the event
+loop's thread and return at once.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Protocol
+
+from msgspec import Struct
+
+from appliance.core.events import SessionDescription
+from appliance.core.peer import AnswerPolicy, PeerConnection
+
+
+class PluginError(Exception):
+    """A refusal that the client sees inside ``plugindata``; ``code`` is the plugin's own, e.g. 413."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Success(Struct, frozen=True):
+    """The request is served: the reply carries ``data``."""
+
+    data: dict[str, Any]
+
+
+class Ack(Struct, frozen=True):
+    """The answer comes later, as an event with the same transaction."""
+
+    hint: str | None = None
+
+
+class HandleApi(Protocol):
+    """What the core lends a plugin for one handle (Janus's ``janus_callbacks``)."""
+
+    session_id: int
+    handle_id: int
+    opaque_id: str | None
+
+    @property
+    def peer(self) -> PeerConnection | None:
+        """The PeerConnection; ``None`` before the first description and after a hangup."""
+
+    def answer(self, policy: AnswerPolicy) -> SessionDescription:
+        """Answer the offer that came with this message. :raises PluginError: there was none."""
+
+    def push_event(
+        self, data: dict[str, Any], *, transaction: str | None = None, jsep: SessionDescription | None = None
+    ) -> None:
+        """Send the client an event: with the transaction of a request it answers, without one of our own accord."""
+
+    def notify(self, data: dict[str, Any]) -> None:
+        """Publish a plugin event (type 64) on the bus."""
+
+    def close_peer(self) -> None:
+        """Hang up: the client sees the reason ``Close PC``."""
+
+    def later(self, action: Any) -> None:
+        """Run ``action()`` once the reply to the current request is on its way."""
+
+
+class PluginHandle(ABC):
+    """One client attached to one plugin."""
+
+    def __init__(self, api: HandleApi) -> None:
+        self.api = api
+
+    @abstractmethod
+    def message(self, body: dict[str, Any], jsep: SessionDescription | None, transaction: str) -> Success | Ack:
+        """Serve a request. Read everything before changing anything: a refused request changes nothing.
+
+        :raises PluginError: the request is refused; the client gets it as ``janus: success`` with the error inside.
+        """
+
+    # Optional hooks: doing nothing is a fine default.
+    def setup_media(self) -> None:
+        """The PeerConnection is up."""
+
+    def hangup_media(self, reason: str) -> None:
+        """The PeerConnection has ended."""
+
+    def incoming_data(self, label: str, protocol: str, message: str | bytes) -> None:
+        """A data channel message."""
+
+    def slow_link(self, mid: str, media: str, *, uplink: bool, lost: int) -> None:
+        """Packets are lost on the way to the client (``uplink``) or from it."""
+
+    def detached(self) -> None:
+        """The handle is gone."""
+
+    def query(self) -> dict[str, Any]:
+        """``plugin_specific`` of the Admin API's ``handle_info``."""
+        return {}
+
+
+class Plugin(ABC):
+    """A kind of service that clients attach to."""
+
+    Config: ClassVar[type[Struct]]
+    package: ClassVar[str]
+    """What clients name, e.g. ``janus.plugin.echotest``."""
+    name: ClassVar[str]
+    author: ClassVar[str] = "the appliance's authors"
+    description: ClassVar[str]
+    version: ClassVar[int]
+    version_string: ClassVar[str]
+
+    @abstractmethod
+    def attach(self, api: HandleApi) -> PluginHandle:
+        """A client attaches."""

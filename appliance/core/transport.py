@@ -1,0 +1,69 @@
+"""The contract between an API transport and the core.
+
+A transport is a class with a ``Config`` (its section ``[transports.<name>]``), named in :mod:`appliance.components` or
+by an entry point ``appliance.transports``. It turns bytes into dictionaries and back, and knows who is asking; what a
+request means is the core's business.
+"""
+
+from collections.abc import Awaitable
+from typing import Any, ClassVar, Protocol
+
+from msgspec import Struct
+
+
+class Client(Protocol):
+    """One API connection, as the core sees it: where replies' events go.
+
+    Identity matters: a session belongs to the client object that created it. An HTTP transport, whose connections
+    come and go, gives each session one client of its own.
+    """
+
+    transport: str
+    """Package name, e.g. ``janus.transport.http``."""
+    id: str
+    """Decimal text, as in the transport's events; HTTP: that of the request at hand."""
+
+    def push(self, session_id: int, message: dict[str, Any]) -> None:
+        """Take an event for the session: queued (bounded) or sent. Never blocks, never raises."""
+
+    def session_over(self, session_id: int, *, timeout: bool) -> None:
+        """The session is gone; nothing more will be pushed for it."""
+
+
+class Api(Protocol):
+    """What the core offers a transport."""
+
+    def request(self, message: object, client: Client) -> dict[str, Any]:
+        """Serve one Janus API request and return the reply (success, ack, error, ...). Never raises."""
+
+    def malformed(self, reason: str, client: Client) -> dict[str, Any]:
+        """The reply to text that is no JSON (454)."""
+
+    def session_exists(self, session_id: int) -> bool:
+        """Whether it is alive."""
+
+    def touch(self, session_id: int) -> None:
+        """A long poll keeps a session alive."""
+
+    def authorized(self, apisecret: str | None, token: str | None) -> bool:
+        """For a long poll, which is no request of its own."""
+
+    def gone(self, client: Client) -> None:
+        """The connection is lost: its sessions end (or wait to be claimed)."""
+
+    def transport_event(self, transport: str, id: str, data: dict[str, Any]) -> None:
+        """Publish a type 128 event."""
+
+
+class ApiTransport(Protocol):
+    """A way in."""
+
+    Config: ClassVar[type[Struct]]
+    name: str
+    """Package name."""
+
+    def start(self, api: Api) -> Awaitable[None]:
+        """Listen. :raises OSError: the address can't be had; the message names it."""
+
+    def stop(self) -> Awaitable[None]:
+        """Stop listening, end the connections."""

@@ -1,0 +1,1 @@
+"""Timeline and verdict: a pure fold over the events of one PeerConnection."""

@@ -1,0 +1,1 @@
+"""HEPv3 alone: layout, message, templates, client, listener. Usable by itself."""

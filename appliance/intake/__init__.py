@@ -1,0 +1,1 @@
+"""The ways in for events: our gateways, Janus servers, files."""

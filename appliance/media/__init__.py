@@ -1,0 +1,1 @@
+"""The WebRTC engine: ICE-lite, DTLS, SRTP, RTP and RTCP on one UDP port, nothing decoded."""

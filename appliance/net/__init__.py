@@ -1,0 +1,1 @@
+"""Connections that transports, intake and handlers share."""

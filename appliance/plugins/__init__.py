@@ -1,0 +1,1 @@
+"""What clients attach to. One module or package a plugin."""
