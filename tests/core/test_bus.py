@@ -1,0 +1,166 @@
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from appliance.core.bus import EventBus, Subscription
+from appliance.core.clock import LoopClock
+from appliance.core.events import Connection, Event, EventType, Gap, MediaStats, event
+from tests.clock import FakeClock
+
+
+def stats(n: int) -> Event:
+    return event(MediaStats(media="audio", mid="0"), emitter="gw", timestamp=n, session_id=1, handle_id=2)
+
+
+def state(n: int) -> Event:
+    return event(Connection(connection="webrtcup"), emitter="gw", timestamp=n, session_id=1, handle_id=2)
+
+
+class Recorder:
+    name = "recorder"
+    mask = EventType.ALL
+
+    def __init__(self) -> None:
+        self.got: list[Event] = []
+        self.arrived = asyncio.Event()
+        self.stopped = False
+
+    async def start(self) -> None: ...
+
+    async def handle(self, batch: Sequence[Event]) -> None:
+        assert not self.stopped
+        self.got += batch
+        self.arrived.set()
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+async def test_every_queue_drains_before_its_consumer_stops() -> None:
+    recorder = Recorder()
+    bus = EventBus(LoopClock())
+    bus.add(recorder)
+    async with bus:
+        for n in range(250):
+            bus.publish(stats(n))
+    assert [item.timestamp for item in recorder.got] == list(range(250))
+    assert recorder.stopped
+
+
+async def test_a_handler_that_does_not_start_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Recorder):
+        name = "broken"
+
+        async def start(self) -> None:
+            raise OSError("no capture server")
+
+    recorder = Recorder()
+    bus = EventBus(LoopClock())
+    bus.add(Broken())
+    bus.add(recorder)
+    async with bus:
+        bus.publish(state(1))
+    assert len(recorder.got) == 1
+    assert "no capture server" in caplog.text
+
+
+async def test_a_handler_that_raises_harms_nobody_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    class Moody(Recorder):
+        name = "moody"
+
+        async def handle(self, batch: Sequence[Event]) -> None:
+            if batch[0].timestamp == 1:
+                raise RuntimeError("not today")
+            await super().handle(batch)
+
+    moody, recorder = Moody(), Recorder()
+    bus = EventBus(LoopClock())
+    subscription = bus.add(moody)
+    bus.add(recorder)
+    async with bus:
+        bus.publish(state(1))
+        await recorder.arrived.wait()
+        bus.publish(state(2))
+    assert [item.timestamp for item in recorder.got] == [1, 2]
+    assert [item.timestamp for item in moody.got] == [2]
+    assert (subscription.failed, subscription.delivered) == (1, 1)
+    assert "not today" in caplog.text
+
+
+def test_a_mask_keeps_the_rest_away() -> None:
+    class OnlyWebrtc(Recorder):
+        mask = EventType.WEBRTC
+
+    subscription = Subscription(OnlyWebrtc(), FakeClock())
+    subscription.offer(stats(1))
+    subscription.offer(state(2))
+    assert len(subscription) == 1
+
+
+def test_a_full_queue_loses_statistics_before_states() -> None:
+    subscription = Subscription(Recorder(), FakeClock(), depth=10)
+    for n in range(8):
+        subscription.offer(stats(n))
+    for n in range(100, 106):
+        subscription.offer(state(n))
+    assert subscription.dropped == {"media": 4}
+    subscription.offer(stats(9))
+    assert subscription.dropped == {"media": 5}
+    assert len(subscription) == 10
+
+
+def test_states_go_oldest_first_when_nothing_else_is_left() -> None:
+    subscription = Subscription(Recorder(), FakeClock(), depth=3)
+    for n in range(5):
+        subscription.offer(state(n))
+    assert subscription.dropped == {"webrtc": 2}
+    assert len(subscription) == 3
+
+
+def test_a_queue_is_bounded_in_bytes_too() -> None:
+    subscription = Subscription(Recorder(), FakeClock(), max_bytes=1500)
+    for n in range(5):
+        subscription.offer(state(n))
+    assert len(subscription) == 2
+    assert subscription.bytes <= 1500
+
+
+async def test_a_loss_is_marked_in_the_stream() -> None:
+    recorder = Recorder()
+    bus = EventBus(LoopClock())
+    bus.add(recorder, depth=2)
+    async with bus:
+        for n in range(1, 6):
+            bus.publish(state(n))
+    first = recorder.got[0].body
+    assert isinstance(first, Gap)
+    assert (first.reason, first.dropped, first.first_timestamp) == ("queue_full", {"webrtc": 3}, 1)
+    assert [item.timestamp for item in recorder.got[1:]] == [4, 5]
+
+
+async def test_a_handler_that_hangs_does_not_hold_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.core.bus.DRAIN_TIMEOUT", 0.01)
+
+    class Stuck(Recorder):
+        async def handle(self, batch: Sequence[Event]) -> None:
+            await asyncio.Event().wait()
+
+    stuck = Stuck()
+    bus = EventBus(LoopClock())
+    bus.add(stuck)
+    async with bus:
+        bus.publish(state(1))
+    assert stuck.stopped
+
+
+def test_the_age_of_the_oldest_is_told() -> None:
+    clock = FakeClock()
+    subscription = Subscription(Recorder(), clock)
+    assert subscription.oldest_age() == 0
+    subscription.offer(state(1))
+    clock.advance(3)
+    subscription.offer(state(2))
+    assert subscription.oldest_age() == 3
+    values = {counter.name: counter.value for counter in subscription.measure()}
+    assert values["event_queue_length"] == 2
