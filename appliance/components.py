@@ -27,6 +27,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "prometheus": "appliance.handlers.prometheus:PrometheusHandler",
         "diagnosis": "appliance.handlers.diagnosis:DiagnosisHandler",
         "store": "appliance.handlers.store:StoreHandler",
+        "watch": "appliance.handlers.watch:WatchHandler",
     },
 }
 

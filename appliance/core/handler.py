@@ -5,12 +5,13 @@ A handler is a class with a ``Config`` (a ``msgspec.Struct`` with defaults for e
 failures are its own: an exception from :meth:`EventHandler.handle` is logged and counted, and the next batch comes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from appliance.core.archive import Archive, HepJournal
 from appliance.core.bus import BusView
 from appliance.core.clock import Clock
 from appliance.core.events import Body, Event, EventType
@@ -50,3 +51,29 @@ class HandlerContext(Struct, kw_only=True):
     """Queues, drops and deliveries of every handler, for those who show them."""
     measured: list[Measured]
     """Everyone who counts in this process; a handler that counts adds itself."""
+
+
+@runtime_checkable
+class ServesWeb(Protocol):
+    """A handler that shows something on the collector's web server."""
+
+    def routes(self) -> Iterable[Any]:
+        """``aiohttp.web.RouteDef``s; the core does not know the library."""
+
+
+@runtime_checkable
+class KeepsCalls(Protocol):
+    """A handler that keeps events and calls, for the console."""
+
+    @property
+    def archive(self) -> Archive:
+        """What it kept."""
+
+
+@runtime_checkable
+class KeepsJournal(Protocol):
+    """A handler that remembers the HEP messages of each call, for the console."""
+
+    @property
+    def journal(self) -> HepJournal:
+        """What was sent."""

@@ -1,0 +1,110 @@
+"""CPU per echoed RTP packet: this gateway and Debian's Janus, in turn, by the same load, in the same run.
+
+EchoTest, 10 sessions x 250 packets/s x 1100 B. Each gateway is measured as a whole process (user and system time).
+Ours runs with its events on and a collector beside; Janus without any event handler, which favours Janus.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import aiohttp
+
+from appliance.supervisor import Child
+from benchmarks.figures import Figure
+from benchmarks.load import Echoes, Load, cpu_seconds
+from tests.peers import namespace
+from tests.peers.janus import free_port, janus
+
+ROUNDS = 3
+
+
+async def _measure(url: str, pid: int, echoes: Echoes, options: argparse.Namespace) -> dict[str, float]:
+    connector = aiohttp.TCPConnector(limit=400)
+    async with aiohttp.ClientSession(connector=connector) as http:
+        load = Load(url, http)
+        before = cpu_seconds(pid)
+        for _ in range(options.sessions):
+            await load.call()
+        setup = (cpu_seconds(pid) - before) / options.sessions
+        await load.pump(options.rate, options.size, 1.0)  # caches, key frames of nothing, first statistics
+        count, cpu = echoes.count, cpu_seconds(pid)
+        sent = await load.pump(options.rate, options.size, options.seconds)
+        await asyncio.sleep(0.2)
+        used, echoed = cpu_seconds(pid) - cpu, echoes.count - count
+        await load.close()
+    return {"us": 1e6 * used / max(1, echoed), "setup_ms": 1000 * setup, "sent": sent, "echoed": echoed}
+
+
+async def _run(options: argparse.Namespace) -> None:
+    echoes = Echoes()
+    echoes.install(namespace.ADDRESS)
+    ours: list[dict[str, float]] = []
+    theirs: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        port = free_port()
+        shared = [
+            "--set", f"server.data_dir={data / 'data'}",
+            "--set", f"transports.http.port={port}",
+            "--set", "transports.websocket.port=0",
+            "--set", f'media.addresses=["{namespace.ADDRESS}"]',
+            "--set", "console.port=0",
+            "--set", "listener.port=0",
+            "--set", "handlers.hep.enabled=false",
+            "--set", "intake.http.port=0",
+            "--set", "server.log_level=warning",
+        ]  # fmt: skip
+        collector, gateway = Child("collector", [*shared, "collect"]), Child("gateway", [*shared, "gateway"])
+        await asyncio.gather(collector.start(), gateway.start())
+        try:
+            async with janus(data / "janus") as peer:
+                for _ in range(options.rounds):
+                    assert gateway.process is not None
+                    url = f"http://127.0.0.1:{port}/janus"
+                    ours.append(await _measure(url, gateway.process.pid, echoes, options))
+                    theirs.append(await _measure(peer.url, peer.pid, echoes, options))
+                    print(f"  ours {ours[-1]}\n  janus {theirs[-1]}", file=sys.stderr)
+        finally:
+            await gateway.stop()
+            await collector.stop()
+    print(json.dumps({"ours": ours, "janus": theirs}))
+
+
+def main() -> list[Figure]:
+    """Measure in a namespace of our own."""
+    return _pair(10, 250, 1100, "<= 0.75") + _pair(50, 50, 160, "")
+
+
+def _pair(sessions: int, rate: int, size: int, wanted: str) -> list[Figure]:
+    arguments = ["--sessions", str(sessions), "--rate", str(rate), "--size", str(size)]
+    done = namespace.run_inside(["-m", "benchmarks.gateway", *arguments], timeout=540)
+    if done.returncode:
+        raise RuntimeError(f"the measured run failed:\n{done.stdout}")
+    both = json.loads(done.stdout.splitlines()[-1])
+    ratios = [a["us"] / b["us"] for a, b in zip(both["ours"], both["janus"], strict=True)]
+    setups = [a["setup_ms"] / b["setup_ms"] for a, b in zip(both["ours"], both["janus"], strict=True)]
+    us = statistics.median(a["us"] for a in both["ours"])
+    theirs = statistics.median(b["us"] for b in both["janus"])
+    setup = statistics.median(a["setup_ms"] for a in both["ours"])
+    case = f"{sessions} sessions x {rate}/s x {size} B"
+    return [
+        Figure(f"CPU per echoed packet / Janus, {case}", statistics.median(ratios), "x", wanted,
+               f"ours {us:.1f} us, Janus {theirs:.1f} us; {len(ratios)} pairs {min(ratios):.2f}-{max(ratios):.2f}"),
+        Figure(f"CPU to set a session up / Janus, {sessions} sessions", statistics.median(setups), "x", "",
+               f"ours {setup:.1f} ms"),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sessions", type=int, default=10)
+    parser.add_argument("--rate", type=float, default=250)
+    parser.add_argument("--size", type=int, default=1100)
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    asyncio.run(_run(parser.parse_args()))
