@@ -1,0 +1,73 @@
+"""One HTTP server: an aiohttp application on one address, started with a clear error and stopped gracefully."""
+
+import os
+import socket
+
+from aiohttp import web
+
+
+class HttpServer:
+    """Serves ``app`` on ``host:port`` between :meth:`start` and :meth:`stop`.
+
+    ``what`` names it in errors (``"Janus API"``). ``cancel_handlers``: a request's handler is cancelled when its
+    client goes away, which a long poll wants (nothing is taken out of a queue for nobody) and a download may not.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        host: str,
+        port: int,
+        *,
+        what: str,
+        cancel_handlers: bool = False,
+        grace_s: float = 2.0,
+    ) -> None:
+        self._runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            access_log=None,
+            handler_cancellation=cancel_handlers,
+            shutdown_timeout=grace_s,
+        )
+        self._what = what
+        self._host = host
+        self._port = port
+
+    @property
+    def host(self) -> str:
+        """As configured."""
+        return self._host
+
+    @property
+    def port(self) -> int:
+        """The port in use: the one that was given, or while running with port 0 the one that the system chose."""
+        for address in self._runner.addresses:
+            return int(address[1])
+        return self._port
+
+    @property
+    def connections(self) -> int:
+        """Open connections; 0 when not running."""
+        return len(self._runner.server.connections) if self._runner.server is not None else 0
+
+    async def start(self) -> None:
+        """Listen. :raises OSError: the address can't be had; the message names it and what wanted it."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except (OSError, OverflowError) as error:
+            await self._runner.cleanup()
+            number = getattr(error, "errno", None)
+            if isinstance(error, socket.gaierror):
+                reason = error.strerror
+            elif isinstance(number, int) and number > 0:
+                reason = os.strerror(number)
+            else:
+                reason = str(error)
+            where = f"[{self._host}]" if ":" in self._host else self._host
+            raise OSError(number, f"{self._what} can't listen on {where}:{self._port}: {reason}") from None
+
+    async def stop(self) -> None:
+        """Stop listening, give running requests ``grace_s`` seconds, end the connections. Safe to call twice."""
+        await self._runner.cleanup()
