@@ -1,0 +1,243 @@
+"""The composition root: builds the gateway and the collector from settings, and runs each until it is told to end.
+
+The only module that knows everyone. Start and stop are paired on one ``AsyncExitStack`` a process, so what was opened
+last closes first, and a start that fails closes what had been opened.
+"""
+
+import logging
+import os
+import socket
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from appliance import __version__
+from appliance.components import Components
+from appliance.config import ConfigError, ConsoleConfig, ListenerConfig, ServerConfig, Settings
+from appliance.core.archive import Archive, HepJournal
+from appliance.core.bus import EventBus
+from appliance.core.clock import LoopClock
+from appliance.core.correlation import safe_server_name
+from appliance.core.events import Body, Event, event
+from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsJournal, ServesWeb
+from appliance.core.measure import Measured
+from appliance.core.stamp import Stamper
+from appliance.net.http_server import HttpServer
+from appliance.net.link import socket_path
+from appliance.supervisor import Ready, announce, until_signalled
+
+logger = logging.getLogger(__name__)
+
+
+def server_name(config: ServerConfig) -> str:
+    """The configured name, or this host's, made safe for SIP, SQL and metrics."""
+    return safe_server_name(config.name or socket.gethostname())
+
+
+def data_dir(config: ServerConfig) -> Path:
+    """The data folder, made if need be and readable by its owner only. :raises ConfigError: it can't be had."""
+    folder = Path(config.data_dir).expanduser().resolve()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigError(f"server.data_dir: {config.data_dir!r}: {problem.strerror or problem}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"server.data_dir: {config.data_dir!r}: may not be written to")
+    return folder
+
+
+def link_address(config: ServerConfig) -> str:
+    """Where gateway and collector meet."""
+    return config.link or f"unix:{socket_path(data_dir(config))}"
+
+
+async def run_gateway(settings: Settings) -> None:
+    """The process that carries calls. :raises ConfigError, OSError: it can't start; the message says why."""
+    from appliance.core.gateway import Gateway, GatewayConfig
+    from appliance.handlers.link import LinkHandler
+    from appliance.media.config import MediaConfig
+    from appliance.media.engine import Engine
+
+    server = settings.section("server", ServerConfig)
+    name = server_name(server)
+    clock = LoopClock()
+    async with AsyncExitStack() as stack:
+        bus = EventBus(clock)
+        link = LinkHandler(link_address(server), server_name=name, clock=clock)
+        bus.add(link)
+        await stack.enter_async_context(bus)
+
+        engine = Engine(settings.section("media", MediaConfig), clock)
+        await engine.start()
+        stack.push_async_callback(engine.stop)
+
+        plugins = {}
+        for section in Components("plugins").names:
+            plugin = Components("plugins").load(section)
+            config = settings.section(f"plugins.{section}", plugin.Config)
+            if getattr(config, "enabled", True):
+                plugins[plugin.package] = plugin(config)
+
+        measured: list[Measured] = [bus, engine, link]
+        gateway = Gateway(
+            settings.section("api", GatewayConfig),
+            clock=clock,
+            publish=bus.publish,
+            media=engine,
+            plugins=plugins,
+            server_name=name,
+            measured=measured,
+        )
+        link.on_request = gateway.command
+        transports = []
+        for section in Components("transports").names:
+            transport_class = Components("transports").load(section)
+            config = settings.section(f"transports.{section}", transport_class.Config)
+            if getattr(config, "enabled", True):
+                transports.append(transport_class(config))
+        gateway.start([transport.name for transport in transports])
+        addresses: dict[str, str] = {}
+        for transport in transports:
+            await transport.start(gateway)
+            stack.push_async_callback(transport.stop)
+            addresses[transport.name.rpartition(".")[2]] = transport.url
+        addresses["media"] = ", ".join(f"udp://{host}:{port}" for host, port in engine.addresses)
+        announce(Ready(role="gateway", addresses=addresses))
+        logger.info("gateway %s %s serves %s", name, __version__, ", ".join(addresses.values()))
+        number = await until_signalled()
+        gateway.shutdown(number)
+
+
+class Collector:
+    """Takes events in, gives each its id and correlation, and hands it to every handler."""
+
+    def __init__(self, settings: Settings, *, with_listener: bool = False) -> None:
+        self.settings = settings
+        self.server = settings.section("server", ServerConfig)
+        self.name = server_name(self.server)
+        self.data_dir = data_dir(self.server)
+        self.clock = LoopClock()
+        self.bus = EventBus(self.clock)
+        self.stamper = Stamper(self.clock)
+        self.measured: list[Measured] = [self.bus]
+        self.handlers: list[EventHandler] = []
+        self.intakes: list[Any] = []
+        self._with_listener = with_listener
+
+    def deliver(self, item: Event) -> None:
+        """An event has come in."""
+        self.bus.publish(self.stamper.stamp(item))
+
+    def publish(self, body: Body, about: Event) -> None:
+        """A handler adds an event of its own, about what another event is about."""
+        follow_up = event(
+            body,
+            emitter=about.emitter,
+            timestamp=self.clock.wall_us(),
+            session_id=about.session_id,
+            handle_id=about.handle_id,
+            opaque_id=about.opaque_id,
+        )
+        self.bus.publish(self.stamper.follow_up(follow_up, about))
+
+    def _make_handlers(self) -> None:
+        context = HandlerContext(
+            clock=self.clock,
+            data_dir=self.data_dir,
+            server_name=self.name,
+            publish=self.publish,
+            bus=self.bus,
+            measured=self.measured,
+        )
+        components = Components("handlers")
+        for section in components.names:
+            handler_class = components.load(section)
+            config = self.settings.section(f"handlers.{section}", handler_class.Config)
+            if config.enabled:
+                handler: EventHandler = handler_class(config, context)
+                self.handlers.append(handler)
+                self.bus.add(handler)
+
+    async def _start_intakes(self, stack: AsyncExitStack) -> None:
+        components = Components("intake")
+        for section in components.names:
+            intake_class = components.load(section)
+            config = self.settings.section(f"intake.{section}", intake_class.Config)
+            if not config.enabled:
+                continue
+            intake = intake_class(config, self.clock)
+            if section == "stream":
+                intake.listen_on(link_address(self.server))
+            await intake.start(self.deliver)
+            stack.push_async_callback(intake.stop)
+            self.intakes.append(intake)
+            self.measured.append(intake)
+
+    async def _start_listener(self, stack: AsyncExitStack) -> str | None:
+        config = self.settings.section("listener", ListenerConfig)
+        if not (self._with_listener and config.enabled):
+            return None
+        from appliance.hep.listener import Listener
+
+        listener = Listener(lambda _packet: None, host=config.host, port=config.port)
+        try:
+            await listener.start()
+        except OSError as problem:
+            # Somebody's real capture server may be there already: that is fine, and better.
+            logger.warning("the embedded HEP listener can't have port %d: %s", config.port, problem.strerror)
+            return None
+        stack.push_async_callback(listener.stop)
+        self.measured.append(listener)
+        return f"{config.host}:{listener.port}"
+
+    def _web(self) -> web.Application:
+        from appliance.console.api import Console
+        from appliance.console.guard import host_guard
+
+        config = self.settings.section("console", ConsoleConfig)
+        archive: Archive | None = next((h.archive for h in self.handlers if isinstance(h, KeepsCalls)), None)
+        journal: HepJournal | None = next((h.journal for h in self.handlers if isinstance(h, KeepsJournal)), None)
+        application = web.Application(middlewares=[host_guard(config.allowed_hosts)])
+        for handler in self.handlers:
+            if isinstance(handler, ServesWeb):
+                application.add_routes(handler.routes())
+        application.router.add_get("/healthz", self._healthz)
+        application.add_routes(Console(archive, journal, config).routes())
+        return application
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        running = {subscription.name for subscription in self.bus.subscriptions}
+        missing = sorted({handler.name for handler in self.handlers} - running)
+        state = {"status": "degraded" if missing else "ok", "version": __version__, "handlers_left_out": missing}
+        return web.json_response(state, status=503 if missing else 200)
+
+    async def run(self) -> None:
+        """Serve until told to end. :raises ConfigError, OSError: it can't start; the message says why."""
+        async with AsyncExitStack() as stack:
+            listening = await self._start_listener(stack)
+            self._make_handlers()
+            await stack.enter_async_context(self.bus)
+            config = self.settings.section("console", ConsoleConfig)
+            server = HttpServer(self._web(), host=config.host, port=config.port, what="the console (console.port)")
+            await server.start()
+            stack.push_async_callback(server.stop)
+            await self._start_intakes(stack)
+            addresses = {"web": server.url}
+            if listening:
+                addresses["hep"] = listening
+            announce(Ready(role="collector", addresses=addresses))
+            logger.info("collector %s %s serves %s", self.name, __version__, server.url)
+            await until_signalled()
+
+
+def set_up_logging(level: str) -> None:
+    """To standard error. :raises ConfigError: no such level."""
+    numbers = logging.getLevelNamesMapping()
+    if level.upper() not in numbers:
+        raise ConfigError(f"server.log_level: {level!r}: wanted debug, info, warning or error")
+    logging.basicConfig(level=numbers[level.upper()], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # A request a line is what the transport events are for.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    logging.getLogger("asyncio").setLevel(max(numbers[level.upper()], logging.WARNING))

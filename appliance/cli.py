@@ -1,0 +1,190 @@
+"""The ``appliance`` command."""
+
+import asyncio
+import gc
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from appliance import __version__
+from appliance.config import ConfigError, ServerConfig, Settings, UnknownComponentError, load
+
+
+def _settings(context: click.Context) -> Settings:
+    options = context.obj
+    try:
+        settings = load(options["config"], None, options["overrides"])
+        from appliance.app import set_up_logging
+
+        set_up_logging(settings.section("server", ServerConfig).log_level)
+    except (ConfigError, UnknownComponentError) as problem:
+        raise click.ClickException(str(problem)) from None
+    return settings
+
+
+def _passed_on(context: click.Context) -> list[str]:
+    """The configuration options as a child process gets them."""
+    options = context.obj
+    arguments: list[str] = []
+    if options["config"] is not None:
+        arguments += ["--config", str(options["config"])]
+    for override in options["overrides"]:
+        arguments += ["--set", override]
+    return arguments
+
+
+def _run(main: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return asyncio.run(main)
+    except (ConfigError, UnknownComponentError) as problem:
+        raise click.ClickException(str(problem)) from None
+    except OSError as problem:
+        raise click.ClickException(str(problem)) from None
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="handlers.hep.server=tcp://homer:9061")
+@click.pass_context
+def main(context: click.Context, config: Path | None, overrides: tuple[str, ...]) -> None:
+    """A WebRTC gateway that speaks the Janus API, and explains every call it carries.
+
+    Settings come from --config, then from the environment (APPLIANCE__HANDLERS__HEP__SERVER), then from --set.
+    """
+    context.obj = {"config": config, "overrides": overrides}
+
+
+@main.command()
+@click.pass_context
+def run(context: click.Context) -> None:
+    """Start the gateway and the collector, and look after both."""
+    _settings(context)
+    from appliance.supervisor import Ready, StartError, Supervisor, until_signalled
+
+    async def serve() -> None:
+        def restarted(role: str, ready: Ready) -> None:
+            click.echo(f"The {role} is back: {', '.join(ready.addresses.values())}")
+
+        supervisor = Supervisor(_passed_on(context), on_restart=restarted)
+        try:
+            addresses = await supervisor.start()
+        except StartError as problem:
+            raise click.ClickException(str(problem)) from None
+        web = addresses["web"]
+        click.echo(f"Console    {web}/")
+        click.echo(f"Demo call  {web}/demo")
+        click.echo(f"Janus API  {addresses.get('http', addresses.get('websocket', 'no transport is enabled'))}")
+        click.echo("Ctrl-C ends it.")
+        try:
+            await until_signalled()
+        finally:
+            await supervisor.stop()
+
+    _run(serve())
+
+
+@main.command()
+@click.pass_context
+def gateway(context: click.Context) -> None:
+    """Carry calls: Janus API and media. Events go to the collector."""
+    settings = _settings(context)
+    from appliance.app import run_gateway
+
+    # The packet path makes no cycles; a full collection in the middle of a burst would only delay it.
+    gc.set_threshold(50_000, 50, 50)
+    _run(run_gateway(settings))
+
+
+@main.command()
+@click.option("--with-listener", is_flag=True, help="Also start the embedded HEP listener.")
+@click.pass_context
+def collect(context: click.Context, with_listener: bool) -> None:
+    """Explain calls: take events in, from gateways and Janus servers, and run the event handlers."""
+    settings = _settings(context)
+    from appliance.app import Collector
+
+    async def serve() -> None:
+        await Collector(settings, with_listener=with_listener).run()
+
+    _run(serve())
+
+
+@main.command()
+@click.option("--homer", metavar="URL", help="Ship to this capture server too: udp://host:9060, tcp://host:9061.")
+@click.option("--seconds", type=click.FloatRange(1, 600), default=5.0, show_default=True, help="How long the call is.")
+@click.pass_context
+def demo(context: click.Context, homer: str | None, seconds: float) -> None:
+    """Place a real call without a browser, and print what Homer, Prometheus and the console get from it."""
+    context.obj["overrides"] = (*context.obj["overrides"], "server.log_level=warning")
+    _settings(context)
+    from appliance.demo.run import DemoFailedError, run_demo
+
+    try:
+        _run(run_demo(_passed_on(context), homer=homer, seconds=seconds, say=click.echo))
+    except DemoFailedError as problem:
+        click.echo(f"FAILED: {problem}", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The collector's web address.")
+@click.option("--types", default="all", show_default=True, help="sessions,handles,jsep,webrtc,media,plugins,...")
+@click.option("--session", type=int, help="Only this session.")
+@click.option("--handle", type=int, help="Only this handle.")
+@click.option("--correlation", help="Only this PeerConnection.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines instead of words.")
+def watch(
+    url: str, types: str, session: int | None, handle: int | None, correlation: str | None, as_json: bool
+) -> None:
+    """Print the events as they come."""
+    from appliance.commands.watch import WatchError, watch_events
+
+    wanted = {"types": types, "session": session, "handle": handle, "correlation": correlation}
+    try:
+        _run(watch_events(url, wanted, as_json=as_json, say=click.echo))
+    except WatchError as problem:
+        raise click.ClickException(str(problem)) from None
+
+
+@main.command()
+@click.option("--udp", default="127.0.0.1:9060", show_default=True, metavar="HOST:PORT", help="Empty: no UDP.")
+@click.option("--tcp", default="127.0.0.1:9060", show_default=True, metavar="HOST:PORT", help="Empty: no TCP.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines instead of words.")
+@click.option("--pcap", type=click.Path(path_type=Path, dir_okay=False), help="Write the inner packets to this file.")
+def listen(udp: str, tcp: str, as_json: bool, pcap: Path | None) -> None:
+    """Receive HEP and print one line a packet."""
+    from appliance.commands.listen import listen_and_print
+
+    _run(listen_and_print(udp, tcp, as_json=as_json, pcap=pcap, say=click.echo))
+
+
+@main.command()
+@click.pass_context
+def check(context: click.Context) -> None:
+    """Try the configuration and every peer that it names, and say in words what is wrong."""
+    settings = _settings(context)
+    from appliance.commands.check import check_everything
+
+    problems = _run(check_everything(settings, say=click.echo))
+    if problems:
+        click.echo(f"{problems} problem{'s' if problems > 1 else ''} found.")
+        sys.exit(1)
+    click.echo("All is well.")
+
+
+@main.command("show-config")
+@click.pass_context
+def show_config(context: click.Context) -> None:
+    """Print the configuration in force, secrets masked."""
+    settings = _settings(context)
+    try:
+        for line in settings.show():
+            click.echo(line)
+    except (ConfigError, UnknownComponentError) as problem:
+        raise click.ClickException(str(problem)) from None

@@ -1,0 +1,1 @@
+"""``appliance demo``: one real call, and what everyone gets from it."""

@@ -1,0 +1,25 @@
+"""``python -m benchmarks [NAME ...]``: measure, and print one table. Each number has its peer in the same run."""
+
+import sys
+from importlib import import_module
+
+from benchmarks.figures import Figure, table
+
+NAMES = ["hep", "startup", "latency", "gateway", "metrics", "store", "diagnosis"]
+
+
+def main() -> None:
+    """Run the named benchmarks, or all."""
+    wanted = sys.argv[1:] or NAMES
+    unknown = sorted(set(wanted) - set(NAMES))
+    if unknown:
+        sys.exit(f"no such benchmark: {', '.join(unknown)}; known: {', '.join(NAMES)}")
+    figures: list[Figure] = []
+    for name in wanted:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        figures += import_module(f"benchmarks.{name}").main()
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    main()

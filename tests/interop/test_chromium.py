@@ -1,0 +1,108 @@
+"""A real browser with the unmodified janus.js places an EchoTest call through the two real processes."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from playwright.async_api import Page
+
+from tests.peers.appliance import Running, appliance
+from tests.peers.chromium import chromium
+from tests.peers.npm import installed
+
+pytestmark = pytest.mark.interop
+
+PAGES = Path(__file__).parent.parent / "peers" / "web"
+
+
+@asynccontextmanager
+async def janus_js_page(tmp_path: Path) -> AsyncIterator[Page]:
+    modules = installed("janus-gateway@1.4.2", "webrtc-adapter@9.0.6")
+    site = tmp_path / "site"
+    shutil.copytree(PAGES, site)
+    shutil.copy(modules / "janus-gateway/npm/dist/janus.es.js", site)
+    shutil.copy(modules / "webrtc-adapter/out/adapter.js", site)
+    application = web.Application()
+    application.router.add_static("/", site)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    listening = web.TCPSite(runner, "127.0.0.1", 0)
+    await listening.start()
+    assert listening._server is not None
+    port = listening._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    try:
+        async with chromium() as browser:
+            page = await browser.new_page()
+            await page.goto(f"http://127.0.0.1:{port}/index.html")
+            await page.wait_for_function("window.ready === true")
+            yield page
+    finally:
+        await runner.cleanup()
+
+
+async def frames_decoded(page: Page) -> int:
+    stats = await page.evaluate("stats()")
+    frames: int = stats["inbound"].get("video", {}).get("framesDecoded", 0)
+    return frames
+
+
+async def place_call(page: Page, url: str) -> dict[str, int]:
+    ids: dict[str, int] = await page.evaluate("url => connect(url)", url)
+    await page.evaluate("call()")
+    await page.wait_for_function("seen.states.includes('up')", timeout=15_000)
+    await page.wait_for_function("seen.states.includes('data JanusDataChannel')", timeout=15_000)
+    return ids
+
+
+async def assert_media_flows(page: Page) -> None:
+    await page.wait_for_function("stats().then(s => (s.inbound.video?.framesDecoded ?? 0) > 15)", timeout=20_000)
+    before = await frames_decoded(page)
+    wanted = f"stats().then(s => s.inbound.video.framesDecoded > {before + 15})"
+    await page.wait_for_function(wanted, timeout=20_000)
+    await page.wait_for_function("stats().then(s => (s.inbound.audio?.totalSamplesReceived ?? 0) > 48000)")
+    stats = await page.evaluate("stats()")
+    for kind in ("audio", "video"):
+        assert stats["inbound"][kind]["packetsLost"] == 0, kind
+
+
+async def assert_data_is_echoed(page: Page) -> None:
+    await page.evaluate("say('hello from a browser')")
+    await page.wait_for_function("seen.data.length > 0", timeout=10_000)
+    assert await page.evaluate("seen.data") == ["Janus EchoTest here! You wrote: hello from a browser"]
+
+
+def assert_explained_as_healthy(explained: dict[str, Any]) -> None:
+    assert explained["verdict"]["code"] == "ended_by_app", explained["verdict"]
+    outcomes = {phase["name"]: phase["outcome"] for phase in explained["phases"]}
+    assert {outcomes[name] for name in ("ice", "dtls")} == {"ok"}, outcomes
+
+
+@pytest.mark.parametrize("transport", ["http", "websocket"])
+async def test_janus_js_places_a_call(tmp_path: Path, transport: str) -> None:
+    async with appliance(tmp_path / "data") as running, janus_js_page(tmp_path) as page:
+        ids = await place_call(page, running.addresses[transport])
+        await assert_data_is_echoed(page)
+        await assert_media_flows(page)
+        await page.evaluate("send({audio: true, video: false})")
+        await page.evaluate("send({video: true, bitrate: 256000})")
+        await page.evaluate("hangUp()")
+        assert_explained_as_healthy(await running.call(ids["session"]))
+
+
+async def test_a_closed_tab_over_websocket_ends_the_call(tmp_path: Path) -> None:
+    async with appliance(tmp_path / "data") as running, janus_js_page(tmp_path) as page:
+        ids = await place_call(page, running.addresses["websocket"])
+        await page.wait_for_function("stats().then(s => (s.inbound.video?.framesDecoded ?? 0) > 5)", timeout=20_000)
+        await page.close()
+        explained = await running.call(ids["session"])
+        assert explained["verdict"]["final"] is True
+        await _assert_nothing_is_left(running)
+
+
+async def _assert_nothing_is_left(running: Running) -> None:
+    metrics = await running.get("/metrics")
+    assert 'appliance_sessions{server="test"} 0' in metrics
