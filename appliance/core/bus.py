@@ -1,19 +1,17 @@
 """Carries events to their consumers without ever holding the producer back.
 
-One bounded queue (count and bytes) for each consumer. A full one gives way in the order of :data:`EXPENDABLE`:
-statistics and reports first, state changes last, each loss counted by type; when there is room again, a
-:class:`~appliance.core.events.Gap` goes first, so that a verdict can say that its evidence has a hole.
+One bounded queue for each consumer, see :mod:`appliance.core.queue` for what a full one loses first.
 """
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol
 
 from appliance.core.clock import Clock
-from appliance.core.events import MASK_WORDS, Counter, Event, EventType, Gap, event
+from appliance.core.events import Counter, Event, EventType
+from appliance.core.queue import EventQueue
 
 logger = logging.getLogger(__name__)
 
@@ -23,21 +21,6 @@ DEPTH = 10_000
 MAX_BYTES = 32 * 2**20
 START_TIMEOUT = 20.0
 DRAIN_TIMEOUT = 5.0
-
-WORD_OF = {int(mask): word for word, mask in MASK_WORDS.items() if word not in {"all", "none"}}
-"""Event type number to the word that names it in settings, metrics and gaps."""
-
-
-def is_expendable(item: Event) -> bool:
-    """Whether a full queue may lose it before it loses a state change: the next statistics tell more."""
-    return (item.type == EventType.MEDIA and item.subtype >= 3) or item.type == EventType.TRANSPORT
-
-
-def size_of(item: Event) -> int:
-    """A cheap estimate in bytes: only descriptions are large."""
-    if item.type == EventType.JSEP:
-        return 400 + len(item.event.jsep.sdp)
-    return 600
 
 
 class Consumer(Protocol):
@@ -64,26 +47,17 @@ class BusView(Protocol):
         """One a handler."""
 
 
-class Subscription:
+class Subscription(EventQueue):
     """One consumer, its bounded queue and its counts."""
 
     def __init__(self, consumer: Consumer, clock: Clock, *, depth: int = DEPTH, max_bytes: int = MAX_BYTES) -> None:
+        super().__init__(clock, depth=depth, max_bytes=max_bytes, reason="queue_full")
         self.consumer = consumer
-        self.depth = depth
-        self.max_bytes = max_bytes
-        self.bytes = 0
         self.delivered = 0
         self.failed = 0
         """Events whose batch raised."""
         self.delivery_seconds = 0.0
         self.deliveries = 0
-        self.dropped: dict[str, int] = {}
-        """Since the start, by event type word."""
-        self._clock = clock
-        self._queue: deque[tuple[float, Event]] = deque()
-        self._gap: dict[str, int] = {}
-        self._gap_since = 0
-        self._gap_emitter = ""
         self._wake: asyncio.Future[None] | None = None
         self._closing = False
 
@@ -92,78 +66,25 @@ class Subscription:
         """The consumer's."""
         return self.consumer.name
 
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    def oldest_age(self) -> float:
-        """Seconds that the next event has waited; 0 when there is none."""
-        return self._clock.monotonic() - self._queue[0][0] if self._queue else 0.0
-
     def offer(self, item: Event) -> None:
-        """Queue an event, or lose one and count it. Never blocks, never raises."""
+        """Queue an event of the consumer's mask, or lose one and count it. Never blocks, never raises."""
         if not item.type & self.consumer.mask:
             return
-        size = size_of(item)
-        while self._queue and (len(self._queue) >= self.depth or self.bytes + size > self.max_bytes):
-            if is_expendable(item):
-                self._lose(item)
-                return
-            self._lose(self._take_out_least_wanted())
-        self._queue.append((self._clock.monotonic(), item))
-        self.bytes += size
+        super().offer(item)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
-
-    def _take_out_least_wanted(self) -> Event:
-        # Only a full queue comes here, and it loses a tenth at once so that the scan is paid rarely.
-        kept: deque[tuple[float, Event]] = deque()
-        quota = max(1, self.depth // 10)
-        victim: Event | None = None
-        for entry in self._queue:
-            if quota and is_expendable(entry[1]):
-                if victim is not None:
-                    self._lose(victim)
-                victim = entry[1]
-                self.bytes -= size_of(victim)
-                quota -= 1
-            else:
-                kept.append(entry)
-        self._queue = kept
-        if victim is None:
-            _, victim = self._queue.popleft()
-            self.bytes -= size_of(victim)
-        return victim
-
-    def _lose(self, item: Event) -> None:
-        word = WORD_OF.get(item.type, "other")
-        self.dropped[word] = self.dropped.get(word, 0) + 1
-        if not self._gap:
-            self._gap_since, self._gap_emitter = item.timestamp, item.emitter
-        self._gap[word] = self._gap.get(word, 0) + 1
-
-    def _batch(self) -> list[Event]:
-        batch: list[Event] = []
-        if self._gap:
-            gap = Gap(reason="queue_full", dropped=dict(self._gap), first_timestamp=self._gap_since)
-            batch.append(event(gap, emitter=self._gap_emitter, timestamp=self._clock.wall_us()))
-            self._gap.clear()
-        while self._queue and len(batch) < BATCH:
-            _, item = self._queue.popleft()
-            self.bytes -= size_of(item)
-            batch.append(item)
-        return batch
 
     async def run(self) -> None:
         """Hand over until :meth:`close`, then what is left."""
         while True:
-            if not self._queue and not self._gap:
+            if not self.waiting():
                 if self._closing:
                     return
                 self._wake = asyncio.get_running_loop().create_future()
                 await self._wake
                 self._wake = None
                 continue
-            batch = self._batch()
+            batch = self.take(BATCH)
             began = self._clock.monotonic()
             try:
                 await self.consumer.handle(batch)

@@ -522,6 +522,8 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Given by the collector: unique and rising within one collector's store, 0 before. What evidence refers to."""
     correlation_id: str | None = None
     """Given by the collector: the PeerConnection, see :mod:`appliance.core.correlation`; absent where there is none."""
+    replayed: bool = False
+    """Told again by a gateway to a collector that has just started, which may have told it on before it died."""
     event: Any
     """A :class:`Body`."""
 
@@ -579,6 +581,8 @@ _msgpack_envelope = msgspec.msgpack.Decoder(_RawEnvelope)
 _msgpack_bodies = {key: msgspec.msgpack.Decoder(kind) for key, kind in BODY_OF.items()}
 _msgpack_any = msgspec.msgpack.Decoder(dict[str, Any])
 _json_encoder = msgspec.json.Encoder()
+_json_bodies = {key: msgspec.json.Decoder(kind) for key, kind in BODY_OF.items()}
+_json_any = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_msgpack(item: Event) -> bytes:
@@ -592,7 +596,7 @@ def decode_msgpack(data: bytes) -> Event:
         raw = _msgpack_envelope.decode(data)
         decoder = _msgpack_bodies.get((raw.type, raw.subtype))
         body: Body = decoder.decode(raw.event) if decoder else Unknown(content=_msgpack_any.decode(raw.event))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise EventDecodeError(str(error)) from None
     return Event(
         emitter=raw.emitter,
@@ -620,6 +624,15 @@ def body_json(item: Event) -> bytes:
     return _json_encoder.encode(item.event)
 
 
+def body_from_json(type: int, subtype: int, data: bytes | str) -> Body:
+    """The reverse of :func:`body_json`. :raises EventDecodeError: it is not a body of these numbers."""
+    decoder = _json_bodies.get((type, subtype))
+    try:
+        return decoder.decode(data) if decoder else Unknown(content=_json_any.decode(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise EventDecodeError(f"body of type {type}, subtype {subtype}: {error}") from None
+
+
 def to_janus(item: Event) -> dict[str, Any] | None:
     """The event as a Janus backend knows it; ``None`` where Janus has no such kind."""
     if item.body.extension:
@@ -627,6 +640,7 @@ def to_janus(item: Event) -> dict[str, Any] | None:
     whole: dict[str, Any] = msgspec.to_builtins(item)
     whole.pop("id", None)
     whole.pop("correlation_id", None)
+    whole.pop("replayed", None)
     return whole
 
 
@@ -648,4 +662,4 @@ def from_janus(item: object) -> Iterator[Event]:
         except (msgspec.ValidationError, TypeError) as error:
             raise EventDecodeError(f"event of type {item.get('type')!r}: {error}") from None
         # Ours alone: a Janus server can't know them.
-        yield msgspec.structs.replace(envelope, event=body, id=0, correlation_id=None)
+        yield msgspec.structs.replace(envelope, event=body, id=0, correlation_id=None, replayed=False)

@@ -1,0 +1,106 @@
+"""A queue of events that never grows beyond its bounds and loses nothing silently.
+
+Bounded in count and bytes. A full one gives way in order: statistics and reports first, state changes last, each loss
+counted by type; when events are taken again, a :class:`~appliance.core.events.Gap` goes first, so that a verdict can
+say that its evidence has a hole.
+"""
+
+from collections import deque
+
+from appliance.core.clock import Clock
+from appliance.core.events import MASK_WORDS, Event, EventType, Gap, event
+
+WORD_OF = {int(mask): word for word, mask in MASK_WORDS.items() if word not in {"all", "none"}}
+"""Event type number to the word that names it in settings, metrics and gaps."""
+
+
+def is_expendable(item: Event) -> bool:
+    """Whether a full queue may lose it before it loses a state change: the next statistics tell more."""
+    return (item.type == EventType.MEDIA and item.subtype >= 3) or item.type == EventType.TRANSPORT
+
+
+def size_of(item: Event) -> int:
+    """A cheap estimate in bytes: only descriptions are large."""
+    if item.type == EventType.JSEP:
+        return 400 + len(item.event.jsep.sdp)
+    return 600
+
+
+class EventQueue:
+    """First in, first out, bounded."""
+
+    def __init__(self, clock: Clock, *, depth: int, max_bytes: int, reason: str) -> None:
+        """``reason`` is that of the :class:`~appliance.core.events.Gap` that marks a loss."""
+        self.depth = depth
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        self.dropped: dict[str, int] = {}
+        """Since the start, by event type word."""
+        self._clock = clock
+        self._reason = reason
+        self._queue: deque[tuple[float, Event]] = deque()
+        self._gap: dict[str, int] = {}
+        self._gap_since = 0
+        self._gap_emitter = ""
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def waiting(self) -> bool:
+        """Whether :meth:`take` has something to give."""
+        return bool(self._queue or self._gap)
+
+    def oldest_age(self) -> float:
+        """Seconds that the next event has waited; 0 when there is none."""
+        return self._clock.monotonic() - self._queue[0][0] if self._queue else 0.0
+
+    def offer(self, item: Event) -> None:
+        """Queue an event, or lose one and count it. Never blocks, never raises."""
+        size = size_of(item)
+        while self._queue and (len(self._queue) >= self.depth or self.bytes + size > self.max_bytes):
+            if is_expendable(item):
+                self._lose(item)
+                return
+            self._lose(self._take_out_least_wanted())
+        self._queue.append((self._clock.monotonic(), item))
+        self.bytes += size
+
+    def take(self, limit: int) -> list[Event]:
+        """The oldest ``limit`` events, after a gap marker if any were lost."""
+        batch: list[Event] = []
+        if self._gap:
+            gap = Gap(reason=self._reason, dropped=dict(self._gap), first_timestamp=self._gap_since)
+            batch.append(event(gap, emitter=self._gap_emitter, timestamp=self._clock.wall_us()))
+            self._gap.clear()
+        while self._queue and len(batch) < limit:
+            _, item = self._queue.popleft()
+            self.bytes -= size_of(item)
+            batch.append(item)
+        return batch
+
+    def _take_out_least_wanted(self) -> Event:
+        # Only a full queue comes here, and it loses a tenth at once so that the scan is paid rarely.
+        kept: deque[tuple[float, Event]] = deque()
+        quota = max(1, self.depth // 10)
+        victim: Event | None = None
+        for entry in self._queue:
+            if quota and is_expendable(entry[1]):
+                if victim is not None:
+                    self._lose(victim)
+                victim = entry[1]
+                self.bytes -= size_of(victim)
+                quota -= 1
+            else:
+                kept.append(entry)
+        self._queue = kept
+        if victim is None:
+            _, victim = self._queue.popleft()
+            self.bytes -= size_of(victim)
+        return victim
+
+    def _lose(self, item: Event) -> None:
+        word = WORD_OF.get(item.type, "other")
+        self.dropped[word] = self.dropped.get(word, 0) + 1
+        if not self._gap:
+            self._gap_since, self._gap_emitter = item.timestamp, item.emitter
+        self._gap[word] = self._gap.get(word, 0) + 1

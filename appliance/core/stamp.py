@@ -1,0 +1,25 @@
+"""Gives every event that enters a collector its number and its PeerConnection."""
+
+from msgspec.structs import replace
+
+from appliance.core.clock import Clock
+from appliance.core.correlation import Correlator
+from appliance.core.events import Event
+
+
+class Stamper:
+    """Numbers are the collector's wall clock in microseconds where that rises, else the last one plus one.
+
+    So they fit in 53 bits, rise strictly, and go on rising over a restart; a clock that was set back over a restart
+    is what ``last`` is for: the highest number that the store holds.
+    """
+
+    def __init__(self, clock: Clock, *, last: int = 0, correlator: Correlator | None = None) -> None:
+        self._clock = clock
+        self._last = last
+        self.correlator = correlator or Correlator()
+
+    def stamp(self, item: Event) -> Event:
+        """The same event with ``id`` and ``correlation_id``; one that its gateway has correlated keeps that."""
+        self._last = max(self._last + 1, self._clock.wall_us())
+        return replace(item, id=self._last, correlation_id=item.correlation_id or self.correlator.of(item))
