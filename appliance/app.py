@@ -9,9 +9,9 @@ import os
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from appliance import __version__
 from appliance.components import Components
@@ -22,6 +22,7 @@ from appliance.core.clock import LoopClock
 from appliance.core.correlation import safe_server_name
 from appliance.core.events import Body, Event, event
 from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsJournal, ServesWeb
+from appliance.core.intake import Intake, IntakeContext
 from appliance.core.measure import Measured
 from appliance.core.stamp import Stamper
 from appliance.net.http_server import HttpServer
@@ -46,6 +47,11 @@ def data_dir(config: ServerConfig) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"server.data_dir: {config.data_dir!r}: may not be written to")
     return folder
+
+
+def http_url(host: str, port: int) -> str:
+    """As people type it."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def link_address(config: ServerConfig) -> str:
@@ -123,7 +129,7 @@ class Collector:
         self.stamper = Stamper(self.clock)
         self.measured: list[Measured] = [self.bus]
         self.handlers: list[EventHandler] = []
-        self.intakes: list[Any] = []
+        self.intakes: list[Intake] = []
         self._with_listener = with_listener
 
     def deliver(self, item: Event) -> None:
@@ -140,7 +146,7 @@ class Collector:
             handle_id=about.handle_id,
             opaque_id=about.opaque_id,
         )
-        self.bus.publish(self.stamper.follow_up(follow_up, about))
+        self.bus.publish(self.stamper.stamp(replace(follow_up, correlation_id=about.correlation_id)))
 
     def _make_handlers(self) -> None:
         context = HandlerContext(
@@ -161,15 +167,14 @@ class Collector:
                 self.bus.add(handler)
 
     async def _start_intakes(self, stack: AsyncExitStack) -> None:
+        context = IntakeContext(clock=self.clock, data_dir=self.data_dir, server_name=self.name, link=self.server.link)
         components = Components("intake")
         for section in components.names:
             intake_class = components.load(section)
             config = self.settings.section(f"intake.{section}", intake_class.Config)
             if not config.enabled:
                 continue
-            intake = intake_class(config, self.clock)
-            if section == "stream":
-                intake.listen_on(link_address(self.server))
+            intake: Intake = intake_class(config, context)
             await intake.start(self.deliver)
             stack.push_async_callback(intake.stop)
             self.intakes.append(intake)
@@ -220,15 +225,16 @@ class Collector:
             self._make_handlers()
             await stack.enter_async_context(self.bus)
             config = self.settings.section("console", ConsoleConfig)
-            server = HttpServer(self._web(), host=config.host, port=config.port, what="the console (console.port)")
+            server = HttpServer(self._web(), host=config.host, port=config.port, what="console")
             await server.start()
             stack.push_async_callback(server.stop)
             await self._start_intakes(stack)
-            addresses = {"web": server.url}
+            url = http_url(config.host, server.port)
+            addresses = {"web": url}
             if listening:
                 addresses["hep"] = listening
             announce(Ready(role="collector", addresses=addresses))
-            logger.info("collector %s %s serves %s", self.name, __version__, server.url)
+            logger.info("collector %s %s serves %s", self.name, __version__, url)
             await until_signalled()
 
 
