@@ -7,8 +7,10 @@ last closes first, and a start that fails closes what had been opened.
 import logging
 import os
 import socket
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from msgspec.structs import replace
@@ -20,7 +22,7 @@ from appliance.core.archive import Archive, HepJournal
 from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
 from appliance.core.correlation import safe_server_name
-from appliance.core.events import Body, Event, event
+from appliance.core.events import Body, Counter, Event, event
 from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsJournal, ServesWeb
 from appliance.core.intake import Intake, IntakeContext
 from appliance.core.measure import Measured
@@ -28,6 +30,9 @@ from appliance.core.stamp import Stamper
 from appliance.net.http_server import HttpServer
 from appliance.net.link import socket_path
 from appliance.supervisor import Ready, announce, until_signalled
+
+if TYPE_CHECKING:
+    from appliance.hep.listener import ListenerTally
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +121,19 @@ async def run_gateway(settings: Settings) -> None:
         gateway.shutdown(number)
 
 
+class _ListenerCounts:
+    """What the embedded listener received, for the exporter."""
+
+    def __init__(self, tally: "ListenerTally") -> None:
+        self._tally = tally
+
+    def measure(self) -> Iterable[Counter]:
+        for transport, count in self._tally.packets.items():
+            yield Counter("hep_packets_received_total", count, {"transport": transport})
+        for transport, count in self._tally.malformed.items():
+            yield Counter("hep_packets_malformed_total", count, {"transport": transport})
+
+
 class Collector:
     """Takes events in, gives each its id and correlation, and hands it to every handler."""
 
@@ -184,9 +202,9 @@ class Collector:
         config = self.settings.section("listener", ListenerConfig)
         if not (self._with_listener and config.enabled):
             return None
-        from appliance.hep.listener import Listener
+        from appliance.hep.listener import HepListener
 
-        listener = Listener(lambda _packet: None, host=config.host, port=config.port)
+        listener = HepListener(lambda _message: None, host=config.host, port=config.port)
         try:
             await listener.start()
         except OSError as problem:
@@ -194,7 +212,7 @@ class Collector:
             logger.warning("the embedded HEP listener can't have port %d: %s", config.port, problem.strerror)
             return None
         stack.push_async_callback(listener.stop)
-        self.measured.append(listener)
+        self.measured.append(_ListenerCounts(listener.tally))
         return f"{config.host}:{listener.port}"
 
     def _web(self) -> web.Application:

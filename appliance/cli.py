@@ -153,15 +153,18 @@ def watch(
 
 
 @main.command()
-@click.option("--udp", default="127.0.0.1:9060", show_default=True, metavar="HOST:PORT", help="Empty: no UDP.")
-@click.option("--tcp", default="127.0.0.1:9060", show_default=True, metavar="HOST:PORT", help="Empty: no TCP.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=9060, show_default=True, help="UDP and TCP.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines instead of words.")
 @click.option("--pcap", type=click.Path(path_type=Path, dir_okay=False), help="Write the inner packets to this file.")
-def listen(udp: str, tcp: str, as_json: bool, pcap: Path | None) -> None:
+def listen(host: str, port: int, as_json: bool, pcap: Path | None) -> None:
     """Receive HEP and print one line a packet."""
     from appliance.commands.listen import listen_and_print
 
-    _run(listen_and_print(udp, tcp, as_json=as_json, pcap=pcap, say=click.echo))
+    def note(text: str) -> None:
+        click.echo(text, err=True)
+
+    _run(listen_and_print(host, port, as_json=as_json, pcap=pcap, say=click.echo, note=note))
 
 
 @main.command()

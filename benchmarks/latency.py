@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import aiohttp
-from appliance.hep.listener import Listener
+from appliance.hep.listener import HepListener
 
 from appliance.hep.message import HepMessage
 from benchmarks.figures import Figure
@@ -31,7 +31,7 @@ async def _measure() -> list[float]:
         if counting:
             delays_ms.append(time.time_ns() / 1e6 - message.timestamp_us / 1e3)
 
-    listener = Listener(arrived, host="127.0.0.1", port=0)
+    listener = HepListener(arrived, host="127.0.0.1", port=0)
     await listener.start()
     options = ["handlers.hep.enabled=true", f"handlers.hep.server=udp://127.0.0.1:{listener.port}"]
     with tempfile.TemporaryDirectory() as folder:
