@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import aiohttp
-from appliance.hep.listener import HepListener
 
+from appliance.hep.listener import HepListener
 from appliance.hep.message import HepMessage
 from benchmarks.figures import Figure
 from benchmarks.load import Echoes, Load
