@@ -68,6 +68,7 @@ class EchoCall:
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(100)
         self._tasks: set[asyncio.Task[None]] = set()
         self._data_came = asyncio.Event()
+        self._frames_came = asyncio.Condition()
 
     async def __aenter__(self) -> "EchoCall":
         # aioice leaves loopback out; a call on one machine has nothing else that surely works.
@@ -107,7 +108,9 @@ class EchoCall:
         with contextlib.suppress(Exception):  # the track ends with an exception of its own
             while True:
                 await track.recv()
-                self.frames_received[track.kind] += 1
+                async with self._frames_came:
+                    self.frames_received[track.kind] += 1
+                    self._frames_came.notify_all()
 
     def _own(self, task: "asyncio.Task[None]") -> None:
         self._tasks.add(task)
@@ -162,6 +165,15 @@ class EchoCall:
                 await self._data_came.wait()
         except TimeoutError:
             raise CallError(f"waited {REPLY_TIMEOUT:.0f} s for the data channel's echo") from None
+
+    async def wait_for_frames(self, kind: str, count: int) -> None:
+        """Until so many further frames have come back. :raises CallError: they do not."""
+        wanted = self.frames_received[kind] + count
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT), self._frames_came:
+                await self._frames_came.wait_for(lambda: self.frames_received[kind] >= wanted)
+        except TimeoutError:
+            raise CallError(f"waited {REPLY_TIMEOUT:.0f} s for {count} {kind} frames") from None
 
     async def hang_up(self) -> None:
         """Hang up, detach, destroy, as a polite client does."""

@@ -1,8 +1,9 @@
 """The appliance itself as two processes on free ports, as ``appliance run`` starts them."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,14 @@ def free_settings(data: Path) -> list[str]:
 class Running:
     """Addresses by name (``http``, ``websocket``, ``web``), and what the console tells."""
 
-    def __init__(self, supervisor: Supervisor, addresses: dict[str, str]) -> None:
+    def __init__(self, supervisor: Supervisor, addresses: dict[str, str], restarted: asyncio.Event) -> None:
         self.supervisor = supervisor
         self.addresses = addresses
+        self.following = asyncio.Event()
+        self.restarted = restarted
+        """A process that had died is back."""
+        self._verdicts: dict[int, dict[str, Any]] = {}
+        self._changed = asyncio.Condition()
 
     @property
     def janus(self) -> str:
@@ -48,24 +54,46 @@ class Running:
             assert reply.status == 200, f"{path}: {reply.status}: {await reply.text()}"
             return await (reply.json() if "json" in reply.content_type else reply.text())
 
-    async def call(self, session_id: int, *, final: bool = True, seconds: float = 10.0) -> dict[str, Any]:
-        """The call of this session as the console explains it, once it has a (final) verdict."""
-        async with asyncio.timeout(seconds):
-            while True:
-                found = (await self.get(f"/api/calls?search={session_id}"))["calls"]
-                if found and found[0].get("verdict") and (found[0]["verdict"]["final"] or not final):
-                    explained: dict[str, Any] = await self.get(f"/api/calls/{found[0]['correlation_id']}")
-                    return explained
-                await asyncio.sleep(0.05)
+    async def follow(self) -> None:
+        """Note every verdict as the collector publishes it."""
+        timeout = aiohttp.ClientTimeout(total=None)
+        url = f"{self.web}/events?types=external"
+        with suppress(aiohttp.ClientError):
+            async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as reply:
+                self.following.set()
+                async for line in reply.content:
+                    item = json.loads(line) if line.strip() else {}
+                    if "session_id" in item:
+                        async with self._changed:
+                            self._verdicts[item["session_id"]] = item
+                            self._changed.notify_all()
+
+    async def call(self, session_id: int, *, seconds: float = 20.0) -> dict[str, Any]:
+        """The call of this session as the console explains it, once its last verdict is there."""
+
+        def final() -> bool:
+            item = self._verdicts.get(session_id)
+            return item is not None and bool(item["event"]["data"]["final"])
+
+        async with asyncio.timeout(seconds), self._changed:
+            await self._changed.wait_for(final)
+        explained: dict[str, Any] = await self.get(f"/api/calls/{self._verdicts[session_id]['correlation_id']}")
+        return explained
 
 
 @asynccontextmanager
 async def appliance(data: Path, options: Sequence[str] = ()) -> AsyncIterator[Running]:
     """Run both processes until the block ends. ``options`` are further ``section.key=value`` settings."""
     further = [part for option in options for part in ("--set", option)]
-    supervisor = Supervisor([*free_settings(data), *further])
+    restarted = asyncio.Event()
+    supervisor = Supervisor([*free_settings(data), *further], on_restart=lambda _role, _ready: restarted.set())
     addresses = await supervisor.start()
+    running = Running(supervisor, addresses, restarted)
+    following = asyncio.create_task(running.follow(), name="follow verdicts")
     try:
-        yield Running(supervisor, addresses)
+        await running.following.wait()
+        yield running
     finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         await supervisor.stop()

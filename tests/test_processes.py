@@ -1,0 +1,106 @@
+"""The two real processes: started, called through, killed, ended."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from appliance.demo.client import EchoCall
+from tests.peers.appliance import appliance, free_settings
+
+
+async def outcome(*arguments: str) -> tuple[int, str]:
+    """Exit code and standard error of an ``appliance`` command."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "appliance", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, errors.decode()
+
+
+async def test_a_call_is_explained(tmp_path: Path) -> None:
+    async with appliance(tmp_path) as running, EchoCall(running.janus) as call:
+        await call.place()
+        await call.wait_for_data()
+        await call.hang_up()
+        explained = await running.call(call.session_id)
+    assert call.data_received == ["Janus EchoTest here! You wrote: hello from the demo"]
+    assert explained["verdict"]["code"] == "ended_by_app"
+    outcomes = {phase["name"]: phase["outcome"] for phase in explained["phases"]}
+    assert (outcomes["ice"], outcomes["dtls"]) == ("ok", "ok")
+    assert "hangup" in call.notified
+
+
+async def test_a_call_goes_on_while_the_collector_is_gone(tmp_path: Path) -> None:
+    async with appliance(tmp_path, ["console.port=0"]) as running, EchoCall(running.janus) as call:
+        await call.place()
+        killed = running.supervisor.collector.process
+        assert killed is not None
+        os.kill(killed.pid, signal.SIGKILL)
+        await killed.wait()
+        await call.wait_for_frames("video", 30)
+        async with asyncio.timeout(20):
+            await running.restarted.wait()
+        await call.hang_up()
+    assert running.supervisor.gateway.restarts == 0
+
+
+async def test_the_end_of_the_gateway_is_told_to_its_clients_and_to_the_collector(tmp_path: Path) -> None:
+    async with appliance(tmp_path) as running, EchoCall(running.janus) as call:
+        await call.place()
+        await running.supervisor.gateway.stop()
+        # The supervisor starts it again; the call of the old one is over and explained.
+        explained = await running.call(call.session_id)
+        assert explained["verdict"]["final"] is True
+
+
+async def test_the_sockets_and_files_are_the_owners_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with appliance(data):
+        assert data.stat().st_mode & 0o077 == 0
+        for path in data.rglob("*"):
+            if path.is_socket():
+                assert path.stat().st_mode & 0o177 == 0, path
+
+
+async def test_a_page_of_another_name_gets_nothing(tmp_path: Path) -> None:
+    async with appliance(tmp_path) as running, aiohttp.ClientSession() as http:
+        async with http.get(running.web + "/api/calls", headers={"Host": "evil.example"}) as reply:
+            assert reply.status == 403
+        async with http.get(running.web + "/healthz") as reply:
+            assert (await reply.json())["status"] == "ok"
+
+
+async def test_a_port_that_is_taken_is_said_in_words(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        options = [*free_settings(tmp_path), "--set", f"console.port={port}"]
+        code, errors = await outcome(*options, "run")
+    assert code == 1
+    assert f"console can't listen on 127.0.0.1:{port}: Address already in use" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "consol.port=1", "run"], "consol: no such section; did you mean 'console'?"),
+        (["--set", "transports.http.prot=1", "gateway"], "transports.http.prot: no such setting (value 1)"),
+        (["--set", "handlers.hep.server=homer", "collect"], "handlers.hep.server"),
+        (["--set", "server.log_level=loud", "show-config"], "server.log_level: 'loud': wanted debug, info"),
+        (["--config", "/nonexistent.toml", "run"], "/nonexistent.toml: No such file or directory"),
+    ],
+)
+async def test_a_wrong_setting_is_said_in_words(tmp_path: Path, arguments: list[str], message: str) -> None:
+    code, errors = await outcome(*free_settings(tmp_path), *arguments)
+    assert code == 1
+    assert message in errors
+    assert "Traceback" not in errors
