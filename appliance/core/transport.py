@@ -23,6 +23,9 @@ class Client(Protocol):
     id: str
     """Decimal text, as in the transport's events; HTTP: that of the request at hand."""
 
+    def session_began(self, session_id: int) -> None:
+        """The session is this client's from now on: it created or claimed it."""
+
     def push(self, session_id: int, message: dict[str, Any]) -> None:
         """Take an event for the session: queued (bounded) or sent. Never blocks, never raises."""
 
@@ -55,12 +58,27 @@ class Api(Protocol):
         """Publish a type 128 event."""
 
 
+class ModuleInfo(Struct, frozen=True):
+    """What ``server_info`` tells of a transport, a plugin or an event handler, in Janus's shape."""
+
+    name: str
+    author: str
+    description: str
+    version_string: str
+    version: int
+
+
 class ApiTransport(Protocol):
-    """A way in."""
+    """A way in. Made with its configuration and the clock: ``HttpTransport(config, clock)``."""
 
     Config: ClassVar[type[Struct]]
     name: str
     """Package name."""
+    info: ModuleInfo
+
+    @property
+    def port(self) -> int:
+        """The port in use."""
 
     def start(self, api: Api) -> Awaitable[None]:
         """Listen. :raises OSError: the address can't be had; the message names it."""

@@ -1,0 +1,392 @@
+"""The Janus API: what a request means, whatever transport it came by.
+
+Everything is a function of the requests and of the clock, so the whole API can be tested with dictionaries. The order
+of the checks, the codes and the texts are those of Janus 1.4.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import to_builtins
+
+from appliance import __version__
+from appliance.core import events
+from appliance.core.api_meter import ApiMeter
+from appliance.core.auth import Authenticator, secret_of
+from appliance.core.clock import Clock, Timer
+from appliance.core.context import Context, GatewayConfig
+from appliance.core.errors import ErrorCode, JanusError, shown, unhandled
+from appliance.core.events import Counter, Event
+from appliance.core.measure import Measured
+from appliance.core.messages import MAX_ID, Envelope, error_reply, read_envelope, reply
+from appliance.core.peer import MediaEngine
+from appliance.core.plugin import Plugin
+from appliance.core.session import Session, new_id
+from appliance.core.transport import Client, ModuleInfo
+
+logger = logging.getLogger(__name__)
+
+WATCHDOG_S = 2.0
+"""How often sessions are looked at, as in Janus: one ends up to so much later than its time-out."""
+UPDATE_S = 15.0
+"""Between two core events ``update``."""
+COUNTERS_S = 5.0
+"""Between two events ``Counters``."""
+API_VERSION, API_VERSION_TEXT = 1401, "1.4.1"
+"""The Janus whose API and events these are; clients and consumers branch on it."""
+__all__ = ["Gateway", "GatewayConfig"]
+
+
+class Gateway:
+    """Implements :class:`appliance.core.transport.Api`.
+
+    ``publish`` takes every event, ``measured`` are those whose counts go out with ours, and ``info`` adds to
+    ``server_info`` what only the composition knows (``local-ip``, ``ipv6``, ...). ``transports`` and ``handlers`` are
+    shown there too.
+
+    :raises ValueError: the API secret's file can't be read.
+    """
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        clock: Clock,
+        publish: Callable[[Event], None],
+        media: MediaEngine,
+        plugins: Mapping[str, Plugin],
+        *,
+        server_name: str = "appliance",
+        stats_period_s: float = 1.0,
+        transports: Mapping[str, ModuleInfo] | None = None,
+        handlers: Mapping[str, ModuleInfo] | None = None,
+        measured: Iterable[Measured] = (),
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.accepting = True
+        """False while draining: ``create`` is refused (472)."""
+        self.sessions: dict[int, Session] = {}
+        self.plugins = dict(plugins)
+        self._config = config
+        self._clock = clock
+        self._auth = Authenticator(secret_of("api.api_secret", config.api_secret, config.api_secret_file))
+        self._context = Context(config, clock, publish, media, server_name, self._defer)
+        self._deferred: deque[Callable[[], None]] = deque()
+        self._stats_period_s = stats_period_s
+        self._modules = {"transports": dict(transports or {}), "events": dict(handlers or {})}
+        self._info = dict(info or {})
+        self._measured: Sequence[Measured] = tuple(measured)
+        self._timers: dict[str, Timer] = {}
+        self._meter = ApiMeter()
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Say that we are here, and begin to look after sessions."""
+        self._context.emit(events.Core(status="started", info=self.server_info()))
+        self._every("watchdog", WATCHDOG_S, self._expire_sessions)
+        self._every("update", UPDATE_S, self._tell_update)
+        self._every("counters", COUNTERS_S, self._tell_counters)
+
+    def stop(self, signum: int = 0) -> None:
+        """End every session and say goodbye: nothing is published after that."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._run_deferred()
+        for session in self._take(list(self.sessions)):
+            session.destroy()
+        self._tell_counters()
+        self._context.emit(events.Shutdown(signum=signum))
+
+    def _every(self, name: str, period_s: float, action: Callable[[], None]) -> None:
+        def run() -> None:
+            self._timers[name] = self._clock.call_later(period_s, run)
+            action()
+
+        self._timers[name] = self._clock.call_later(period_s, run)
+
+    def _defer(self, action: Callable[[], None]) -> None:
+        if not self._deferred:
+            self._clock.call_soon(self._run_deferred)
+        self._deferred.append(action)
+
+    def _run_deferred(self) -> None:
+        # What an action defers runs too, but no more than a plugin could mean by it.
+        for _ in range(10_000):
+            if not self._deferred:
+                return
+            try:
+                self._deferred.popleft()()
+            except Exception:
+                logger.exception("deferred work failed")
+        self._deferred.clear()
+
+    def _take(self, ids: Iterable[int]) -> list[Session]:
+        return [self.sessions.pop(session_id) for session_id in ids]
+
+    def _expire_sessions(self) -> None:
+        now = self._clock.monotonic()
+        timeout, reclaim = self._config.session_timeout_s, self._config.reclaim_session_timeout_s
+        expired = [
+            session.id
+            for session in self.sessions.values()
+            if (session.orphaned_at is not None and now - session.orphaned_at >= reclaim)
+            or (timeout > 0 and now - session.last_activity >= timeout)
+        ]
+        for session in self._take(expired):
+            session.expire()
+
+    def _tell_update(self) -> None:
+        period = self._stats_period_s
+        counts = self._counts() | {"stats-period": int(period) if period == int(period) else period}
+        self._context.emit(events.Core(status="update", info=counts))
+
+    def _tell_counters(self) -> None:
+        self._context.emit(events.Counters(counters=tuple(self._all_counters())))
+
+    def _all_counters(self) -> Iterable[Counter]:
+        yield from self.measure()
+        for each in self._measured:
+            yield from each.measure()
+
+    def _counts(self) -> dict[str, Any]:
+        handles = [handle for session in self.sessions.values() for handle in session.handles.values()]
+        return {
+            "sessions": len(self.sessions),
+            "handles": len(handles),
+            "peerconnections": sum(handle.line is not None for handle in handles),
+        }
+
+    # --- requests (Api) ---------------------------------------------------------------------------------------
+
+    def request(self, message: object, client: Client) -> dict[str, Any]:
+        """Serve one request. Never raises: a refusal is a reply, and so is a bug of ours (490)."""
+        self._run_deferred()
+        began = self._clock.monotonic()
+        envelope: Envelope | None = None
+        try:
+            envelope = read_envelope(message)
+            assert isinstance(message, dict)
+            answer = self._serve(envelope, message, client)
+        except JanusError as refusal:
+            answer = self._refuse(refusal, envelope)
+        except Exception:
+            logger.exception("request %s failed", envelope.verb if envelope else "?")
+            answer = self._refuse(JanusError(ErrorCode.UNKNOWN), envelope)
+        self._count(client, envelope, answer, began)
+        return answer
+
+    def malformed(self, reason: str, client: Client) -> dict[str, Any]:
+        """Answer text that is no JSON."""
+        began = self._clock.monotonic()
+        answer = self._refuse(JanusError(ErrorCode.INVALID_JSON, reason), None)
+        self._count(client, None, answer, began)
+        return answer
+
+    def _serve(self, envelope: Envelope, message: dict[str, Any], client: Client) -> dict[str, Any]:
+        if envelope.session_id == 0 and envelope.handle_id == 0:
+            return self._serve_root(envelope, message, client)
+        if envelope.session_id < 1:
+            raise JanusError(ErrorCode.SESSION_NOT_FOUND)
+        if envelope.names_handle and envelope.handle_id < 1:
+            raise JanusError(ErrorCode.HANDLE_NOT_FOUND)
+        self._authorize(envelope)
+        session = self.sessions.get(envelope.session_id)
+        if session is None:
+            raise JanusError(ErrorCode.SESSION_NOT_FOUND, f"No such session {envelope.session_id}")
+        # Also by a request that will be refused.
+        session.touch()
+        if not envelope.handle_id:
+            return self._serve_session(session, envelope, message, client)
+        handle = session.handles.get(envelope.handle_id)
+        if handle is None:
+            text = f"No such handle {envelope.handle_id} in session {session.id}"
+            raise JanusError(ErrorCode.HANDLE_NOT_FOUND, text)
+        verb, transaction = envelope.verb, envelope.transaction
+        match verb:
+            case "message":
+                return handle.message(message, transaction)
+            case "trickle":
+                handle.trickle(message)
+                return reply("ack", session_id=session.id, transaction=transaction)
+            case "keepalive":
+                return reply("ack", session_id=session.id, transaction=transaction)
+            case "hangup":
+                self._defer(lambda: handle.hangup("Janus API"))
+            case "detach":
+                del session.handles[handle.handle_id]
+                self._defer(lambda: handle.release(tell=True))
+            case "attach" | "destroy" | "claim":
+                raise unhandled(envelope.said)
+            case _:
+                raise JanusError(ErrorCode.UNKNOWN_REQUEST, f"Unknown request '{shown(envelope.said)}'")
+        return reply("success", session_id=session.id, transaction=transaction)
+
+    def _serve_root(self, envelope: Envelope, message: dict[str, Any], client: Client) -> dict[str, Any]:
+        match envelope.verb:
+            case "info":
+                return self.server_info(envelope.transaction)
+            case "ping":
+                return reply("pong", transaction=envelope.transaction)
+            case "create":
+                return self._create(envelope, message, client)
+            case _:
+                raise unhandled(envelope.said)
+
+    def _create(self, envelope: Envelope, message: dict[str, Any], client: Client) -> dict[str, Any]:
+        wanted: int = message.get("id", 0)
+        if not self.accepting:
+            raise JanusError(ErrorCode.NOT_ACCEPTING_SESSIONS)
+        self._authorize(envelope)
+        if wanted > MAX_ID:
+            text = f"Invalid element type (id should be a positive integer below 2^53, not {shown(str(wanted), 40)})"
+            raise JanusError(ErrorCode.INVALID_ELEMENT_TYPE, text)
+        if wanted in self.sessions:
+            raise _SessionConflictError(wanted)
+        if len(self.sessions) >= self._config.max_sessions:
+            self._context.limited["sessions"] += 1
+            text = f"Currently not accepting new sessions: there are {len(self.sessions)}, as many as there may be"
+            raise JanusError(ErrorCode.NOT_ACCEPTING_SESSIONS, text)
+        session = Session(self._context, wanted or new_id(self.sessions), client)
+        self.sessions[session.id] = session
+        return reply("success", transaction=envelope.transaction, data={"id": session.id})
+
+    def _serve_session(
+        self, session: Session, envelope: Envelope, message: dict[str, Any], client: Client
+    ) -> dict[str, Any]:
+        transaction = envelope.transaction
+        match envelope.verb:
+            case "attach":
+                handle = session.attach(message, self.plugins)
+                return reply("success", session_id=session.id, transaction=transaction, data={"id": handle.handle_id})
+            case "keepalive":
+                return reply("ack", session_id=session.id, transaction=transaction)
+            case "claim":
+                session.claim(client)
+            case "destroy":
+                del self.sessions[session.id]
+                self._defer(session.destroy)
+            case "message" | "trickle" | "hangup" | "detach":
+                raise unhandled(envelope.said)
+            case _:
+                raise JanusError(ErrorCode.UNKNOWN_REQUEST, f"Unknown request '{shown(envelope.said)}'")
+        return reply("success", session_id=session.id, transaction=transaction)
+
+    def _authorize(self, envelope: Envelope) -> None:
+        if not self._auth.allows(envelope.apisecret, envelope.token):
+            raise JanusError(ErrorCode.UNAUTHORIZED)
+
+    def _refuse(self, refusal: JanusError, envelope: Envelope | None) -> dict[str, Any]:
+        session_id = envelope.session_id if envelope else 0
+        if isinstance(refusal, _SessionConflictError):
+            session_id = refusal.session_id
+        known = self.sessions.get(session_id)
+        handle_id = envelope.handle_id if envelope else 0
+        handle = known.handles.get(handle_id) if known is not None else None
+        body = events.ApiError(
+            code=int(refusal.code),
+            reason=shown(refusal.reason, 500),
+            request=shown(envelope.verb, 64) if envelope else "",
+            transaction=shown(envelope.transaction, 128) if envelope else "",
+        )
+        self._context.emit(
+            body,
+            known.id if known is not None else None,
+            handle.handle_id if handle is not None else None,
+            handle.opaque_id if handle is not None else None,
+        )
+        return error_reply(refusal, session_id=session_id, transaction=envelope.transaction if envelope else None)
+
+    # --- the other half of Api --------------------------------------------------------------------------------
+
+    def session_exists(self, session_id: int) -> bool:
+        """Whether it is alive."""
+        return session_id in self.sessions
+
+    def touch(self, session_id: int) -> None:
+        """Keep a session alive."""
+        session = self.sessions.get(session_id)
+        if session is not None:
+            session.touch()
+
+    def authorized(self, apisecret: str | None, token: str | None) -> bool:
+        """For a long poll."""
+        return self._auth.allows(apisecret, token)
+
+    def gone(self, client: Client) -> None:
+        """End the sessions of a connection that is lost, or let them wait to be claimed."""
+        self._run_deferred()
+        own = [session for session in self.sessions.values() if session.client is client]
+        if self._config.reclaim_session_timeout_s > 0:
+            for session in own:
+                session.orphaned_at = self._clock.monotonic()
+            return
+        for session in self._take([session.id for session in own]):
+            session.abandon()
+
+    def transport_event(self, transport: str, id: str, data: dict[str, Any]) -> None:
+        """Publish what a transport tells."""
+        self._context.emit(events.Transport(transport=transport, id=id, data=data))
+
+    # --- what is shown ----------------------------------------------------------------------------------------
+
+    def server_info(self, transaction: str | None = None) -> dict[str, Any]:
+        """What ``info`` answers, and what the first event holds: Janus's keys, our truth."""
+        info: dict[str, Any] = reply("server_info", transaction=transaction) | {
+            "name": "WebRTC Appliance (Janus API)",
+            "version": API_VERSION,
+            "version_string": API_VERSION_TEXT,
+            "author": "The appliance's authors",
+            "appliance-version": __version__,
+            "data_channels": True,
+            "accepting-new-sessions": self.accepting,
+            "session-timeout": _whole(self._config.session_timeout_s),
+            "reclaim-session-timeout": _whole(self._config.reclaim_session_timeout_s),
+            "candidates-timeout": _whole(self._config.candidates_timeout_s),
+            "server-name": self._context.server_name,
+            "ice-lite": True,
+            "ice-tcp": False,
+            "full-trickle": False,
+            "api_secret": self._auth.required,
+            "auth_token": False,
+            "event_handlers": True,
+            "opaqueid_in_api": self._config.opaqueid_in_api,
+        }
+        info |= self._info
+        for kind, modules in self._modules.items():
+            info[kind] = {name: to_builtins(module) for name, module in modules.items()}
+        info["loggers"] = {}
+        info["plugins"] = {
+            package: to_builtins(
+                ModuleInfo(plugin.name, plugin.author, plugin.description, plugin.version_string, plugin.version)
+            )
+            for package, plugin in self.plugins.items()
+        }
+        return info
+
+    def _count(self, client: Client, envelope: Envelope | None, answer: dict[str, Any], began: float) -> None:
+        verb = envelope.verb if envelope is not None else "other"
+        self._meter.add(client.transport, verb, answer["janus"], self._clock.monotonic() - began)
+
+    def measure(self) -> Iterable[Counter]:
+        """Requests, failures and levels of the API."""
+        yield from self._meter.measure()
+        yield Counter("auth_failures_total", self._auth.failures, {"api": "janus"})
+        for limit, count in self._context.limited.items():
+            yield Counter("api_limits_total", count, {"limit": limit})
+        for name, count in self._counts().items():
+            yield Counter(name, count)
+
+
+class _SessionConflictError(JanusError):
+    """Names the session that ``create`` asked for: the reply carries its id."""
+
+    def __init__(self, session_id: int) -> None:
+        super().__init__(ErrorCode.SESSION_CONFLICT)
+        self.session_id = session_id
+
+
+def _whole(seconds: float) -> int | float:
+    return int(seconds) if seconds == int(seconds) else seconds

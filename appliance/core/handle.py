@@ -1,0 +1,330 @@
+"""A client attached to a plugin, and the PeerConnection between the two.
+
+The handle is where everything about a call meets: the client's requests, the plugin's answers and the engine's facts.
+It turns each into events for the bus and notifications for the client, as Janus does.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from appliance.core import events
+from appliance.core.context import Context
+from appliance.core.errors import ErrorCode, JanusError
+from appliance.core.events import Body, SessionDescription
+from appliance.core.messages import MESSAGE, RemoteJsep, check, read_candidate, read_jsep, read_trickle, reply
+from appliance.core.peer import AnswerPolicy, PeerConnection, SdpRefusedError
+from appliance.core.plugin import Plugin, PluginError, Success
+
+logger = logging.getLogger(__name__)
+
+Push = Callable[[dict[str, Any]], None]
+
+
+class _Line:
+    """Hears one PeerConnection for the handle, and goes deaf when the handle has moved on to another."""
+
+    def __init__(self, handle: "Handle") -> None:
+        self._handle = handle
+        self.peer: PeerConnection | None = None
+        self.closing = False
+        """It was told to hang up, and has not yet said that it has."""
+
+    @property
+    def _heard(self) -> bool:
+        return self._handle.line is self
+
+    def fact(self, body: Body) -> None:
+        if self._heard:
+            self._handle.fact(body)
+
+    def data_opened(self, label: str, protocol: str) -> None:
+        """Nothing in the API tells a client of it."""
+
+    def data(self, label: str, protocol: str, message: str | bytes) -> None:
+        if self._heard:
+            self._handle.ask_plugin("incoming_data", label, protocol, message)
+
+
+class Handle:
+    """Implements :class:`appliance.core.plugin.HandleApi`. ``push`` sends the session's client a message."""
+
+    def __init__(
+        self, context: Context, session_id: int, handle_id: int, plugin: Plugin, opaque_id: str | None, push: Push
+    ) -> None:
+        self.session_id = session_id
+        self.handle_id = handle_id
+        self.opaque_id = opaque_id
+        self.plugin = plugin
+        self.line: _Line | None = None
+        self._context = context
+        self._push = push
+        self._ended = False
+        self._was_ready = False
+        self._answer_due = False
+        self._e2ee = False
+        self._early: deque[tuple[float, Any]] = deque()
+        self._plugin_handle = plugin.attach(self)
+        self._emit(events.Handle(name="attached", plugin=plugin.package, opaque_id=opaque_id))
+
+    # --- requests ---------------------------------------------------------------------------------------------
+
+    def message(self, message: dict[str, Any], transaction: str) -> dict[str, Any]:
+        """Serve ``message``: read a description, then ask the plugin. :raises JanusError: it is refused."""
+        check(MESSAGE, message)
+        description: SessionDescription | None = None
+        if "jsep" in message:
+            description = self._describe(read_jsep(message["jsep"], self._context.config.max_sdp_bytes))
+        try:
+            result = self._plugin_handle.message(message["body"], description, transaction)
+        except PluginError as refusal:
+            data = {self.plugin.package.rpartition(".")[2]: "event"}
+            return self._plugin_reply(transaction, data | {"error_code": refusal.code, "error": refusal.reason})
+        except Exception:
+            logger.exception("plugin %s failed on a message", self.plugin.package)
+            raise JanusError(ErrorCode.PLUGIN_MESSAGE, "Plugin didn't give a result") from None
+        if isinstance(result, Success):
+            return self._plugin_reply(transaction, result.data)
+        hint = {} if result.hint is None else {"hint": result.hint}
+        return reply("ack", session_id=self.session_id, transaction=transaction, **hint)
+
+    def _plugin_reply(self, transaction: str, data: dict[str, Any]) -> dict[str, Any]:
+        return reply(
+            "success",
+            session_id=self.session_id,
+            transaction=transaction,
+            **self._sender(),
+            plugindata={"plugin": self.plugin.package, "data": data},
+        )
+
+    def _describe(self, jsep: RemoteJsep) -> SessionDescription:
+        description = SessionDescription(jsep.type, jsep.sdp)
+        if self.line is not None and self.line.closing:
+            raise JanusError(ErrorCode.WEBRTC_STATE, "Still cleaning a previous session")
+        if jsep.type == "answer":
+            # We never offer. Janus tells its event handlers before it looks whether it had.
+            self._emit(events.Jsep(owner="remote", jsep=description))
+            raise JanusError(ErrorCode.UNEXPECTED_ANSWER, "Unexpected ANSWER (did we offer?)")
+        peer = self.peer
+        line = self.line
+        if peer is None:
+            line = _Line(self)
+            peer = line.peer = self._context.media.open(line)
+        try:
+            peer.set_remote_offer(jsep.sdp)
+        except SdpRefusedError as error:
+            if line is not self.line:
+                peer.close(None)
+            raise JanusError(ErrorCode.JSEP_INVALID_SDP, str(error)) from None
+        if line is not self.line:
+            self.line, self._was_ready = line, False
+        self._answer_due, self._e2ee = True, jsep.e2ee or self._e2ee
+        self._emit(events.Jsep(owner="remote", jsep=description))
+        peer.gather(trickle=jsep.trickle)
+        self._add_early_candidates()
+        return description
+
+    def trickle(self, message: dict[str, Any]) -> None:
+        """Take candidates, or keep them for the description that is to come. :raises JanusError: it is refused."""
+        candidates, several = read_trickle(message)
+        if self.line is not None and self.line.closing:
+            raise JanusError(ErrorCode.WEBRTC_STATE, "Still cleaning a previous session")
+        if self.peer is None:
+            now = self._context.clock.monotonic()
+            for item in candidates:
+                if len(self._early) >= self._context.config.max_early_candidates:
+                    self._context.limited["early_candidates"] += 1
+                    break
+                self._early.append((now, item))
+            return
+        for item in candidates:
+            try:
+                self._add_candidate(item)
+            except JanusError:
+                if not several:
+                    raise
+
+    def _add_early_candidates(self) -> None:
+        oldest = self._context.clock.monotonic() - self._context.config.candidates_timeout_s
+        while self._early:
+            since, item = self._early.popleft()
+            if since < oldest:
+                self._context.limited["candidates_timeout"] += 1
+                continue
+            try:
+                self._add_candidate(item)
+            except JanusError:
+                continue
+
+    def _add_candidate(self, item: object) -> None:
+        peer = self.peer
+        assert peer is not None
+        candidate = read_candidate(item)
+        if candidate is None:
+            peer.end_of_candidates()
+            return
+        # Everything is bundled: only what is for the m-line that carries the bundle counts (RFC 9143 section 7).
+        tagged = next((medium for medium in peer.media if not medium.rejected), None)
+        mindex = 0 if tagged is None else tagged.mindex
+        if candidate.mindex is not None and candidate.mindex != mindex:
+            return
+        if candidate.mid is not None and tagged is not None and candidate.mid != tagged.mid:
+            return
+        peer.add_remote_candidate(candidate.candidate)
+
+    def hangup(self, reason: str) -> None:
+        """End the PeerConnection, if there is one, for the reason that the client will see."""
+        if self.line is not None and not self.line.closing:
+            peer = self.line.peer
+            self.line.closing = True
+            assert peer is not None
+            peer.close(reason)
+
+    def release(self, *, tell: bool) -> None:
+        """The handle ends: with its session, or because it was asked to. ``tell``: notify the client."""
+        if self._ended:
+            return
+        self._ended = True
+        had_peer = self.line is not None
+        if self.line is not None and self.line.peer is not None:
+            self.line.peer.close(None)
+        self.line = None
+        self._early.clear()
+        if had_peer:
+            self.ask_plugin("hangup_media", "Detach")
+        self.ask_plugin("detached")
+        self._emit(events.Handle(name="detached", plugin=self.plugin.package, opaque_id=self.opaque_id))
+        if tell:
+            self._push(reply("detached", session_id=self.session_id, **self._sender()))
+
+    # --- what the engine tells --------------------------------------------------------------------------------
+
+    def fact(self, body: Body) -> None:
+        """Publish it, and tell plugin and client what concerns them."""
+        self._emit(body)
+        match body:
+            case events.Connection(connection="webrtcup"):
+                self._notify("webrtcup")
+                self.ask_plugin("setup_media")
+            case events.Connection(connection="hangup"):
+                reason = body.reason or "Close PC"
+                self.line, self._answer_due = None, False
+                # The plugin's last event comes before the core's.
+                self.ask_plugin("hangup_media", reason)
+                self._notify("hangup", reason=reason)
+            case events.MediaState():
+                self._notify("media", **_media(body))
+            case events.SlowLink():
+                self._slow_link(body)
+            case events.IceState(ice="connected" | "ready"):
+                self._was_ready = True
+            case events.IceState(ice="failed") if self._was_ready:
+                self._notify("ice-failed")
+            case events.LocalCandidate() if not self._answer_due:
+                # Later than the answer, so it can't be in it.
+                text = body.candidate if body.candidate.startswith("candidate:") else f"candidate:{body.candidate}"
+                self._notify("trickle", candidate={"sdpMid": self._bundle_mid(), "sdpMLineIndex": 0, "candidate": text})
+            case _:
+                pass
+
+    def _slow_link(self, body: events.SlowLink) -> None:
+        uplink, lost = body.slow_link == "uplink", body.lost_lastsec or 0
+        mid, media = body.mid or "", body.media or ""
+        self._notify("slowlink", mid=mid, media=media, uplink=uplink, lost=lost)
+        try:
+            self._plugin_handle.slow_link(mid, media, uplink=uplink, lost=lost)
+        except Exception:
+            logger.exception("plugin %s failed in slow_link", self.plugin.package)
+
+    def _bundle_mid(self) -> str:
+        media = self.peer.media if self.peer is not None else ()
+        return next((medium.mid for medium in media if not medium.rejected), "0")
+
+    # --- what the plugin may ask (HandleApi) ------------------------------------------------------------------
+
+    @property
+    def peer(self) -> PeerConnection | None:
+        """The PeerConnection; ``None`` before the first description and once it hangs up."""
+        return None if self.line is None or self.line.closing else self.line.peer
+
+    def answer(self, policy: AnswerPolicy) -> SessionDescription:
+        """Answer the offer that came last. :raises PluginError: there is none to answer."""
+        peer = self.peer
+        if peer is None or not self._answer_due:
+            raise PluginError(int(ErrorCode.WEBRTC_STATE), "No offer to answer")
+        sdp = peer.create_answer(policy)
+        self._answer_due = False
+        return SessionDescription("answer", sdp)
+
+    def push_event(
+        self, data: dict[str, Any], *, transaction: str | None = None, jsep: SessionDescription | None = None
+    ) -> None:
+        """Send the client an event; a description that goes with it is published."""
+        if self._ended:
+            return
+        rest: dict[str, Any] = {"plugindata": {"plugin": self.plugin.package, "data": data}}
+        if jsep is not None:
+            self._emit(events.Jsep(owner="local", jsep=jsep))
+            rest["jsep"] = {"type": jsep.type, "sdp": jsep.sdp} | ({"e2ee": True} if self._e2ee else {})
+        message = reply("event", session_id=self.session_id, transaction=transaction, **self._sender(), **rest)
+        self._push(message)
+
+    def notify(self, data: dict[str, Any]) -> None:
+        """Publish a plugin event."""
+        if not self._ended:
+            self._emit(events.Plugin(plugin=self.plugin.package, data=data))
+
+    def close_peer(self) -> None:
+        """Hang up of the plugin's own accord."""
+        self.hangup("Close PC")
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Run ``action`` once the reply to the request at hand is on its way, unless the handle ends before."""
+
+        def run() -> None:
+            if self._ended:
+                return
+            try:
+                action()
+            except Exception:
+                logger.exception("plugin %s failed", self.plugin.package)
+
+        self._context.defer(run)
+
+    # --- helpers ----------------------------------------------------------------------------------------------
+
+    def query(self) -> dict[str, Any]:
+        """``plugin_specific`` of the Admin API's ``handle_info``."""
+        return self._plugin_handle.query()
+
+    def ask_plugin(self, hook: str, *arguments: Any) -> None:
+        """Call a hook of the plugin, whose failures are its own."""
+        try:
+            getattr(self._plugin_handle, hook)(*arguments)
+        except Exception:
+            logger.exception("plugin %s failed in %s", self.plugin.package, hook)
+
+    def _sender(self) -> dict[str, Any]:
+        if self._context.config.opaqueid_in_api and self.opaque_id is not None:
+            return {"sender": self.handle_id, "opaque_id": self.opaque_id}
+        return {"sender": self.handle_id}
+
+    def _notify(self, janus: str, **rest: Any) -> None:
+        # Janus is silent about a handle that is being torn down.
+        if not self._ended:
+            self._push(reply(janus, session_id=self.session_id, **self._sender(), **rest))
+
+    def _emit(self, body: Body) -> None:
+        self._context.emit(body, self.session_id, self.handle_id, self.opaque_id)
+
+
+def _media(body: events.MediaState) -> dict[str, Any]:
+    rest: dict[str, Any] = {} if body.mid is None else {"mid": body.mid}
+    rest["type"] = body.media
+    if body.substream is not None:
+        rest["substream"] = body.substream
+    rest["receiving"] = body.receiving
+    if body.seconds is not None:
+        rest["seconds"] = body.seconds
+    return rest

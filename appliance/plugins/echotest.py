@@ -1,0 +1,186 @@
+"""EchoTest: sends a client's own media and messages back to it (Janus's ``janus.plugin.echotest``).
+
+Requests have no name: every one may switch audio and video, cap the bitrate, and carry an offer. All are answered
+later, by an event. Recording is refused, because nothing here records; the playout delay that ``min_delay`` and
+``max_delay`` ask for is read and not applied.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from appliance.core.events import SessionDescription
+from appliance.core.messages import Element, Kind, find_problem
+from appliance.core.peer import AnswerPolicy, PeerConnection
+from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle
+
+INVALID_ELEMENT = 413
+INVALID_SDP = 414
+MAX_BITRATE_BPS = 2**32 - 1
+HINT = "I'm taking my time!"
+PREFIX = "Janus EchoTest here! You wrote: "
+"""Before every text that is sent back; clients look for it."""
+
+REQUEST = (
+    Element("audio", Kind.BOOLEAN),
+    Element("audiocodec", Kind.STRING),
+    Element("video", Kind.BOOLEAN),
+    Element("videocodec", Kind.STRING),
+    Element("videoprofile", Kind.STRING),
+    Element("opusred", Kind.BOOLEAN),
+    Element("bitrate", Kind.POSITIVE),
+    Element("record", Kind.BOOLEAN),
+    Element("filename", Kind.STRING),
+    Element("substream", Kind.POSITIVE),
+    Element("temporal", Kind.POSITIVE),
+    Element("fallback", Kind.POSITIVE),
+    Element("svc", Kind.BOOLEAN),
+    Element("spatial_layer", Kind.POSITIVE),
+    Element("temporal_layer", Kind.POSITIVE),
+    Element("min_delay", Kind.INTEGER),
+    Element("max_delay", Kind.INTEGER),
+)
+LAYERS = ("substream", "temporal", "spatial_layer", "temporal_layer")
+SUPPORTED = frozenset(element.name for element in REQUEST) - {"audiocodec", "svc", "filename"}
+"""One of these, or an offer, makes it a request."""
+
+
+def read_request(body: dict[str, Any], *, has_offer: bool) -> None:
+    """Refuse what can't be served, in Janus's words. :raises PluginError: 413."""
+    problem = find_problem(REQUEST, body)
+    if problem is not None:
+        raise PluginError(INVALID_ELEMENT, problem.text)
+    for layer in LAYERS:
+        if body.get(layer, 0) > 2:
+            raise PluginError(INVALID_ELEMENT, f"Invalid value ({layer} should be 0, 1 or 2)")
+    if body.get("bitrate", 0) > MAX_BITRATE_BPS:
+        raise PluginError(INVALID_ELEMENT, f"Invalid value (bitrate should be at most {MAX_BITRATE_BPS})")
+    if not has_offer and not SUPPORTED & body.keys():
+        raise PluginError(INVALID_ELEMENT, "Message error: no supported attributes found")
+    if body.get("record"):
+        raise PluginError(INVALID_ELEMENT, "Invalid value (record should be false: recording is not available here)")
+
+
+class EchoHandle(PluginHandle):
+    """One client, hearing itself."""
+
+    def __init__(self, api: HandleApi, *, events: bool) -> None:
+        super().__init__(api)
+        self._events = events
+        self._reset()
+
+    def _reset(self) -> None:
+        self._active = {"audio": True, "video": True}
+        self._bitrate = 0
+        self._routed: dict[str, str] = {}
+        """mid to kind of what is echoed."""
+
+    def message(self, body: dict[str, Any], jsep: SessionDescription | None, transaction: str) -> Ack:
+        """Always asynchronous: a refusal is an event as well."""
+        self.api.later(lambda: self._serve(body, jsep, transaction))
+        return Ack(HINT)
+
+    def _serve(self, body: dict[str, Any], jsep: SessionDescription | None, transaction: str) -> None:
+        try:
+            read_request(body, has_offer=jsep is not None)
+            answer = self._answer(body) if jsep is not None else None
+        except PluginError as refusal:
+            data = {"echotest": "event", "error_code": refusal.code, "error": refusal.reason}
+            self.api.push_event(data, transaction=transaction)
+            return
+        self._apply(body, has_offer=jsep is not None)
+        self.api.push_event({"echotest": "event", "result": "ok"}, transaction=transaction, jsep=answer)
+        if self._events:
+            active = {"audio_active": self._active["audio"], "video_active": self._active["video"]}
+            self.api.notify({**active, "bitrate": self._bitrate})
+
+    def _answer(self, body: dict[str, Any]) -> SessionDescription:
+        policy = AnswerPolicy(audio_codec=body.get("audiocodec"), video_codec=body.get("videocodec"))
+        try:
+            answer = self.api.answer(policy)
+        except PluginError as error:
+            # It hung up before we came to it, or a later offer was answered first.
+            raise PluginError(INVALID_SDP, f"Error parsing offer: {error.reason}") from None
+        peer = self.api.peer
+        assert peer is not None
+        self._routed = {
+            medium.mid: medium.kind
+            for medium in peer.media
+            if medium.kind in self._active and not medium.rejected and medium.direction == "sendrecv"
+        }
+        for mid in self._routed:
+            peer.forward(mid, peer, mid)
+        return answer
+
+    def _apply(self, body: dict[str, Any], *, has_offer: bool) -> None:
+        woken = set()
+        for kind, active in self._active.items():
+            wanted = body.get(kind, active)
+            if wanted and not active:
+                woken.add(kind)
+            self._active[kind] = wanted
+        self._bitrate = body.get("bitrate", self._bitrate)
+        peer = self.api.peer
+        if peer is None:
+            return
+        self._switch(peer, woken)
+        if "bitrate" in body or (has_offer and self._bitrate):
+            peer.set_bitrate(self._bitrate)
+
+    def _switch(self, peer: PeerConnection, woken: set[str]) -> None:
+        for mid, kind in self._routed.items():
+            peer.set_sending(mid, active=self._active[kind])
+            if kind == "video" and kind in woken:
+                peer.request_keyframe(mid)
+
+    def hangup_media(self, reason: str) -> None:
+        """Tell the client, and forget what was set."""
+        self.api.push_event({"echotest": "event", "result": "done"})
+        self._reset()
+
+    def incoming_data(self, label: str, protocol: str, message: str | bytes) -> None:
+        """Send it back: text with its prefix, binary as it is."""
+        peer = self.api.peer
+        if peer is not None:
+            peer.send_data(label, protocol, PREFIX + message if isinstance(message, str) else message)
+
+    def slow_link(self, mid: str, media: str, *, uplink: bool, lost: int) -> None:
+        """Tell the client of trouble on its way to us, unless that medium is muted."""
+        if uplink or not self._active.get(media, True):
+            return
+        data: dict[str, Any] = {"echotest": "event", "event": "slow_link", "media": media}
+        if media == "video":
+            data["current-bitrate"] = self._bitrate
+        self.api.push_event(data)
+
+    def query(self) -> dict[str, Any]:
+        """The switches."""
+        return {
+            "audio_active": self._active["audio"],
+            "video_active": self._active["video"],
+            "bitrate": self._bitrate,
+        }
+
+
+class EchoTest(Plugin):
+    """Made with its configuration, ``EchoTest(EchoTest.Config())``."""
+
+    class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        """``[plugins.echotest]``."""
+
+        enabled: bool = True
+        events: bool = True
+        """Publish a plugin event (type 64) after every request that was served."""
+
+    package = "janus.plugin.echotest"
+    name = "EchoTest plugin"
+    description = "Sends a client's own audio, video and messages back to it."
+    version = 7
+    version_string = "0.0.7"
+
+    def __init__(self, config: Config | None = None) -> None:
+        self._config = config or self.Config()
+
+    def attach(self, api: HandleApi) -> EchoHandle:
+        """Begin with everything switched on."""
+        return EchoHandle(api, events=self._config.events)
