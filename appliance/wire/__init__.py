@@ -1,1 +1,1 @@
-"""Pure codecs: bytes in, values out. RTP, RTCP, STUN, DTLS records, SDP, pcap."""
+"""Pure codecs: bytes or text in, values out, and back. No socket, no clock, no randomness."""
