@@ -1,32 +1,20 @@
 """The contract of an intake: a way in for events.
 
-An intake is a class with a ``Config`` (its section ``[intake.<name>]``, made like a handler's: ``Intake(config,
-context)``), named in :mod:`appliance.components` or by an entry point ``appliance.intakes``. It turns bytes into
-:class:`~appliance.core.events.Event`; what they mean, their numbers and their correlation are given after it.
-Whatever a peer sends is its own trouble: counted, refused in words, and the next is read.
+An intake is a class with a ``Config`` (its section ``[intake.<name>]``), made as ``Intake(config, clock)`` and named in
+:mod:`appliance.components` or by an entry point ``appliance.intakes``. It turns bytes into
+:class:`~appliance.core.events.Event`; their numbers and their correlation are given after it. Whatever a peer sends
+is its own trouble: counted, refused in words, and the next is read.
 """
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
-from appliance.core.clock import Clock
 from appliance.core.events import Counter, Event
 
 Deliver = Callable[[Event], None]
 """Takes one event on its way to the bus. Never blocks and never raises."""
-
-
-class IntakeContext(Struct, kw_only=True):
-    """What the collector lends an intake."""
-
-    clock: Clock
-    data_dir: Path
-    server_name: str
-    link: str = ""
-    """``server.link``: where gateways are listened for; empty for the socket in the data directory."""
 
 
 class Intake(Protocol):

@@ -59,9 +59,9 @@ class EventQueue:
         size = size_of(item)
         while self._queue and (len(self._queue) >= self.depth or self.bytes + size > self.max_bytes):
             if is_expendable(item):
-                self._lose(item)
+                self.lose(item)
                 return
-            self._lose(self._take_out_least_wanted())
+            self.lose(self._take_out_least_wanted())
         self._queue.append((self._clock.monotonic(), item))
         self.bytes += size
 
@@ -86,7 +86,7 @@ class EventQueue:
         for entry in self._queue:
             if quota and is_expendable(entry[1]):
                 if victim is not None:
-                    self._lose(victim)
+                    self.lose(victim)
                 victim = entry[1]
                 self.bytes -= size_of(victim)
                 quota -= 1
@@ -98,7 +98,8 @@ class EventQueue:
             self.bytes -= size_of(victim)
         return victim
 
-    def _lose(self, item: Event) -> None:
+    def lose(self, item: Event) -> None:
+        """Count an event that is not to be had any more; the next :meth:`take` marks the gap."""
         word = WORD_OF.get(item.type, "other")
         self.dropped[word] = self.dropped.get(word, 0) + 1
         if not self._gap:

@@ -21,5 +21,16 @@ class Stamper:
 
     def stamp(self, item: Event) -> Event:
         """The same event with ``id`` and ``correlation_id``; one that its gateway has correlated keeps that."""
+        return replace(item, id=self._next(), correlation_id=item.correlation_id or self.correlator.of(item))
+
+    def follow_up(self, item: Event, about: Event) -> Event:
+        """An event that a handler adds belongs to the PeerConnection of the one that it is about."""
+        return replace(item, id=self._next(), correlation_id=about.correlation_id)
+
+    def advance(self, last: int) -> None:
+        """Give no number up to ``last`` any more."""
+        self._last = max(self._last, last)
+
+    def _next(self) -> int:
         self._last = max(self._last + 1, self._clock.wall_us())
-        return replace(item, id=self._last, correlation_id=item.correlation_id or self.correlator.of(item))
+        return self._last

@@ -1,0 +1,223 @@
+"""Takes what Janus's event handlers post over HTTP (sampleevh): on any path, because a wrong one loses everything.
+
+sampleevh takes any status for success and repeats only what the network lost, so the status is for people: 200 once
+the events are on their way, 400 with words for what is no JSON or no event.
+"""
+
+import asyncio
+import base64
+import binascii
+import hmac
+import logging
+import zlib
+from collections.abc import Iterable
+
+from aiohttp import web
+from msgspec import Struct
+
+from appliance.core.clock import Clock
+from appliance.core.events import Counter, Event, EventDecodeError
+from appliance.core.intake import Deliver
+from appliance.intake import dialect
+
+logger = logging.getLogger(__name__)
+
+READ_TIMEOUT = 15.0
+"""Seconds for one body; sampleevh itself gives up after 10."""
+MAX_REQUESTS = 256
+"""At the same time; sampleevh has one."""
+YIELD_EVERY = 500
+"""Events after which others get their turn."""
+
+
+class HttpIntakeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[intake.http]``."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 8081
+    user: str = ""
+    """With a password: what ``backend_user`` and ``backend_pwd`` of sampleevh must be."""
+    password: str = ""
+    max_body_bytes: int = 8 * 2**20
+    """Of one POST, after decompression."""
+
+
+class HttpIntake:
+    """Contract: :class:`appliance.core.intake.Intake`."""
+
+    Config = HttpIntakeConfig
+    name = "http"
+
+    def __init__(self, config: HttpIntakeConfig, clock: Clock) -> None:
+        """:raises ValueError: a user without a password, or the reverse."""
+        if bool(config.user) != bool(config.password):
+            raise ValueError("intake.http: user and password are wanted together, or neither")
+        self.received = 0
+        self.malformed = 0
+        self.unauthorized = 0
+        self.refused = 0
+        """Requests turned away for their method, size or encoding, or because too many came at once."""
+        self._config = config
+        self._deliver: Deliver | None = None
+        self._runner: web.ServerRunner | None = None
+        self._running = 0
+        self._logged = False
+
+    @property
+    def port(self) -> int:
+        """The one that was had; the configured one while not running."""
+        if self._runner is None or not self._runner.addresses:
+            return self._config.port
+        return int(self._runner.addresses[0][1])
+
+    @property
+    def url(self) -> str:
+        """What a Janus server's ``backend`` is set to."""
+        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        return f"http://{host}:{self.port}"
+
+    async def start(self, deliver: Deliver) -> None:
+        """Listen. :raises OSError: the address can't be had; the message names it."""
+        self._deliver = deliver
+        # The library would decompress before anybody counts the bytes.
+        server = web.Server(self._serve, auto_decompress=False, access_log=None)
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._config.host, self._config.port).start()
+        except (OSError, OverflowError) as problem:
+            await self._runner.cleanup()
+            self._runner = None
+            reason = getattr(problem, "strerror", None) or problem
+            raise OSError(
+                getattr(problem, "errno", None),
+                f"events of Janus servers can't be listened for on {self._config.host}:{self._config.port} "
+                f"(intake.http): {reason}",
+            ) from None
+
+    async def stop(self) -> None:
+        """Close; a request that is being read is refused, so its sender repeats it."""
+        self._deliver = None
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def measure(self) -> Iterable[Counter]:
+        """Events and requests by outcome."""
+        for outcome, value in (("ok", self.received), ("malformed", self.malformed), ("refused", self.refused)):
+            yield Counter("intake_events_total", value, {"intake": self.name, "outcome": outcome})
+        yield Counter("auth_failures_total", self.unauthorized, {"api": "intake"})
+
+    async def _serve(self, request: web.BaseRequest) -> web.Response:
+        if request.method != "POST":
+            self.refused += 1
+            text = "This is where Janus's event handlers post their events: set backend to this address.\n"
+            return web.Response(status=405, text=text, headers={"Allow": "POST"})
+        if not self._authorized(request.headers.get("Authorization", "")):
+            self.unauthorized += 1
+            headers = {"WWW-Authenticate": 'Basic realm="events"'}
+            return _last(web.Response(status=401, text="user and password are wanted\n", headers=headers))
+        if self._running >= MAX_REQUESTS:
+            self.refused += 1
+            return _last(web.Response(status=503, text=f"{MAX_REQUESTS} requests are being read already\n"))
+        self._running += 1
+        try:
+            return await self._take(request)
+        finally:
+            self._running -= 1
+
+    def _authorized(self, header: str) -> bool:
+        if not self._config.password:
+            return True
+        scheme, _, encoded = header.partition(" ")
+        try:
+            given = base64.b64decode(encoded.strip(), validate=True) if scheme.lower() == "basic" else b""
+        except (binascii.Error, ValueError):
+            given = b""
+        return hmac.compare_digest(given, f"{self._config.user}:{self._config.password}".encode())
+
+    async def _take(self, request: web.BaseRequest) -> web.Response:
+        try:
+            async with asyncio.timeout(READ_TIMEOUT):
+                body = await self._body(request)
+        except TimeoutError:
+            self.refused += 1
+            return _last(web.Response(status=408, text=f"the body took longer than {READ_TIMEOUT:.0f} s\n"))
+        except _RefusedError as refusal:
+            self.refused += 1
+            self._note(request, refusal.text)
+            return _last(web.Response(status=refusal.status, text=f"{refusal.text}\n"))
+        try:
+            document = dialect.decode(body)
+        except EventDecodeError as problem:
+            self.malformed += 1
+            self._note(request, str(problem))
+            return web.Response(status=400, text=f"{problem}\n")
+        problems = await self._read(document)
+        if problems:
+            self._note(request, problems[0])
+            return web.Response(status=400, text=f"{len(problems)} refused: {problems[0]}\n")
+        return web.Response()
+
+    async def _read(self, document: object) -> list[str]:
+        """Deliver every event that is one; return what is wrong with the others."""
+        problems: list[str] = []
+        items = document if isinstance(document, list) else [document]
+        for count, item in enumerate(items, 1):
+            try:
+                found: list[Event] = list(dialect.read_one(item))
+            except EventDecodeError as problem:
+                self.malformed += 1
+                problems.append(str(problem)[:300])
+                continue
+            for event in found:
+                if self._deliver is not None:
+                    self.received += 1
+                    self._deliver(event)
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        return problems
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        limit = self._config.max_body_bytes
+        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in {"identity", "", "gzip", "x-gzip", "deflate"}:
+            raise _RefusedError(415, f"Content-Encoding {encoding[:40]!r} came, wanted gzip, deflate or none")
+        # 32: gzip or zlib, by the header.
+        inflate = zlib.decompressobj(wbits=32 + 15) if encoding not in {"identity", ""} else None
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in request.content.iter_any():
+            part = chunk
+            if inflate is not None:
+                try:
+                    part = inflate.decompress(chunk, limit - size + 1)
+                except zlib.error as error:
+                    raise _RefusedError(400, f"{encoding}: {error}") from None
+            size += len(part)
+            if size > limit:
+                raise _RefusedError(413, f"body: wanted at most {limit} bytes")
+            parts.append(part)
+        if inflate is not None and not inflate.eof:
+            raise _RefusedError(400, f"{encoding}: the body ends too early")
+        return b"".join(parts)
+
+    def _note(self, request: web.BaseRequest, problem: str) -> None:
+        # Once, for whoever sets it up; the counts tell the rest.
+        if not self._logged:
+            self._logged = True
+            logger.warning("events from %s refused: %s; counting further ones in silence", request.remote, problem)
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+def _last(response: web.Response) -> web.Response:
+    """The body has not been read to its end: what follows on the connection is no request."""
+    response.force_close()
+    return response

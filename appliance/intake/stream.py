@@ -1,0 +1,260 @@
+"""The collector's end of the link: events of any number of our gateways, and questions to them.
+
+Sequence numbers make every loss seen: a jump, a gateway that has started anew, and a beginning that this collector
+has missed each put a ``Gap`` into the stream.
+"""
+
+import asyncio
+import hmac
+import ipaddress
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from appliance.core.clock import Clock
+from appliance.core.events import Counter, EventDecodeError, Gap, decode_msgpack, event
+from appliance.core.intake import Deliver
+from appliance.intake.dialect import check_depth
+from appliance.net.link import (
+    VERSION,
+    Ack,
+    Events,
+    Hello,
+    LinkError,
+    Message,
+    Replay,
+    TcpAddress,
+    UnixAddress,
+    Welcome,
+    parse_address,
+)
+from appliance.net.link_connection import REQUEST_TIMEOUT, LinkConnection
+from appliance.net.unix import UnixListener
+
+logger = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 256
+MAX_BOOTS = 1024
+"""Starts of gateways whose next sequence number is remembered."""
+HELLO_SECONDS = 5.0
+
+
+class StreamConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[intake.stream]``; where it listens is ``server.link``."""
+
+    enabled: bool = True
+
+
+class StreamIntake:
+    """Contract: :class:`appliance.core.intake.Intake`."""
+
+    Config = StreamConfig
+    name = "stream"
+
+    def __init__(self, config: StreamConfig, clock: Clock) -> None:
+        self.received = 0
+        self.malformed = 0
+        """Events and frames that were none."""
+        self.refused = 0
+        """Connections turned away."""
+        self._clock = clock
+        self._address: UnixAddress | TcpAddress | None = None
+        self._token = ""
+        self._deliver: Deliver | None = None
+        self._server: asyncio.Server | None = None
+        self._socket: UnixListener | None = None
+        self._connections: dict[LinkConnection, Hello | None] = {}
+        self._by_name: dict[str, LinkConnection] = {}
+        self._next: OrderedDict[tuple[str, str], int] = OrderedDict()
+        """By server and boot."""
+        self._boot_of: OrderedDict[str, str] = OrderedDict()
+
+    def listen_on(self, address: str, *, token: str = "") -> None:
+        """Before :meth:`start`. A ``token`` is asked of every gateway.
+
+        :raises LinkError: it is no address, or one that others can reach and no token guards it.
+        """
+        parsed = parse_address(address)
+        if isinstance(parsed, TcpAddress) and not token and not _is_loopback(parsed.host):
+            raise LinkError(f"link address {address!r}: others can reach it, so a token is wanted")
+        self._address, self._token = parsed, token
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the port that was had."""
+        if isinstance(self._address, TcpAddress) and self._server is not None:
+            return str(TcpAddress(self._address.host, self._server.sockets[0].getsockname()[1]))
+        return str(self._address)
+
+    @property
+    def gateways(self) -> list[str]:
+        """Names of those that are connected."""
+        return sorted(self._by_name)
+
+    async def start(self, deliver: Deliver) -> None:
+        """Listen. :raises OSError: the address can't be had; the message names it."""
+        assert self._address is not None, "listen_on() comes first"
+        self._deliver = deliver
+        loop = asyncio.get_running_loop()
+        try:
+            if isinstance(self._address, UnixAddress):
+                self._socket = UnixListener(self._address.path)
+                self._server = await loop.create_unix_server(self._make_connection, sock=self._socket.bind())
+            else:
+                self._server = await loop.create_server(self._make_connection, self._address.host, self._address.port)
+        except OSError as problem:
+            reason = problem.strerror or problem
+            raise OSError(problem.errno, f"gateways can't be listened for at {self._address}: {reason}") from None
+
+    async def stop(self) -> None:
+        """Close every connection; the gateways keep what was not acknowledged."""
+        self._deliver = None
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._connections):
+            connection.abort("the collector stops")
+        await self._server.wait_closed()
+        if self._socket is not None:
+            self._socket.remove()
+
+    async def request(
+        self, server: str, verb: str, args: Mapping[str, Any] | None = None, *, within: float = REQUEST_TIMEOUT
+    ) -> dict[str, Any]:
+        """Ask a gateway, and wait ``within`` seconds for its answer.
+
+        :raises LookupError: no gateway of that name is connected.
+        :raises RequestRefusedError: it refused; the message is its own.
+        :raises TimeoutError, ConnectionError: it did not answer.
+        """
+        connection = self._by_name.get(server)
+        if connection is None:
+            raise LookupError(f"no gateway {server!r} is connected; there are: {', '.join(self.gateways) or 'none'}")
+        return await connection.request(verb, args, within=within)
+
+    def measure(self) -> Iterable[Counter]:
+        """Events by outcome."""
+        malformed = self.malformed + sum(connection.malformed for connection in self._connections)
+        yield Counter("intake_events_total", self.received, {"intake": self.name, "outcome": "ok"})
+        yield Counter("intake_events_total", malformed, {"intake": self.name, "outcome": "malformed"})
+        yield Counter("auth_failures_total", self.refused, {"api": "intake"})
+
+    # --- connections -----------------------------------------------------------------------------------------
+
+    def _make_connection(self) -> LinkConnection:
+        return LinkConnection(
+            on_open=self._opened, on_message=self._message, on_writable=lambda: None, on_lost=self._lost
+        )
+
+    def _opened(self, connection: LinkConnection) -> None:
+        connection.peer = "gateway"
+        if len(self._connections) >= MAX_CONNECTIONS:
+            connection.abort("too many connections")
+            return
+        self._connections[connection] = None
+        self._clock.call_later(HELLO_SECONDS, lambda: self._expect_hello(connection))
+
+    def _expect_hello(self, connection: LinkConnection) -> None:
+        if connection in self._connections and self._connections[connection] is None:
+            connection.abort("no hello came")
+
+    def _lost(self, connection: LinkConnection, why: str) -> None:
+        self.malformed += connection.malformed
+        hello = self._connections.pop(connection, None)
+        if hello is not None and self._by_name.get(hello.server) is connection:
+            del self._by_name[hello.server]
+            logger.warning("link: gateway %s is gone: %s", hello.server, why)
+
+    def _message(self, connection: LinkConnection, message: Message) -> None:
+        if self._deliver is None or connection not in self._connections:
+            return
+        hello = self._connections[connection]
+        if hello is None:
+            if isinstance(message, Hello):
+                self._greet(connection, message)
+            else:
+                connection.abort("the first frame was no hello")
+        elif isinstance(message, Events):
+            self._take(connection, hello, message)
+        elif isinstance(message, Replay):
+            for data in message.events:
+                self._take_one(data, replayed=True)
+
+    def _greet(self, connection: LinkConnection, hello: Hello) -> None:
+        error = ""
+        if hello.v != VERSION:
+            error = f"version {hello.v} came, wanted {VERSION}"
+        elif not hmac.compare_digest(hello.token.encode(), self._token.encode()):
+            error = "wrong token"
+        if error:
+            self.refused += 1
+            logger.warning("link: gateway %.64r refused: %s", hello.server, error)
+            connection.send(Welcome(v=VERSION, error=error))
+            connection.close()
+            return
+        connection.peer = hello.server
+        self._connections[connection] = hello
+        earlier = self._by_name.get(hello.server)
+        self._by_name[hello.server] = connection
+        if earlier is not None:
+            earlier.abort("the gateway has connected again")
+        known = self._boot_of.get(hello.server)
+        if known is not None and known != hello.boot:
+            self._gap("restart", hello.server)
+        self._boot_of[hello.server] = hello.boot
+        self._boot_of.move_to_end(hello.server)
+        if len(self._boot_of) > MAX_BOOTS:
+            self._boot_of.popitem(last=False)
+        connection.send(Welcome(v=VERSION, next=self._next.get((hello.server, hello.boot))))
+        logger.info("link: gateway %s is connected", hello.server)
+
+    # --- events ----------------------------------------------------------------------------------------------
+
+    def _take(self, connection: LinkConnection, hello: Hello, frame: Events) -> None:
+        key = (hello.server, hello.boot)
+        wanted = self._next.get(key)
+        events = frame.events
+        if wanted is None:
+            if frame.seq > 0:
+                # The gateway has told others before: this collector, or its state, is new.
+                self._gap("restart", hello.server)
+        elif frame.seq > wanted:
+            self._gap("sequence", hello.server, frame.seq - wanted)
+        else:
+            events = events[wanted - frame.seq :]
+        for data in events:
+            self._take_one(data)
+        after = max(frame.seq + len(frame.events), wanted or 0)
+        self._next[key] = after
+        self._next.move_to_end(key)
+        if len(self._next) > MAX_BOOTS:
+            self._next.popitem(last=False)
+        connection.send(Ack(next=after))
+
+    def _take_one(self, data: bytes, *, replayed: bool = False) -> None:
+        assert self._deliver is not None
+        try:
+            item = check_depth(decode_msgpack(data))
+        except EventDecodeError as problem:
+            self.malformed += 1
+            if self.malformed == 1:
+                logger.warning("link: %s; counting further ones in silence", problem)
+            return
+        self.received += 1
+        self._deliver(replace(item, replayed=True) if replayed else item)
+
+    def _gap(self, reason: str, server: str, missing: int = 0) -> None:
+        assert self._deliver is not None
+        dropped = {"other": missing} if missing else {}
+        self._deliver(event(Gap(reason=reason, dropped=dropped), emitter=server, timestamp=self._clock.wall_us()))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,55 @@
+"""A Unix socket to listen on, which its owner alone may connect to."""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+
+
+class UnixListener:
+    """Takes the place of a socket that nobody listens on any more, and removes its own at the end."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._inode = 0
+
+    def bind(self) -> socket.socket:
+        """A bound socket, mode 0600. :raises OSError: somebody listens there, or a file of another kind is there."""
+        self._clear()
+        bound = socket.socket(socket.AF_UNIX)
+        # Narrowed before bind, so that the socket is never open to others, not even for a moment.
+        before = os.umask(0o177)
+        try:
+            bound.bind(str(self._path))
+        except OSError:
+            bound.close()
+            raise
+        finally:
+            os.umask(before)
+        self._inode = self._path.lstat().st_ino
+        bound.setblocking(False)
+        return bound
+
+    def _clear(self) -> None:
+        try:
+            mode = self._path.lstat().st_mode
+        except FileNotFoundError:
+            return
+        if not stat.S_ISSOCK(mode):
+            raise OSError(errno.EEXIST, "a file that is no socket is in the way")
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(self._path))
+            except ConnectionRefusedError:
+                self._path.unlink()
+            else:
+                raise OSError(errno.EADDRINUSE, "somebody listens there already")
+
+    def remove(self) -> None:
+        """Unlink it, unless another has taken the place."""
+        with contextlib.suppress(OSError):
+            if self._path.lstat().st_ino == self._inode:
+                self._path.unlink()
