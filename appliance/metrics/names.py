@@ -33,7 +33,8 @@ HANGUPS = (
 )  # fmt: skip
 """Janus's reasons in lower case with underscores; ``detach`` also where a handle ended without a hangup."""
 REQUESTS = (
-    "info", "ping", "create", "attach", "message", "trickle", "keepalive", "claim", "hangup", "detach", "destroy", "poll",
+    "info", "ping", "create", "attach", "message", "trickle", "keepalive", "claim", "hangup", "detach", "destroy",
+    "poll",
 )  # fmt: skip
 API_ERRORS = (
     "403", "405", "450", "452", "453", "454", "455", "456", "457", "458", "459", "460", "461", "462", "463", "464",
@@ -81,7 +82,7 @@ def _track(name: str, kind: Kind, help: str, *, unit: str = "") -> Family:
     return _handle(name, kind, help, "mid", "direction", unit=unit)
 
 
-C, G, H, S, I = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM, Kind.SUMMARY, Kind.INFO
+C, G, H, S = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM, Kind.SUMMARY
 
 # --- from the events -----------------------------------------------------------------------------------------
 
@@ -133,8 +134,11 @@ DTLS_HANDSHAKES = _events(
 DTLS_RETRANSMISSIONS = _events("dtls_retransmissions_total", C, "DTLS flights sent again.")
 HANGUPS_TOTAL = _events("hangups_total", C, "PeerConnections ended, by the server's reason.", Label("reason", HANGUPS))
 VERDICTS = _events(
-    "verdicts_total", C, "PeerConnections ended, by the code of their verdict (docs of the diagnosis).", Label("code")
-)
+    "verdicts_total",
+    C,
+    "PeerConnections ended, by the code of their verdict (docs of the diagnosis).",
+    Label("code", cap=64),
+)  # fmt: skip
 RTP_PACKETS = _events("rtp_packets_total", C, "RTP packets (for data: DTLS records).", DIRECTION, KIND)
 RTP_BYTES = _events("rtp_bytes_total", C, "Their bytes, as the server counts them.", DIRECTION, KIND, unit="bytes")
 RTP_LOST = _events(
@@ -157,7 +161,8 @@ RTCP_FEEDBACK = _events(
 RTCP_REPORTS = _events("rtcp_reports_total", C, "RTCP sender and receiver reports; our gateways only.", DIRECTION)
 RTP_LOSS_RATIO = _events(
     "rtp_interval_loss_ratio", H,
-    "Share of packets lost in one interval of one track: in, a statistics period; out, between two reports of the peer.",
+    "Share of packets lost in one interval of one track: in, a statistics period; out, from one report of the peer to"
+    " the next.",
     DIRECTION, MEDIA, buckets=LOSS_BUCKETS, unit="ratio",
 )  # fmt: skip
 RTP_JITTER = _events(
@@ -221,6 +226,8 @@ HEP_DROPPED = _counters(
     Label("reason", ("queue_full", "oversize", "disconnected", "write_error")),
 )  # fmt: skip
 HEP_ERRORS = _counters("hep_send_errors_total", C, "Writes and connections that failed.", HEP_TRANSPORT)
+HEP_RECEIVED = _counters("hep_packets_received_total", C, "HEP messages that the listener took in.", HEP_TRANSPORT)
+HEP_MALFORMED = _counters("hep_packets_malformed_total", C, "Of those, the ones it could not read.", HEP_TRANSPORT)
 HEP_CONNECTED = _counters("hep_connected", G, "1 while the capture server can be written to.", HEP_TRANSPORT)
 API_REQUESTS = _counters(
     "api_requests_total", C, "Janus API requests served.", TRANSPORT, Label("request", REQUESTS),
@@ -243,6 +250,9 @@ INTAKE_EVENTS = _counters(
     Label("intake", ("stream", "http", "websocket", "rabbitmq", "mqtt", "file", "pcap")),
     Label("outcome", ("ok", "malformed", "refused", "dropped")),
 )  # fmt: skip
+WATCH_CLIENTS = _counters("watch_clients", G, "Terminals that watch the events.")
+WATCH_REFUSED = _counters("watch_clients_refused_total", C, "Terminals refused, because too many watch.")
+WATCH_LOST = _counters("watch_lines_lost_total", C, "Lines lost by terminals that were too slow.")
 STORE_ROWS = _counters("store_rows_total", C, "Rows written to the store.")
 STORE_ERRORS = _counters("store_errors_total", C, "Batches that the store could not write.")
 PCAP_WRITTEN = _counters("pcap_packets_written_total", C, "Packets written to capture files.")
@@ -263,10 +273,10 @@ SERIES = _own("series", G, "Series of /metrics that events have made.")
 # --- of one handle -------------------------------------------------------------------------------------------
 
 HANDLE_INFO = _handle(
-    "handle_info", I, "1 for each handle: join on session_id and handle_id.", "server", "plugin", "room",
+    "handle_info", Kind.INFO, "1 for each handle: join on session_id and handle_id.", "server", "plugin", "room",
     "opaque_id_hash",
 )  # fmt: skip
-TRACK_INFO = _handle("handle_track_info", I, "1 for each track of a handle.", "mid", "kind", "codec")
+TRACK_INFO = _handle("handle_track_info", Kind.INFO, "1 for each track of a handle.", "mid", "kind", "codec")
 HANDLE_PACKETS = _track("handle_rtp_packets_total", C, "RTP packets of the PeerConnection.")
 HANDLE_BYTES = _track("handle_rtp_bytes_total", C, "Their bytes.", unit="bytes")
 HANDLE_LOST = _track(

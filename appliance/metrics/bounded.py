@@ -1,0 +1,481 @@
+"""The bounded tier: a fold over the event stream into series whose number no input can raise.
+
+The same for every source of events. Time is a :class:`~appliance.core.clock.Clock`; what is timed between two events
+uses their own timestamps.
+"""
+
+import re
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from appliance.core import events as ev
+from appliance.core.clock import Clock
+from appliance.core.events import Event
+from appliance.metrics import names as n
+from appliance.metrics.family import OTHER, Family
+from appliance.metrics.ledger import Ledger, Server
+from appliance.metrics.lives import QUIET_S, HandleKey, Life, Peer, Recent
+from appliance.metrics.series import Bounds, Table
+from appliance.metrics.setup import FIRST_MEDIA_S, Setup
+from appliance.metrics.track import kind_of, mid_of
+
+MAX_HANDLES = 100_000
+MAX_SESSIONS = 100_000
+
+_PAIR = re.compile(r"\[(\w+),(\w+)\] <-> .* ?\[(\w+),(\w+)\]$")
+
+
+class HandleWatcher(Protocol):
+    """Whoever shows single handles."""
+
+    def seen(self, life: Life) -> None:
+        """Something of this handle came: it is alive."""
+
+    def ended(self, life: Life) -> None:
+        """It is gone."""
+
+
+def reason_word(reason: str) -> str:
+    """Janus's reason as a label value."""
+    return reason.lower().replace(" ", "_").replace("-", "_")
+
+
+def plugin_word(package: str) -> str:
+    """``janus.plugin.echotest`` is echotest."""
+    return package.removeprefix("janus.plugin.")
+
+
+class BoundedTier:
+    """State of the events so far; :meth:`lines` is ``/metrics``'s part of it.
+
+    ``codes`` are the verdicts that there are. ``watcher`` hears of every handle.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        codes: Iterable[str] = (),
+        watcher: HandleWatcher | None = None,
+        max_handles: int = MAX_HANDLES,
+    ) -> None:
+        self._clock = clock
+        self._watcher = watcher
+        self._max_handles = max_handles
+        known = tuple(codes)
+        self.bounds = Bounds({"code": known} if known else None)
+        self._live = Ledger(self.bounds)
+        self._shadow = Ledger(self.bounds)
+        """Where what is told again is counted, and never shown."""
+        self._ledger = self._live
+        self._sessions: OrderedDict[tuple[str, int], str | None] = OrderedDict()
+        """To the id of the transport that made it."""
+        self.handles: OrderedDict[HandleKey, Life] = OrderedDict()
+        """The one that was quiet longest first."""
+        self._ended = Recent()
+        self._gone_transports = Recent(1_000)
+        self._judged = Recent()
+        self._orphans: deque[tuple[float, tuple[str, int]]] = deque()
+        self.forgotten = 0
+        self.tracks_refused = 0
+        self._takers: dict[type, Callable[[Server, Event, Any], None]] = {
+            ev.MediaStats: self._media_stats,
+            ev.Session: self._session,
+            ev.Handle: self._handle,
+            ev.External: self._external,
+            ev.Jsep: self._jsep,
+            ev.IceState: self._ice_state,
+            ev.SelectedPair: self._selected_pair,
+            ev.DtlsState: self._dtls_state,
+            ev.DtlsDetail: self._dtls_detail,
+            ev.Connection: self._connection,
+            ev.MediaState: self._media_state,
+            ev.SlowLink: self._slow_link,
+            ev.RtcpReport: self._rtcp_report,
+            ev.MediaFault: self._media_fault,
+            ev.Plugin: self._plugin,
+            ev.Transport: self._transport,
+            ev.Core: self._core,
+            ev.Shutdown: self._shutdown,
+            ev.Gap: self._gap,
+            ev.ApiError: self._api_error,
+        }
+
+    # --- series ----------------------------------------------------------------------------------------------
+
+    @property
+    def series(self) -> int:
+        """How many there are."""
+        return len(self._live)
+
+    def lines(self, openmetrics: bool) -> Iterator[str]:
+        """Every family, after the levels are brought up to date."""
+        self._ledger = self._live
+        self._sweep()
+        self._levels()
+        yield from self._live.lines(openmetrics)
+
+    def table(self, family: Family) -> Table:
+        """The series of a counter or gauge."""
+        return self._ledger.table(family)
+
+    def _levels(self) -> None:
+        gauges = (n.SESSIONS, n.HANDLES, n.PEERCONNECTIONS, n.PEERCONNECTIONS_SILENT)
+        for family in gauges:
+            self.table(family).clear()
+            for label in self._live.servers:
+                self.table(family).zero(label)
+        for emitter, _ in self._sessions:
+            self.table(n.SESSIONS).add(self.bounds.admit(n.SERVER, emitter))
+        now = self._clock.monotonic()
+        handles, peers, silent = (
+            self.table(n.HANDLES),
+            self.table(n.PEERCONNECTIONS),
+            self.table(n.PEERCONNECTIONS_SILENT),
+        )
+        for life in self.handles.values():
+            handles.add(life.server, life.plugin)
+            peer = life.peer
+            if peer is not None:
+                peers.add(life.server, peer.state)
+                if (
+                    peer.up_at is not None
+                    and not peer.seen_media
+                    and now - peer.up_at >= FIRST_MEDIA_S
+                    and peer.setup.expects_media
+                ):
+                    silent.add(life.server)
+
+    # --- events ----------------------------------------------------------------------------------------------
+
+    def take(self, item: Event) -> None:
+        """Take one event. Whatever is in it, nothing is raised and no unbounded series is made."""
+        ledger = self._live
+        server = ledger.server(item.emitter)
+        if item.replayed:
+            # Told before: it says what is alive, and counts nowhere.
+            ledger = self._shadow
+            server = ledger.server(item.emitter)
+        self._ledger = ledger
+        cell = server.types.get(item.type)
+        if cell is None:
+            cell = ledger.cell(n.EVENTS, server.label, OTHER)
+        cell.value += 1
+        server.last_event.value = self._clock.wall_us() / 1e6
+        taker = self._takers.get(type(item.event))
+        if taker is not None:
+            taker(server, item, item.event)
+
+    def _life(self, server: Server, item: Event, *, known: bool = False) -> Life | None:
+        """The handle of an event; made if need be, but for one that has ended."""
+        if item.session_id is None or item.handle_id is None:
+            return None
+        key = HandleKey(item.emitter, item.session_id, item.handle_id)
+        life = self.handles.get(key)
+        if life is None:
+            if known:
+                self._ended.discard(key)
+            elif key in self._ended:
+                return None
+            life = self.handles[key] = Life(key, server.label, known=known, now=self._clock.monotonic())
+            self._session_alive(item.emitter, item.session_id, None)
+            if len(self.handles) > self._max_handles:
+                _, oldest = self.handles.popitem(last=False)
+                self.forgotten += 1
+                self._gone(oldest)
+        else:
+            self.handles.move_to_end(key)
+            life.seen_at = self._clock.monotonic()
+        if item.opaque_id is not None and item.opaque_id != life.opaque_id:
+            life.opaque_id = item.opaque_id
+            life.labels = None
+        if self._watcher is not None:
+            self._watcher.seen(life)
+        return life
+
+    def _gone(self, life: Life) -> None:
+        self._ended.add(life.key)
+        if self._watcher is not None:
+            self._watcher.ended(life)
+
+    def _session_alive(self, emitter: str, session_id: int, transport: str | None) -> None:
+        key = (emitter, session_id)
+        if key not in self._sessions and key not in self._ended:
+            self._sessions[key] = transport
+            if len(self._sessions) > MAX_SESSIONS:
+                self._sessions.popitem(last=False)
+
+    def _session(self, server: Server, item: Event, body: ev.Session) -> None:
+        if item.session_id is None:
+            return
+        key = (item.emitter, item.session_id)
+        if body.name == "created":
+            self._ended.discard(key)
+            self._session_alive(*key, body.transport.id if body.transport else None)
+            return
+        if key in self._ended:
+            return
+        transport = self._sessions.pop(key, None)
+        self._ended.add(key)
+        reason = body.name
+        if reason == "destroyed" and transport is not None and (item.emitter, transport) in self._gone_transports:
+            reason = "transport_gone"
+        self.table(n.SESSIONS_ENDED).add(server.label, reason)
+        # The last statistics and the detached of its handles are still to come.
+        self._orphans.append((self._clock.monotonic(), key))
+        if len(self._orphans) > MAX_SESSIONS:
+            self._orphans.popleft()
+
+    def _sweep(self) -> None:
+        """End the handles whose session ended without their ``detached`` ever coming."""
+        now = self._clock.monotonic()
+        overdue: set[tuple[str, int]] = set()
+        while self._orphans and now - self._orphans[0][0] > QUIET_S:
+            overdue.add(self._orphans.popleft()[1])
+        if overdue:
+            for key, life in list(self.handles.items()):
+                if (key.emitter, key.session_id) in overdue and now - life.seen_at > QUIET_S:
+                    self._drop(key)
+
+    def _drop(self, key: HandleKey) -> None:
+        life = self.handles.pop(key)
+        if life.peer is not None:
+            self._end_peer(life, life.peer, None, self._clock.wall_us())
+        self._gone(life)
+
+    def _handle(self, server: Server, item: Event, body: ev.Handle) -> None:
+        if body.name == "detached":
+            self._detached(item, body)
+            return
+        life = self._life(server, item, known=True)
+        if life is not None:
+            life.plugin = plugin_word(body.plugin)
+            life.opaque_id = item.opaque_id or body.opaque_id
+            life.labels = None
+
+    def _detached(self, item: Event, body: ev.Handle) -> None:
+        if item.session_id is None or item.handle_id is None:
+            return
+        key = HandleKey(item.emitter, item.session_id, item.handle_id)
+        life = self.handles.pop(key, None)
+        if life is None:
+            return
+        life.plugin = life.plugin or plugin_word(body.plugin)
+        if life.peer is not None:
+            self._end_peer(life, life.peer, None, item.timestamp)
+        self._gone(life)
+
+    def _external(self, server: Server, item: Event, body: ev.External) -> None:
+        if body.schema != ev.VERDICT_SCHEMA:
+            return
+        code = body.data.get("code")
+        # One PeerConnection is judged again as it goes on; only the last word counts, and only once.
+        if not isinstance(code, str) or body.data.get("final") is False:
+            return
+        if item.correlation_id is not None:
+            if item.correlation_id in self._judged:
+                return
+            self._judged.add(item.correlation_id)
+        self.table(n.VERDICTS).add(server.label, code)
+
+    # --- one PeerConnection ----------------------------------------------------------------------------------
+
+    def _new_peer(self, life: Life) -> Peer:
+        def observe(phase: str, outcome: str, seconds: float) -> None:
+            cell = self._ledger.histogram(n.SETUP_PHASE, life.server, phase, outcome)
+            cell.observe(seconds, self._correlation, self._clock.wall_us() / 1e6)
+
+        peer = Peer(Setup(observe))
+        life.next_peer(peer)
+        return peer
+
+    _correlation: str | None = None
+    """Of the event that is being taken: the exemplar of what it observes."""
+
+    def _end_peer(self, life: Life, peer: Peer, reason: str | None, us: int) -> None:
+        label = life.server
+        peer.setup.end(reason, us)
+        timeout = reason == "DTLS timeout"
+        if peer.dtls == "failed" or (peer.dtls == "trying" and (reason or "").startswith("DTLS")):
+            outcome = "timeout" if timeout else (peer.detail or OTHER)
+            self.table(n.DTLS_HANDSHAKES).add(label, outcome)
+        self.table(n.HANGUPS_TOTAL).add(label, reason_word(reason) if reason is not None else "detach")
+        self.table(n.PEERCONNECTIONS_ENDED).add(label, life.plugin)
+        life.peer = None
+        life.ended_peers += 1
+
+    def _jsep(self, server: Server, item: Event, body: ev.Jsep) -> None:
+        life = self._life(server, item)
+        if life is None:
+            return
+        self._correlation = item.correlation_id
+        peer = life.peer
+        if peer is None:
+            peer = self._new_peer(life)
+            self.table(n.PEERCONNECTIONS_STARTED).add(server.label, life.plugin)
+        peer.setup.described(body.owner, body.jsep.sdp, item.timestamp)
+
+    def _ice_state(self, server: Server, item: Event, body: ev.IceState) -> None:
+        self.table(n.ICE_STATES).add(server.label, body.ice)
+        life = self._life(server, item)
+        if life is None or life.peer is None:
+            return
+        self._correlation = item.correlation_id
+        life.peer.setup.ice(body.ice, item.timestamp)
+        if life.peer.up_at is not None:
+            if body.ice in {"disconnected", "failed"}:
+                life.peer.state = "disconnected"
+            elif body.ice in {"connected", "ready"}:
+                life.peer.state = "up"
+
+    def _selected_pair(self, server: Server, item: Event, body: ev.SelectedPair) -> None:
+        if body.candidates is not None:
+            ours, theirs = body.candidates.local, body.candidates.remote
+            values = (ours.type, theirs.type, ours.transport, str(ours.family))
+        elif match := _PAIR.search(body.pair):
+            family = "6" if body.pair.count(":") > 2 else "4"
+            values = (match[1], match[3], match[2], family)
+        else:
+            values = (OTHER, OTHER, OTHER, OTHER)
+        self.table(n.SELECTED_PAIRS).add(server.label, *values)
+
+    def _dtls_state(self, server: Server, item: Event, body: ev.DtlsState) -> None:
+        life = self._life(server, item)
+        if life is None or life.peer is None:
+            return
+        self._correlation = item.correlation_id
+        peer = life.peer
+        peer.setup.dtls(body.dtls, item.timestamp)
+        if body.retransmissions > peer.retransmissions:
+            by = body.retransmissions - peer.retransmissions
+            self.table(n.DTLS_RETRANSMISSIONS).add(server.label, by=by)
+            peer.retransmissions = body.retransmissions
+        if body.dtls == "connected":
+            if peer.dtls != "connected":
+                self.table(n.DTLS_HANDSHAKES).add(server.label, "ok")
+            peer.dtls = "connected"
+        elif peer.dtls != "connected":
+            # Why it failed is told by what follows; it is counted at the end.
+            peer.dtls = body.dtls
+
+    def _dtls_detail(self, server: Server, item: Event, body: ev.DtlsDetail) -> None:
+        life = self._life(server, item)
+        if life is None or life.peer is None or life.peer.dtls == "connected":
+            return
+        received, expected = body.fingerprint_received, body.fingerprint_expected
+        if received is not None and expected is not None and received.upper() != expected.upper():
+            life.peer.detail = "fingerprint_mismatch"
+        elif body.alert is not None and body.alert.level == "fatal":
+            life.peer.detail = "alert_received" if body.alert.direction == "received" else "alert_sent"
+        elif body.version is not None and body.srtp_profile is None and received is not None:
+            life.peer.detail = "no_srtp_profile"
+
+    def _connection(self, server: Server, item: Event, body: ev.Connection) -> None:
+        life = self._life(server, item)
+        if life is None or life.peer is None:
+            return
+        self._correlation = item.correlation_id
+        if body.connection == "hangup":
+            self._end_peer(life, life.peer, body.reason or OTHER, item.timestamp)
+        elif body.connection == "webrtcup" and life.peer.up_at is None:
+            life.peer.state = "up"
+            life.peer.up_at = self._clock.monotonic()
+            life.peer.setup.up(item.timestamp)
+            self.table(n.PEERCONNECTIONS_UP).add(server.label, life.plugin)
+
+    # --- media -----------------------------------------------------------------------------------------------
+
+    def _media_stats(self, server: Server, item: Event, body: ev.MediaStats) -> None:
+        life = self._life(server, item)
+        if life is None:
+            return
+        if life.peer is None and not life.ended_peers and not life.known:
+            # The collector came while the call was on.
+            peer = self._new_peer(life)
+            peer.state, peer.seen_media, peer.up_at = "up", True, self._clock.monotonic()
+        mid = mid_of(body)
+        track = life.track(body.media, mid)
+        if track is None:
+            self.tracks_refused += 1
+            return
+        track.take(body, item.timestamp, life.round_trip)
+        if track.round_trip is not None:
+            life.round_trip = track.round_trip
+        cells = server.media(track.kind)
+        cells.count(track)
+        if track.packets_in and life.peer is not None:
+            life.peer.seen_media = True
+        if track.kind != "data":
+            cells.measure(track, item.correlation_id, item.timestamp / 1e6)
+
+    def _media_state(self, server: Server, item: Event, body: ev.MediaState) -> None:
+        life = self._life(server, item)
+        if life is None or life.peer is None:
+            return
+        key = f"{body.mid}/{body.media}/{body.substream}"
+        if body.receiving:
+            life.stalled.discard(key)
+            life.peer.seen_media = True
+            self._correlation = item.correlation_id
+            life.peer.setup.media(item.timestamp)
+        elif key not in life.stalled and len(life.stalled) < 256:
+            life.stalled.add(key)
+            self.table(n.MEDIA_STALLS).add(server.label, kind_of(body.media))
+
+    def _slow_link(self, server: Server, item: Event, body: ev.SlowLink) -> None:
+        direction = {"uplink": "out", "downlink": "in"}.get(body.slow_link, OTHER)
+        self.table(n.SLOW_LINKS).add(server.label, direction, kind_of(body.media or ""))
+
+    def _rtcp_report(self, server: Server, item: Event, body: ev.RtcpReport) -> None:
+        self.table(n.RTCP_REPORTS).add(server.label, body.direction)
+
+    def _media_fault(self, server: Server, item: Event, body: ev.MediaFault) -> None:
+        self.table(n.RTP_FAULTS).add(server.label, body.kind, by=max(0, body.count))
+
+    # --- the rest --------------------------------------------------------------------------------------------
+
+    def _plugin(self, server: Server, item: Event, body: ev.Plugin) -> None:
+        life = self._life(server, item)
+        if life is None:
+            return
+        if not life.plugin:
+            life.plugin = plugin_word(body.plugin)
+            life.labels = None
+        room = body.data.get("room")
+        if isinstance(room, str | int) and not isinstance(room, bool) and str(room) != life.room:
+            life.room = str(room)[:128]
+            life.labels = None
+
+    def _transport(self, server: Server, item: Event, body: ev.Transport) -> None:
+        word = body.transport.removeprefix("janus.transport.")
+        word = {"websockets": "websocket", "pfunix": "unix"}.get(word, word)
+        what = body.data.get("event")
+        self.table(n.TRANSPORT_EVENTS).add(server.label, word, what if isinstance(what, str) else OTHER)
+        if what == "disconnected":
+            self._gone_transports.add((item.emitter, body.id))
+
+    def _core(self, server: Server, item: Event, body: ev.Core) -> None:
+        if body.status == "started":
+            self._restarted(item.emitter)
+
+    def _shutdown(self, server: Server, item: Event, body: ev.Shutdown) -> None:
+        self._restarted(item.emitter)
+
+    def _restarted(self, emitter: str) -> None:
+        """Nothing of before is alive."""
+        for key in [key for key in self.handles if key.emitter == emitter]:
+            self._drop(key)
+        for session in [session for session in self._sessions if session[0] == emitter]:
+            del self._sessions[session]
+            self._ended.add(session)
+
+    def _gap(self, server: Server, item: Event, body: ev.Gap) -> None:
+        self.table(n.EVENT_GAPS).add(server.label, body.reason)
+        for word, count in body.dropped.items():
+            self.table(n.EVENTS_MISSING).add(server.label, word, by=max(0, count))
+        if body.reason == "restart":
+            self._restarted(item.emitter)
+
+    def _api_error(self, server: Server, item: Event, body: ev.ApiError) -> None:
+        self.table(n.API_REFUSALS).add(server.label, str(body.code))
