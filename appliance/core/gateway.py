@@ -178,10 +178,10 @@ class Gateway:
         self._count(client, envelope, answer, began)
         return answer
 
-    def malformed(self, reason: str, client: Client) -> dict[str, Any]:
-        """Answer text that is no JSON."""
+    def refuse(self, error: JanusError, client: Client, session_id: int = 0) -> dict[str, Any]:
+        """Answer what a transport could not make a request of."""
         began = self._clock.monotonic()
-        answer = self._refuse(JanusError(ErrorCode.INVALID_JSON, reason), None)
+        answer = self._refuse(error, None, session_id)
         self._count(client, None, answer, began)
         return answer
 
@@ -278,8 +278,8 @@ class Gateway:
         if not self._auth.allows(envelope.apisecret, envelope.token):
             raise JanusError(ErrorCode.UNAUTHORIZED)
 
-    def _refuse(self, refusal: JanusError, envelope: Envelope | None) -> dict[str, Any]:
-        session_id = envelope.session_id if envelope else 0
+    def _refuse(self, refusal: JanusError, envelope: Envelope | None, session_id: int = 0) -> dict[str, Any]:
+        session_id = envelope.session_id if envelope else session_id
         if isinstance(refusal, _SessionConflictError):
             session_id = refusal.session_id
         known = self.sessions.get(session_id)

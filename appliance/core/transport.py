@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
+from appliance.core.errors import JanusError
+
 
 class Client(Protocol):
     """One API connection, as the core sees it: where replies' events go.
@@ -39,8 +41,8 @@ class Api(Protocol):
     def request(self, message: object, client: Client) -> dict[str, Any]:
         """Serve one Janus API request and return the reply (success, ack, error, ...). Never raises."""
 
-    def malformed(self, reason: str, client: Client) -> dict[str, Any]:
-        """The reply to text that is no JSON (454)."""
+    def refuse(self, error: JanusError, client: Client, session_id: int = 0) -> dict[str, Any]:
+        """The reply to what does not even become a request: no JSON (454), conflicting ids (457), ..."""
 
     def session_exists(self, session_id: int) -> bool:
         """Whether it is alive."""

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from typing import Any
 
 from aiohttp import web
 
@@ -71,3 +72,13 @@ class HttpServer:
     async def stop(self) -> None:
         """Stop listening, give running requests ``grace_s`` seconds, end the connections. Safe to call twice."""
         await self._runner.cleanup()
+
+
+def addresses(request: web.BaseRequest) -> dict[str, Any]:
+    """Both ends of a request's connection, as transport events have them: ``ip``, ``port``, ``local_...``."""
+    found: dict[str, Any] = {}
+    for name, prefix in (("peername", ""), ("sockname", "local_")):
+        address = request.get_extra_info(name)
+        if isinstance(address, tuple):
+            found |= {f"{prefix}ip": str(address[0]), f"{prefix}port": int(address[1])}
+    return found
