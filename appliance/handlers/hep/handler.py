@@ -1,0 +1,179 @@
+"""The event handler that ships calls to Homer: the mapper's messages, over UDP, TCP or TLS, and its timers."""
+
+import logging
+import ssl
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from appliance.core.clock import Timer
+from appliance.core.correlation import safe_server_name
+from appliance.core.events import Counter, Event, EventType, parse_mask
+from appliance.core.handler import HandlerContext
+from appliance.handlers.hep.journal import Journal
+from appliance.handlers.hep.mapping import HepMapper, MapperConfig, Outgoing
+from appliance.hep.client import TcpClient, UdpClient, make_client
+from appliance.hep.endpoint import parse_endpoint
+from appliance.hep.message import HepEncodeError
+
+logger = logging.getLogger(__name__)
+
+NEEDED = EventType.SESSION | EventType.HANDLE | EventType.EXTERNAL | EventType.WEBRTC | EventType.TRANSPORT
+"""What the mapping learns addresses, ends and verdicts from, whether it is to be sent or not."""
+
+
+class HepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[handlers.hep]``."""
+
+    enabled: bool = True
+    events: str = "all"
+    """Which events are sent."""
+    server: str = "udp://127.0.0.1:9060"
+    """Capture server: ``udp://``, ``tcp://`` or ``tls://host:port``."""
+    also: list[str] = []
+    """Further capture servers, each of which gets everything."""
+    agent_id: int = 2001
+    """Capture agent id (chunk 0x000c)."""
+    node_name: str = ""
+    """Capture agent name (chunk 0x0013); empty: the server's name."""
+    auth_key_file: str = ""
+    """File with the authentication key (chunk 0x000e). Homer keeps it in clear with every packet and checks nothing."""
+    jsep: Literal["sip", "log"] = "sip"
+    """Offers and answers in the shape of SIP, which Homer shows as a ladder, or as JSON."""
+    verdict_wait_s: float = 2.0
+    """How long the BYE waits for the verdict that it tells."""
+    unattached: bool = False
+    """Also send what belongs to no session (transports, the server's start), under ``server@<server name>``."""
+    api_address: str = "127.0.0.1"
+    """The Janus API's address, for events that do not tell it."""
+    max_calls: int = 5000
+    """Calls remembered at once."""
+    tls_ca_file: str = ""
+    """Certificates that a TLS capture server's must be signed by; empty: the system's."""
+    tls_verify: bool = True
+    """Whether a TLS capture server's certificate is checked (heplify-server before 1.60.6 signs its own)."""
+
+
+class HepHandler:
+    """Contract: :class:`appliance.core.handler.EventHandler`."""
+
+    Config = HepConfig
+    name = "hep"
+
+    def __init__(self, config: HepConfig, context: HandlerContext) -> None:
+        """:raises ValueError: a server's URL, the address or a word of ``events`` is wrong."""
+        self._config = config
+        self._clock = context.clock
+        self._wanted = parse_mask(config.events)
+        self.mask = self._wanted | NEEDED
+        self._node_name = config.node_name or safe_server_name(context.server_name)
+        self._api_address = ip_address(config.api_address)
+        self._urls = [str(parse_endpoint(url)) for url in (config.server, *config.also)]
+        self._clients: list[UdpClient | TcpClient] = []
+        self._mapper = self._make_mapper(None)
+        self._timer: Timer | None = None
+        self._unfit = 0
+        self.journal = Journal()
+        context.measured.append(self)
+
+    def _make_mapper(self, auth_key: str | None) -> HepMapper:
+        config = self._config
+        return HepMapper(
+            MapperConfig(
+                agent_id=config.agent_id,
+                node_name=self._node_name,
+                auth_key=auth_key,
+                jsep_as_sip=config.jsep == "sip",
+                wanted=self._wanted,
+                unattached=config.unattached,
+                api_address=self._api_address,
+                verdict_wait_s=config.verdict_wait_s,
+                max_calls=config.max_calls,
+            )
+        )
+
+    async def start(self) -> None:
+        """Begin to reach the capture servers; none needs to be there. :raises OSError: a file can't be read."""
+        if self._config.auth_key_file:
+            key = Path(self._config.auth_key_file).read_text("utf-8").strip()  # noqa: ASYNC240  # a line, at start
+            self._mapper = self._make_mapper(key or None)
+        self._clients = [make_client(url, tls=self._tls(url)) for url in self._urls]
+        for client in self._clients:
+            await client.start()
+
+    def _tls(self, url: str) -> ssl.SSLContext | None:
+        if not url.startswith("tls:"):
+            return None
+        context = ssl.create_default_context(cafile=self._config.tls_ca_file or None)
+        if not self._config.tls_verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    async def handle(self, batch: Sequence[Event]) -> None:
+        """Map and send; nothing here waits."""
+        now = self._clock.monotonic()
+        for item in batch:
+            self._send(self._mapper.take(item, now))
+        self._arm(now)
+
+    def _arm(self, now: float) -> None:
+        due = self._mapper.next_due()
+        if due is not None and self._timer is None:
+            self._timer = self._clock.call_later(max(0.0, due - now), self._on_due)
+
+    def _on_due(self) -> None:
+        self._timer = None
+        now = self._clock.monotonic()
+        self._send(self._mapper.due(now))
+        self._arm(now)
+
+    def _send(self, messages: Iterable[Outgoing]) -> None:
+        for message in messages:
+            try:
+                packet = message.render()
+            except HepEncodeError:
+                self._unfit += 1
+                continue
+            taken = False
+            for client in self._clients:
+                taken |= client.send(packet, message.payload_type, expendable=message.expendable)
+            if taken:
+                self.journal.note(
+                    message.correlation_id,
+                    message.template,
+                    message.timestamp_us,
+                    message.payload_type,
+                    message.payload,
+                    len(packet),
+                    statistics=message.expendable,
+                )
+
+    async def stop(self) -> None:
+        """Send what was held for a verdict, then close."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._send(self._mapper.flush())
+        for client in self._clients:
+            await client.stop()
+
+    def measure(self) -> Iterable[Counter]:
+        """Of all capture servers together, and of the mapping."""
+        sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        for client in self._clients:
+            for count in client.counts():
+                key = count.name, tuple(sorted(count.labels.items()))
+                sums[key] = sums.get(key, 0) + count.value
+        for (name, labels), value in sums.items():
+            yield Counter(name, value, dict(labels))
+        for reason, number in {**self._mapper.skipped, "unfit": self._unfit}.items():
+            yield Counter("hep_events_skipped_total", number, {"reason": reason})
+        yield Counter("hep_payloads_cut_total", self._mapper.cut)
+        yield Counter("hep_calls", len(self._mapper))
+        yield Counter("hep_calls_forgotten_total", self._mapper.forgotten)
+        yield Counter("hep_sessions_forgotten_total", self._mapper.forgotten_sessions)
+        yield Counter("hep_journal_forgotten_total", self.journal.forgotten)

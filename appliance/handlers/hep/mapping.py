@@ -1,0 +1,320 @@
+"""What each event becomes in HEP: events in, messages out; time is an argument.
+
+Offers and answers are shown as SIP (type 1), RTCP reports as Homer's JSON (type 5), everything else as the event's
+JSON (type 100). All messages of a PeerConnection carry its correlation id, which is also the SIP Call-ID: equal, or
+Homer does not bring them together. What belongs to a session alone carries ``<session_id>@<server>``.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from appliance.core.correlation import safe_server_name
+from appliance.core.events import (
+    VERDICT_SCHEMA,
+    Connection,
+    Event,
+    EventType,
+    External,
+    Handle,
+    Jsep,
+    RemoteCandidate,
+    RtcpReport,
+    SelectedPair,
+    Session,
+    SlowLink,
+)
+from appliance.handlers.hep.addresses import AddressBook, Path, pair_path
+from appliance.handlers.hep.log_json import cut_record, record
+from appliance.handlers.hep.rtcp_json import reports
+from appliance.handlers.hep.sip import LOCAL, REMOTE, Dialog, End
+from appliance.hep.message import Address, HepEncodeError, HepMessage, PayloadType
+from appliance.hep.template import HepTemplate
+
+ANSWERS = {"answer": "200 OK", "pranswer": "183 Session Progress"}
+ENDED_BY_CLIENT = frozenset({"Janus API", "DTLS alert", "Detach", "Session destroyed", ""})
+"""Reasons for which the client sends the BYE: it asked, or it closed its PeerConnection."""
+
+
+class MapperConfig(Struct, frozen=True, kw_only=True):
+    """What is the same for every message."""
+
+    agent_id: int
+    node_name: str
+    auth_key: str | None = None
+    jsep_as_sip: bool = True
+    wanted: EventType = EventType.ALL
+    unattached: bool = False
+    """Also what belongs to no session, under ``server@<server name>``."""
+    api_address: Address
+    verdict_wait_s: float = 2.0
+    max_calls: int = 5000
+
+
+class Outgoing(Struct, frozen=True):
+    """One message, not rendered yet."""
+
+    correlation_id: str
+    template: HepTemplate
+    timestamp_us: int
+    payload_type: int
+    payload: bytes
+    expendable: bool = False
+    """Statistics and reports: the next tell more."""
+
+    def render(self) -> bytes:
+        """The packet."""
+        return self.template.render(self.timestamp_us, self.payload_type, self.payload)
+
+    @property
+    def message(self) -> HepMessage:
+        """As a value."""
+        return self.template.message(self.timestamp_us, self.payload_type, self.payload)
+
+
+class _Call:
+    """One correlation id."""
+
+    __slots__ = ("api", "bye", "correlation_id", "dialog", "ending", "media", "templates", "verdict")
+
+    def __init__(self, correlation_id: str, api: Path) -> None:
+        self.correlation_id = correlation_id
+        self.api = api
+        self.media: Path | None = None
+        self.templates: dict[tuple[bool, bool], HepTemplate] = {}
+        """By (media, inward)."""
+        self.dialog: Dialog | None = None
+        self.bye: tuple[Event, End] | None = None
+        """Held for the verdict."""
+        self.verdict: External | None = None
+        self.ending = False
+        """Forgotten when the wait is over."""
+
+
+class HepMapper:
+    """Keeps what one message needs of earlier events, within bounds."""
+
+    def __init__(self, config: MapperConfig) -> None:
+        self._config = config
+        self._book = AddressBook(config.api_address)
+        self._calls: OrderedDict[str, _Call] = OrderedDict()
+        self._due: deque[tuple[float, _Call]] = deque()
+        """Calls that have ended, by when the wait for their verdict is over."""
+        self._session_ends: OrderedDict[tuple[str, int], str] = OrderedDict()
+        self._plugins: OrderedDict[tuple[str, int], str] = OrderedDict()
+        self.skipped: dict[str, int] = {"unattached": 0, "empty_report": 0, "invalid": 0}
+        """Events that became no message, by reason."""
+        self.cut = 0
+        """Payloads that were longer than a packet carries."""
+        self.forgotten = 0
+        """Calls and sessions that had to make room."""
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @property
+    def forgotten_sessions(self) -> int:
+        """Sessions whose addresses had to make room."""
+        return self._book.forgotten_sessions
+
+    def take(self, item: Event, now: float) -> list[Outgoing]:
+        """The messages of one event; ``now`` is monotonic, in seconds."""
+        self._book.note(item)
+        out: list[Outgoing] = []
+        key = self._key(item)
+        if key is None:
+            self.skipped["unattached"] += 1
+            return out
+        try:
+            call = self._call(key, item, out)
+            out.extend(self._map(call, item, now))
+        except HepEncodeError:
+            self.skipped["invalid"] += 1
+        return out
+
+    def _key(self, item: Event) -> str | None:
+        if item.session_id is None:
+            return f"server@{safe_server_name(item.emitter)}" if self._config.unattached else None
+        if item.correlation_id is not None:
+            return item.correlation_id
+        return f"{item.session_id}@{safe_server_name(item.emitter)}"
+
+    def _call(self, key: str, item: Event, out: list[Outgoing]) -> _Call:
+        call = self._calls.get(key)
+        if call is None:
+            call = _Call(key, self._book.api_path(item.emitter, item.session_id))
+            self._calls[key] = call
+            if len(self._calls) > self._config.max_calls:
+                _, oldest = self._calls.popitem(last=False)
+                self.forgotten += 1
+                out.extend(self._release(oldest))
+        else:
+            self._calls.move_to_end(key)
+        return call
+
+    def _map(self, call: _Call, item: Event, now: float) -> Iterator[Outgoing]:
+        body = item.event
+        wanted = bool(item.type & self._config.wanted)
+        if isinstance(body, Jsep) and self._config.jsep_as_sip and body.jsep.type in ("offer", *ANSWERS):
+            if wanted:
+                yield self._sip(call, item, body)
+            return
+        if isinstance(body, RtcpReport):
+            if wanted:
+                yield from self._rtcp(call, item, body)
+            return
+        if isinstance(body, SelectedPair):
+            self._select(call, body)
+        elif isinstance(body, Session):
+            self._note_session(item, body)
+        elif isinstance(body, Handle) and body.name == "attached":
+            _remember(self._plugins, (item.emitter, item.handle_id or 0), body.plugin, self._config.max_calls)
+        if wanted:
+            yield self._log(call, item)
+        if isinstance(body, Connection) and body.connection == "hangup":
+            self._end(call, item, body.reason or "", now)
+        elif isinstance(body, Handle) and body.name == "detached":
+            reason = self._session_ends.get((item.emitter, item.session_id or 0), "Detach")
+            self._end(call, item, reason, now)
+        elif isinstance(body, External) and body.schema == VERDICT_SCHEMA:
+            call.verdict = body
+            yield from self._release(call)
+
+    def _note_session(self, item: Event, body: Session) -> None:
+        if body.name != "created":
+            words = "Session timeout" if body.name == "timeout" else "Session destroyed"
+            _remember(self._session_ends, (item.emitter, item.session_id or 0), words, self._config.max_calls)
+
+    # --- type 1 ----------------------------------------------------------------------------------------------
+
+    def _sip(self, call: _Call, item: Event, body: Jsep) -> Outgoing:
+        inward = body.owner == REMOTE
+        owner = REMOTE if inward else LOCAL
+        template = self._template(call, media=False, inward=inward)
+        if call.dialog is None:
+            call.dialog = self._dialog(call, item)
+        sdp = body.jsep.sdp.encode("utf-8", "replace")
+        if body.jsep.type == "offer":
+            payload = call.dialog.offer(owner, sdp, template.room)
+        else:
+            payload = call.dialog.answer(owner, sdp, template.room, status=ANSWERS[body.jsep.type])
+        if not payload.endswith(sdp):
+            self.cut += 1
+        return Outgoing(call.correlation_id, template, item.timestamp, PayloadType.SIP, payload)
+
+    def _dialog(self, call: _Call, item: Event) -> Dialog:
+        plugin = self._plugins.get((item.emitter, item.handle_id or 0), "")
+        return Dialog(
+            call.correlation_id,
+            call.api,
+            client_name=item.opaque_id or str(item.handle_id),
+            server_name=safe_server_name(item.emitter),
+            service=plugin.rpartition(".")[2] or "webrtc",
+            headers={
+                "X-Session-ID": str(item.session_id),
+                "X-Handle-ID": str(item.handle_id),
+                "X-Opaque-ID": item.opaque_id or "",
+                "X-Plugin": plugin,
+            },
+        )
+
+    def _end(self, call: _Call, item: Event, reason: str, now: float) -> None:
+        if call.dialog is not None and not call.dialog.ended and call.bye is None:
+            owner = REMOTE if reason in ENDED_BY_CLIENT else LOCAL
+            call.bye = (item, End(owner, reason))
+        if not call.ending:
+            call.ending = True
+            self._due.append((now + self._config.verdict_wait_s, call))
+
+    def _release(self, call: _Call) -> Iterator[Outgoing]:
+        """The BYE, if one is held."""
+        if call.bye is None or call.dialog is None:
+            return
+        (item, end), call.bye = call.bye, None
+        if call.verdict is not None:
+            end = end._replace(
+                verdict_code=str(call.verdict.data.get("code", "")),
+                verdict_text=str(call.verdict.data.get("sentence", "")),
+            )
+        template = self._template(call, media=False, inward=end.owner == REMOTE)
+        payload = call.dialog.bye(end)
+        yield Outgoing(call.correlation_id, template, item.timestamp, PayloadType.SIP, payload)
+
+    def next_due(self) -> float | None:
+        """When :meth:`due` has something to do."""
+        return self._due[0][0] if self._due else None
+
+    def due(self, now: float) -> list[Outgoing]:
+        """What was held long enough; the calls that have ended are forgotten."""
+        out: list[Outgoing] = []
+        while self._due and self._due[0][0] <= now:
+            _, call = self._due.popleft()
+            out.extend(self._release(call))
+            if self._calls.get(call.correlation_id) is call:
+                del self._calls[call.correlation_id]
+        return out
+
+    def flush(self) -> list[Outgoing]:
+        """Everything that is still held, because the program ends."""
+        return self.due(float("inf"))
+
+    # --- types 5 and 100 -------------------------------------------------------------------------------------
+
+    def _rtcp(self, call: _Call, item: Event, body: RtcpReport) -> Iterator[Outgoing]:
+        template = self._template(call, media=True, inward=body.direction == "in")
+        told = False
+        for payload in reports(body):
+            told = True
+            yield Outgoing(call.correlation_id, template, item.timestamp, PayloadType.RTCP_JSON, payload, True)
+        if not told:
+            self.skipped["empty_report"] += 1
+
+    def _log(self, call: _Call, item: Event) -> Outgoing:
+        body = item.event
+        on_media_path = item.type in (EventType.WEBRTC, EventType.MEDIA) and not isinstance(body, RemoteCandidate)
+        inward = isinstance(body, RemoteCandidate) or (isinstance(body, Jsep) and body.owner == REMOTE)
+        template = self._template(call, media=on_media_path, inward=inward)
+        payload = record(item)
+        if len(payload) > template.room:
+            self.cut += 1
+            payload = cut_record(item, payload, template.room)
+        expendable = item.type == EventType.MEDIA and item.subtype > SlowLink.subtype
+        return Outgoing(call.correlation_id, template, item.timestamp, PayloadType.LOG, payload, expendable)
+
+    # --- addresses -------------------------------------------------------------------------------------------
+
+    def _select(self, call: _Call, body: SelectedPair) -> None:
+        found = pair_path(body)
+        if found is not None and found != call.media:
+            call.media = found
+            call.templates.pop((True, True), None)
+            call.templates.pop((True, False), None)
+
+    def _template(self, call: _Call, *, media: bool, inward: bool) -> HepTemplate:
+        """``inward``: from the client to us. Before a pair is selected there are only the API's addresses."""
+        if call.media is None:
+            media = False
+        template = call.templates.get((media, inward))
+        if template is None:
+            ends = call.media if media and call.media is not None else call.api
+            src, dst = (ends.client, ends.server) if inward else (ends.server, ends.client)
+            template = HepTemplate(
+                src=src.address,
+                dst=dst.address,
+                src_port=src.port,
+                dst_port=dst.port,
+                protocol=ends.protocol,
+                agent_id=self._config.agent_id,
+                node_name=self._config.node_name,
+                correlation_id=call.correlation_id,
+                auth_key=self._config.auth_key,
+            )
+            call.templates[media, inward] = template
+        return template
+
+
+def _remember(table: OrderedDict[tuple[str, int], str], key: tuple[str, int], value: str, limit: int) -> None:
+    table[key] = value
+    if len(table) > limit:
+        table.popitem(last=False)
