@@ -7,13 +7,12 @@ last closes first, and a start that fails closes what had been opened.
 import logging
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from msgspec.structs import replace
 
 from appliance import __version__
 from appliance.components import Components
@@ -24,14 +23,17 @@ from appliance.core.clock import LoopClock
 from appliance.core.correlation import safe_server_name
 from appliance.core.events import Body, Counter, Event, event
 from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsJournal, ServesWeb
-from appliance.core.intake import Intake, IntakeContext
+from appliance.core.intake import Intake
 from appliance.core.measure import Measured
 from appliance.core.stamp import Stamper
+from appliance.core.transport import ApiTransport
+from appliance.intake.stream import StreamIntake
 from appliance.net.http_server import HttpServer
 from appliance.net.link import socket_path
 from appliance.supervisor import Ready, announce, until_signalled
 
 if TYPE_CHECKING:
+    from appliance.core.gateway import Gateway
     from appliance.hep.listener import ListenerTally
 
 logger = logging.getLogger(__name__)
@@ -64,6 +66,29 @@ def link_address(config: ServerConfig) -> str:
     return config.link or f"unix:{socket_path(data_dir(config))}"
 
 
+def link_token(config: ServerConfig) -> str:
+    """What a gateway shows a collector on another machine. :raises ConfigError: the file can't be read or is empty."""
+    if not config.link_token_file:
+        return ""
+    try:
+        token = Path(config.link_token_file).read_text("utf-8").strip()
+    except OSError as problem:
+        raise ConfigError(f"server.link_token_file: {config.link_token_file}: {problem.strerror or problem}") from None
+    if not token:
+        raise ConfigError(f"server.link_token_file: {config.link_token_file}: is empty")
+    return token
+
+
+def _enabled(settings: Settings, kind: str) -> Iterator[tuple[str, Any, Any]]:
+    """Section name, class and settings of every component of a kind that is switched on."""
+    components = Components(kind)
+    for section in components.names:
+        component = components.load(section)
+        config = settings.section(f"{kind}.{section}", component.Config)
+        if getattr(config, "enabled", True):
+            yield section, component, config
+
+
 async def run_gateway(settings: Settings) -> None:
     """The process that carries calls. :raises ConfigError, OSError: it can't start; the message says why."""
     from appliance.core.gateway import Gateway, GatewayConfig
@@ -72,53 +97,65 @@ async def run_gateway(settings: Settings) -> None:
     from appliance.media.engine import Engine
 
     server = settings.section("server", ServerConfig)
-    name = server_name(server)
+    media = settings.section("media", MediaConfig)
     clock = LoopClock()
     async with AsyncExitStack() as stack:
         bus = EventBus(clock)
-        link = LinkHandler(link_address(server), server_name=name, clock=clock)
+        link = LinkHandler(link_address(server), server_name=server_name(server), clock=clock, token=link_token(server))
         bus.add(link)
         await stack.enter_async_context(bus)
 
-        engine = Engine(settings.section("media", MediaConfig), clock)
+        engine = Engine(media, clock)
         await engine.start()
         stack.push_async_callback(engine.stop)
 
-        plugins = {}
-        for section in Components("plugins").names:
-            plugin = Components("plugins").load(section)
-            config = settings.section(f"plugins.{section}", plugin.Config)
-            if getattr(config, "enabled", True):
-                plugins[plugin.package] = plugin(config)
-
-        measured: list[Measured] = [bus, engine, link]
+        transports: dict[str, ApiTransport] = {
+            section: transport_class(config, clock)
+            for section, transport_class, config in _enabled(settings, "transports")
+        }
         gateway = Gateway(
             settings.section("api", GatewayConfig),
-            clock=clock,
-            publish=bus.publish,
-            media=engine,
-            plugins=plugins,
-            server_name=name,
-            measured=measured,
+            clock,
+            bus.publish,
+            engine,
+            {plugin.package: plugin(config) for _, plugin, config in _enabled(settings, "plugins")},
+            server_name=server_name(server),
+            stats_period_s=media.stats_period,
+            transports={transport.name: transport.info for transport in transports.values()},
+            measured=[bus, engine, link, *transports.values()],
+            info={"local-ip": media.addresses[0]},
         )
-        link.on_request = gateway.command
-        transports = []
-        for section in Components("transports").names:
-            transport_class = Components("transports").load(section)
-            config = settings.section(f"transports.{section}", transport_class.Config)
-            if getattr(config, "enabled", True):
-                transports.append(transport_class(config))
-        gateway.start([transport.name for transport in transports])
+        link.on_request = Commands(gateway).serve
+        gateway.start()
         addresses: dict[str, str] = {}
-        for transport in transports:
+        for section, transport in transports.items():
             await transport.start(gateway)
             stack.push_async_callback(transport.stop)
-            addresses[transport.name.rpartition(".")[2]] = transport.url
-        addresses["media"] = ", ".join(f"udp://{host}:{port}" for host, port in engine.addresses)
+            addresses[section] = transport.url
         announce(Ready(role="gateway", addresses=addresses))
-        logger.info("gateway %s %s serves %s", name, __version__, ", ".join(addresses.values()))
-        number = await until_signalled()
-        gateway.shutdown(number)
+        logger.info("gateway %s %s serves %s", server_name(server), __version__, ", ".join(addresses.values()))
+        gateway.stop(await until_signalled())
+
+
+class Commands:
+    """What a collector may ask of a gateway over the link."""
+
+    def __init__(self, gateway: "Gateway") -> None:
+        self._gateway = gateway
+
+    def serve(self, verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Serve one request. :raises ValueError: no such verb, session or handle; the message goes back."""
+        session = self._gateway.sessions.get(arguments.get("session_id", 0))
+        handle = session.handles.get(arguments.get("handle_id", 0)) if session is not None else None
+        if handle is None:
+            raise ValueError(f"no handle {arguments.get('handle_id')} in session {arguments.get('session_id')}")
+        if verb == "hangup":
+            handle.hangup("Admin API")
+            return {}
+        if verb == "describe":
+            peer = handle.peer
+            return {"webrtc": peer.describe() if peer is not None else {}}
+        raise ValueError(f"unknown verb {verb!r}; known: describe, hangup")
 
 
 class _ListenerCounts:
@@ -164,7 +201,7 @@ class Collector:
             handle_id=about.handle_id,
             opaque_id=about.opaque_id,
         )
-        self.bus.publish(self.stamper.stamp(replace(follow_up, correlation_id=about.correlation_id)))
+        self.bus.publish(self.stamper.follow_up(follow_up, about))
 
     def _make_handlers(self) -> None:
         context = HandlerContext(
@@ -175,24 +212,17 @@ class Collector:
             bus=self.bus,
             measured=self.measured,
         )
-        components = Components("handlers")
-        for section in components.names:
-            handler_class = components.load(section)
-            config = self.settings.section(f"handlers.{section}", handler_class.Config)
-            if config.enabled:
-                handler: EventHandler = handler_class(config, context)
-                self.handlers.append(handler)
-                self.bus.add(handler)
+        for _, handler_class, config in _enabled(self.settings, "handlers"):
+            handler: EventHandler = handler_class(config, context)
+            self.handlers.append(handler)
+            self.bus.add(handler)
 
     async def _start_intakes(self, stack: AsyncExitStack) -> None:
-        context = IntakeContext(clock=self.clock, data_dir=self.data_dir, server_name=self.name, link=self.server.link)
-        components = Components("intake")
-        for section in components.names:
-            intake_class = components.load(section)
-            config = self.settings.section(f"intake.{section}", intake_class.Config)
-            if not config.enabled:
-                continue
-            intake: Intake = intake_class(config, context)
+        for section, intake_class, config in _enabled(self.settings, "intake"):
+            intake: Intake = intake_class(config, self.clock)
+            if section == "stream":
+                assert isinstance(intake, StreamIntake)
+                intake.listen_on(link_address(self.server), token=link_token(self.server))
             await intake.start(self.deliver)
             stack.push_async_callback(intake.stop)
             self.intakes.append(intake)

@@ -37,6 +37,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The only folder that is written to."""
     link: str = ""
     """Where the collector listens for gateways: ``unix:/path`` or ``tcp://host:port``; empty: a socket in data_dir."""
+    link_token_file: str = ""
+    """A secret that gateways show the collector; asked for when ``link`` can be reached from other machines."""
     log_level: str = "info"
     """debug, info, warning or error."""
 
