@@ -1,0 +1,316 @@
+"""The console: the routes of its pages and of their JSON.
+
+Everything is read-only and a function of what the archive holds, so the page of a call from last week, of a Janus
+server's call and of a live one are the same page.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+import appliance
+from appliance.console import parameters
+from appliance.console.answer import error_response, json_response, raw_response
+from appliance.console.guard import (
+    SECURITY_HEADERS,
+    Handler,
+    content_security_policy,
+    host_name,
+    origin_of,
+    other_site,
+)
+from appliance.console.live import Live
+from appliance.console.pages import Page, load_pages, page_response
+from appliance.console.parameters import BadParameterError
+from appliance.console.settings import Addresses, ConsoleSettings, Options, janus_addresses, link_templates
+from appliance.core.archive import Archive, CallSummary, HepJournal
+from appliance.core.clock import Clock, LoopClock
+from appliance.core.events import MASK_WORDS, Event, EventType, encode_json, parse_mask
+from appliance.diagnosis.explain import describe_event, explain
+
+logger = logging.getLogger(__name__)
+
+MAX_EVENTS = 20_000
+"""Events of a call that are read; the page says so where there are more."""
+EXPLAINED_CALLS = 16
+"""Explanations kept, so that several people looking at one call cost one."""
+THREAD_FROM_EVENTS = 1000
+"""A call with more events than this is explained in a thread: the event loop also ships HEP and answers scrapes."""
+MAX_WATCHERS = 32
+"""Browser pages that get live updates at once; a further one is told to come back later."""
+LIVE_INTERVAL_S = 1.0
+"""How often the list of calls is looked at for changes while somebody watches."""
+TYPE_WORDS = {int(kind): word for word, kind in MASK_WORDS.items() if word not in {"all", "none"}}
+
+
+class Explained(Struct, frozen=True):
+    """One explanation as it goes out, and the state of the archive that it is of."""
+
+    version: str
+    body: bytes
+
+
+class Console:
+    """The web page of the operator. Mount :meth:`routes`, and call :meth:`close` when the server stops.
+
+    ``archive`` is ``None`` where no store keeps calls: the pages then say so.
+
+    :raises ValueError: a link template in the settings is no http or https address.
+    """
+
+    def __init__(
+        self,
+        archive: Archive | None,
+        journal: HepJournal | None,
+        settings: ConsoleSettings | None = None,
+        *,
+        clock: Clock | None = None,
+        live_interval_s: float = LIVE_INTERVAL_S,
+        max_watchers: int = MAX_WATCHERS,
+    ) -> None:
+        self._archive = archive
+        self._journal = journal
+        self._settings = settings or Options()
+        self._clock = clock or LoopClock()
+        self._links = link_templates(self._settings)
+        self._pages = load_pages()
+        self._explained: OrderedDict[str, Explained] = OrderedDict()
+        self._live = Live(self._clock, interval_s=live_interval_s, max_watchers=max_watchers)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Everything that the console answers."""
+        pages = (
+            ("/", self._shell),
+            ("/call/{correlation_id}", self._shell),
+            ("/demo", self._demo),
+            ("/static/{path:.*}", self._static),
+            ("/favicon.ico", self._icon),
+        )
+        data = (
+            ("/api/config", self._config),
+            ("/api/live", self._stream),
+            ("/api/calls", self._calls),
+            ("/api/calls/{correlation_id}", self._call),
+            ("/api/calls/{correlation_id}/events", self._events),
+            ("/api/calls/{correlation_id}/events.jsonl", self._download),
+            ("/api/calls/{correlation_id}/hep", self._hep),
+            ("/api/{path:.*}", self._nothing),
+        )
+        return [
+            *(web.get(path, _with_headers(handler)) for path, handler in pages),
+            *(web.get(path, _with_headers(_for_own_pages(handler))) for path, handler in data),
+        ]
+
+    async def close(self) -> None:
+        """End the live updates, so that the server need not wait for browsers."""
+        await self._live.close()
+
+    # --- pages ---------------------------------------------------------------------------------------------------
+
+    async def _shell(self, request: web.Request) -> web.Response:
+        return page_response(self._pages["index.html"], request)
+
+    async def _demo(self, request: web.Request) -> web.Response:
+        response = page_response(self._pages["demo.html"], request)
+        reached = janus_addresses(self._settings, host_name(request.headers.get("Host", "")))
+        response.headers["Content-Security-Policy"] = content_security_policy(map(origin_of, reached))
+        return response
+
+    async def _static(self, request: web.Request) -> web.Response:
+        page: Page | None = self._pages.get(request.match_info["path"])
+        if page is None:
+            return error_response(404, "not_found", "the console has no such file")
+        return page_response(page, request)
+
+    async def _icon(self, request: web.Request) -> web.Response:
+        return page_response(self._pages["icon.svg"], request)
+
+    # --- JSON ----------------------------------------------------------------------------------------------------
+
+    async def _nothing(self, request: web.Request) -> web.Response:
+        return error_response(404, "not_found", f"the console has no {request.path[:200]!r}")
+
+    async def _config(self, request: web.Request) -> web.Response:
+        http, websocket = janus_addresses(self._settings, host_name(request.headers.get("Host", "")))
+        return json_response(
+            Addresses(janus_http=http, janus_websocket=websocket, version=appliance.__version__, links=self._links)
+        )
+
+    async def _calls(self, request: web.Request) -> web.Response:
+        limit = parameters.integer(request, "limit", 100, 1, 500)
+        calls = await self._kept().calls(
+            limit=limit,
+            before_us=parameters.integer(request, "before", 0, 0, 2**63 - 1) or None,
+            search=parameters.text(request, "search").strip() or None,
+            live=parameters.optional_flag(request, "live"),
+        )
+        before = calls[-1].started_us if len(calls) == limit else None
+        return json_response({"calls": calls, "before": before, "now_us": self._clock.wall_us()})
+
+    async def _call(self, request: web.Request) -> web.Response:
+        correlation_id = parameters.correlation_id(request)
+        started = self._clock.monotonic()
+        summary = await self._kept().call(correlation_id)
+        if summary is None:
+            return _unknown_call(correlation_id)
+        events = await self._kept().events(correlation_id, limit=MAX_EVENTS)
+        version = _version(summary, events)
+        if version in request.headers.get("If-None-Match", ""):
+            response = web.Response(status=304)
+        else:
+            response = raw_response(await self._explain(version, summary, events))
+        response.headers["ETag"] = f'"{version}"'
+        response.headers["Cache-Control"] = "no-cache"
+        self._live.costs(correlation_id, self._clock.monotonic() - started)
+        return response
+
+    async def _explain(self, version: str, summary: CallSummary, events: Sequence[Event]) -> bytes:
+        known = self._explained.get(summary.correlation_id)
+        if known is not None and known.version == version:
+            return known.body
+        if len(events) > THREAD_FROM_EVENTS:
+            body = await asyncio.to_thread(_explanation, summary, events)
+        else:
+            body = _explanation(summary, events)
+        self._explained[summary.correlation_id] = Explained(version, body)
+        self._explained.move_to_end(summary.correlation_id)
+        if len(self._explained) > EXPLAINED_CALLS:
+            self._explained.popitem(last=False)
+        return body
+
+    async def _events(self, request: web.Request) -> web.Response:
+        correlation_id = parameters.correlation_id(request)
+        limit = parameters.integer(request, "limit", 200, 1, 2000)
+        offset = parameters.integer(request, "offset", 0, 0, MAX_EVENTS)
+        around = parameters.integer(request, "around", 0, 0, 2**63 - 1)
+        try:
+            mask = parse_mask(parameters.text(request, "types")) or EventType.ALL
+        except ValueError as error:
+            raise BadParameterError(f"types: {error}") from None
+        every = await self._kept().events(correlation_id, limit=MAX_EVENTS)
+        if not every and await self._kept().call(correlation_id) is None:
+            return _unknown_call(correlation_id)
+        counts: dict[str, int] = {}
+        for item in every:
+            word = TYPE_WORDS.get(item.type, "other")
+            counts[word] = counts.get(word, 0) + 1
+        chosen = every if mask == EventType.ALL else [item for item in every if item.type & mask]
+        if around:
+            position = next((index for index, item in enumerate(chosen) if item.id == around), None)
+            if position is None:
+                return error_response(404, "unknown_event", f"event {around} is not among these events of the call")
+            offset = position // limit * limit
+        return json_response(
+            {
+                "events": [
+                    {
+                        "type": TYPE_WORDS.get(item.type, "other"),
+                        "text": describe_event(item),
+                        "event": msgspec.Raw(encode_json(item)),
+                    }
+                    for item in chosen[offset : offset + limit]
+                ],
+                "offset": offset,
+                "total": len(chosen),
+                "counts": counts,
+                "cut": len(every) >= MAX_EVENTS,
+            }
+        )
+
+    async def _download(self, request: web.Request) -> web.Response:
+        correlation_id = parameters.correlation_id(request)
+        events = await self._kept().events(correlation_id, limit=MAX_EVENTS)
+        if not events:
+            return _unknown_call(correlation_id)
+        name = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "_" for c in correlation_id)
+        response = web.Response(
+            body=b"".join(encode_json(item) + b"\n" for item in events),
+            headers={
+                "Content-Type": "application/x-ndjson; charset=utf-8",
+                "Content-Disposition": f'attachment; filename="{name}.jsonl"',
+                "Cache-Control": "no-store",
+            },
+        )
+        response.enable_compression()
+        return response
+
+    async def _hep(self, request: web.Request) -> web.Response:
+        correlation_id = parameters.correlation_id(request)
+        packets = [] if self._journal is None else self._journal.sent(correlation_id)
+        return json_response({"enabled": self._journal is not None, "packets": packets})
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        archive = self._kept()
+        if self._live.full:
+            response = error_response(503, "too_many", f"{self._live.watchers} pages get live updates already")
+            response.headers["Retry-After"] = "10"
+            return response
+        return await self._live.stream(request, archive, parameters.text(request, "call") or None)
+
+    def _kept(self) -> Archive:
+        if self._archive is None:
+            raise NoArchiveError
+        return self._archive
+
+
+class NoArchiveError(Exception):
+    """Nothing keeps calls, so there is nothing to show."""
+
+
+# --- pieces ------------------------------------------------------------------------------------------------------
+
+
+def _for_own_pages(handler: Handler) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if other_site(request):
+            return error_response(403, "other_site", "the console's data is for its own pages")
+        try:
+            return await handler(request)
+        except BadParameterError as error:
+            return error_response(400, "bad_parameter", str(error))
+        except NoArchiveError:
+            return error_response(503, "no_store", "no store keeps calls; enable one with handlers.store.enabled")
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            logger.exception("console: %s failed", request.path)
+            return error_response(500, "internal", "the console failed at this; the collector's log says why")
+
+    return answer
+
+
+def _with_headers(handler: Handler) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.setdefault("Content-Security-Policy", content_security_policy())
+            for name, value in SECURITY_HEADERS.items():
+                response.headers[name] = value
+        return response
+
+    return answer
+
+
+def _explanation(summary: CallSummary, events: Sequence[Event]) -> bytes:
+    whole: dict[str, Any] = msgspec.to_builtins(explain(events))
+    return msgspec.json.encode(
+        {**whole, "call": summary, "events_total": len(events), "cut": len(events) >= MAX_EVENTS}
+    )
+
+
+def _version(summary: CallSummary, events: Sequence[Event]) -> str:
+    """Changes whenever the explanation may: events are only ever appended."""
+    last = events[-1] if events else None
+    stamp = f"{len(events)}-{last.id}-{last.timestamp}" if last else "0"
+    return f"{stamp}-{crc32(msgspec.json.encode(summary)):08x}"
+
+
+def _unknown_call(correlation_id: str) -> web.Response:
+    return error_response(404, "unknown_call", f"no call {correlation_id!r} is known; it may have been too long ago")

@@ -1,0 +1,102 @@
+"""Who may ask: the Host header, the page that asks, and the headers that keep a browser from being tricked.
+
+The console listens on loopback without a login, so two things stand between it and any web page that the operator
+happens to visit: the same-origin policy (no CORS header is ever sent), and the Host header. A hostile page can get
+around the first by DNS rebinding, pointing its own name at 127.0.0.1; its requests then still carry that name.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from ipaddress import ip_address
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from appliance.console.answer import error_response
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Middleware: TypeAlias = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+
+LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(self), geolocation=(), usb=()",
+}
+
+
+def content_security_policy(connect: Iterable[str] = ()) -> str:
+    """Nothing but our own files, no inline code; ``connect`` are further origins that scripts may talk to."""
+    return "; ".join(
+        [
+            "default-src 'self'",
+            " ".join(["connect-src 'self'", *connect]),
+            "img-src 'self' data:",
+            "media-src 'self' blob: mediastream:",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+
+def origin_of(address: str) -> str:
+    """Scheme, host and port of an address, as a Content-Security-Policy wants it."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def host_name(header: str) -> str:
+    """Name or address in a Host header, lower case, without port and brackets; empty when it is none."""
+    if header.startswith("["):
+        inside, closing, rest = header[1:].partition("]")
+        return inside.lower() if closing and (not rest or rest.startswith(":")) else ""
+    name, _, _ = header.partition(":")
+    return name.lower().rstrip(".")
+
+
+class HostGuard:
+    """Decides by the Host header: loopback names, bare addresses (they can't be rebound), and the configured names."""
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self._names = LOOPBACK_NAMES | {name.lower().rstrip(".") for name in allowed}
+
+    def admits(self, header: str) -> bool:
+        """Whether a request with this Host header is for us."""
+        name = host_name(header)
+        if name in self._names or name.endswith(".localhost"):
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def host_guard(allowed: Iterable[str] = ()) -> Middleware:
+    """Middleware for the whole web server: a request under a name that is not ours gets 403 and the reason."""
+    guard = HostGuard(allowed)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        header = request.headers.get("Host", "")
+        if guard.admits(header):
+            return await handler(request)
+        return error_response(
+            403,
+            "unknown_host",
+            f"this server is not known as {header[:100]!r}; use its address or localhost, "
+            "or add the name to console.allowed_hosts",
+        )
+
+    return check
+
+
+def other_site(request: web.Request) -> bool:
+    """A page of another origin asks; browsers say so themselves (Fetch Metadata)."""
+    return request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}

@@ -1,0 +1,75 @@
+"""What the console asks of its settings, and the addresses that its pages lead to."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from msgspec import Struct, field
+
+JANUS_HTTP = "http://{host}:8088/janus"
+JANUS_WEBSOCKET = "ws://{host}:8188/"
+"""Of the gateway beside this collector. ``{host}`` is the name by which the browser reached the console."""
+
+
+class ConsoleSettings(Protocol):
+    """The part of the section ``[console]`` that is the console's own."""
+
+    @property
+    def allowed_hosts(self) -> Sequence[str]:
+        """Names, beside the loopback ones and bare addresses, by which a browser may call (its Host header)."""
+
+    @property
+    def janus_http(self) -> str:
+        """Janus API for the demo page; may hold ``{host}``; empty for :data:`JANUS_HTTP`."""
+
+    @property
+    def janus_websocket(self) -> str:
+        """The same over WebSocket; empty for :data:`JANUS_WEBSOCKET`."""
+
+    @property
+    def homer_url(self) -> str:
+        """Link template of a call in Homer, see :data:`LINK_FIELDS`; empty: no link."""
+
+    @property
+    def grafana_url(self) -> str:
+        """Link template of a handle in Grafana; empty: no link."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The settings as a value, with the defaults."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    janus_http: str = ""
+    janus_websocket: str = ""
+    homer_url: str = ""
+    grafana_url: str = ""
+
+
+LINK_FIELDS = frozenset({"correlation_id", "session_id", "handle_id", "server", "from_ms", "to_ms"})
+"""What a link template may name in braces; the page fills it in, percent-encoded."""
+
+
+class Addresses(Struct, frozen=True, kw_only=True):
+    """What ``/api/config`` tells the pages."""
+
+    janus_http: str
+    janus_websocket: str
+    version: str
+    links: dict[str, str] = field(default_factory=dict)
+
+
+def link_templates(settings: ConsoleSettings) -> dict[str, str]:
+    """Name of the tool: template. :raises ValueError: one is no http or https address."""
+    templates = {"homer": settings.homer_url, "grafana": settings.grafana_url}
+    for name, template in templates.items():
+        if template and urlsplit(template).scheme not in {"http", "https"}:
+            raise ValueError(f"console.{name}_url: {template!r}: wanted an http or https address")
+    return {name: template for name, template in templates.items() if template}
+
+
+def janus_addresses(settings: ConsoleSettings, host: str) -> tuple[str, str]:
+    """HTTP and WebSocket, for a browser that reached the console as ``host`` (IPv6 without brackets)."""
+    bracketed = f"[{host}]" if ":" in host else host
+    http = settings.janus_http or JANUS_HTTP
+    websocket = settings.janus_websocket or JANUS_WEBSOCKET
+    return http.replace("{host}", bracketed), websocket.replace("{host}", bracketed)

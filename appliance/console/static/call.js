@@ -1,0 +1,180 @@
+// The page of one call, in the order in which a person asks: what happened, where, how do you know, show me.
+
+import { downloadUrl, getCall, getConfig, watch } from "./api.js";
+import { copyButton, h, replace } from "./dom.js";
+import { EventList } from "./events.js";
+import { clock, count, duration, fill, moment, offset } from "./format.js";
+import { HepList } from "./hep.js";
+import { onEvery, route, showConnection } from "./page.js";
+import { showCandidates, showDtls, showPairs } from "./pairs.js";
+import { showPhases } from "./phases.js";
+import { Plots } from "./plots.js";
+import { showDescriptions } from "./sdp.js";
+import { showVerdict } from "./verdict.js";
+
+const SECTIONS = [
+  ["verdict", "Verdict"], ["phases", "Phases"], ["evidence", "Evidence"], ["path", "Path"], ["media", "Media"],
+  ["sdp", "Offer and answer"], ["events", "Events"], ["hep", "HEP packets"],
+];
+
+/** Shows the call in `main`; returns what ends it. */
+export function showCall(main, correlationId) {
+  document.title = `Call ${correlationId}`;
+  const page = new CallPage(main, correlationId);
+  page.load();
+  const stopWatching = watch(correlationId, { call: () => page.load(), state: showConnection });
+  const stopTicking = onEvery(1000, () => page.tick());
+  return () => {
+    stopWatching();
+    stopTicking();
+    page.close();
+  };
+}
+
+class CallPage {
+  constructor(main, correlationId) {
+    this.main = main;
+    this.correlationId = correlationId;
+    this.data = null;
+    this.links = {};
+    this.loading = false;
+    this.again = false;
+    this.closed = false;
+    this.drawn = {};
+    replace(main, h("p", { class: "notice", role: "status" }, "Loading …"));
+    getConfig().then((config) => { this.links = config.links; if (this.data) this.drawHead(); }).catch(() => {});
+  }
+
+  /** Never two requests at once; a change during one is fetched after it. */
+  async load() {
+    if (this.loading) { this.again = true; return; }
+    this.loading = true;
+    try {
+      const data = await getCall(this.correlationId, this.data?.tag);
+      if (!this.closed && data !== null) this.show(data);
+    } catch (error) {
+      if (!this.closed && this.data === null) {
+        replace(this.main, h("p", { class: "notice fail", role: "alert" }, error.message), h("p", { class: "inset" },
+          h("a", { href: "/", onclick: route }, "All calls")));
+      }
+    } finally {
+      this.loading = false;
+    }
+    if (this.again && !this.closed) { this.again = false; this.load(); }
+  }
+
+  show(data) {
+    const first = this.data === null;
+    this.data = data;
+    this.startUs = data.call.started_us;
+    if (first) this.build();
+    this.draw();
+  }
+
+  get live() {
+    return this.data.call.ended_us === undefined;
+  }
+
+  build() {
+    this.boxes = Object.fromEntries(SECTIONS.map(([name]) => [name, h("div")]));
+    this.plots = new Plots();
+    this.events = new EventList(this.correlationId, this.startUs);
+    this.hep = new HepList(this.correlationId, this.startUs);
+    this.boxes.media.append(this.plots.element);
+    this.boxes.events.append(this.events.element);
+    this.boxes.hep.append(this.hep.element);
+    this.head = h("div", { class: "call-head" });
+    replace(this.main,
+      this.head,
+      h("nav", { class: "jump", "aria-label": "Parts of this page" }, SECTIONS.map(([name, title]) => h("a", { href: `#${name}` }, title))),
+      h("div", { class: "sections" }, SECTIONS.map(([name, title]) => (name === "verdict"
+        ? h("section", { id: name, "aria-label": title }, this.boxes[name])
+        : h("section", { id: name, class: "card", "aria-labelledby": `${name}-title` }, h("h2", { id: `${name}-title` }, title), this.boxes[name])))));
+    const wanted = /^#event-(\d+)$/.exec(location.hash);
+    if (wanted) this.events.reveal(wanted[1]);
+    else this.events.load();
+    this.hep.load();
+  }
+
+  /** Redraws only what has changed, so that what is open stays open and what is focused stays focused. */
+  part(name, value, drawing) {
+    const text = JSON.stringify(value);
+    if (this.drawn[name] === text) return;
+    this.drawn[name] = text;
+    replace(this.boxes[name], drawing());
+  }
+
+  draw() {
+    const { data } = this;
+    this.drawHead();
+    this.part("verdict", [data.verdict, data.also, this.live], () => showVerdict(data.verdict, this.live));
+    this.part("phases", [data.phases, this.live], () => showPhases(data.phases, Date.now() * 1000));
+    this.part("evidence", data.evidence, () => this.drawEvidence());
+    this.part("path", [data.pairs, data.local_candidates, data.remote_candidates, data.dtls], () => [
+      showPairs(data.pairs, data.call.selected_pair),
+      h("div", { class: "path" },
+        showCandidates("Server's candidates", data.local_candidates),
+        showCandidates("Client's candidates", data.remote_candidates),
+        showDtls(data.dtls)),
+    ]);
+    this.plots.show(data.tracks ?? []);
+    this.part("sdp", data.descriptions, () => showDescriptions(data.descriptions));
+    if (this.total !== undefined && this.total !== data.events_total) {
+      this.events.load();
+      this.hep.load();
+    }
+    this.total = data.events_total;
+  }
+
+  drawHead() {
+    const { call } = this.data;
+    const who = call.opaque_id ?? (call.room ? `room ${call.room}` : `handle ${call.handle_id}`);
+    const details = [
+      call.plugin?.replace(/^janus\.plugin\./, ""), call.room ? `room ${call.room}` : null, call.client_address, `on ${call.server}`,
+      `${count(this.data.events_total)} events`,
+    ].filter(Boolean).join(" · ");
+    const text = JSON.stringify([call, this.links, details]);
+    if (this.drawn.head === text) return;
+    this.drawn.head = text;
+    const values = {
+      correlation_id: call.correlation_id, session_id: call.session_id, handle_id: call.handle_id, server: call.server,
+      from_ms: Math.floor(call.started_us / 1000) - 60_000, to_ms: Math.ceil((call.ended_us ?? Date.now() * 1000) / 1000) + 60_000,
+    };
+    const link = (name, title) => (this.links[name]
+      ? h("a", { class: "button", href: fill(this.links[name], values), target: "_blank", rel: "noreferrer noopener" }, title) : null);
+    this.length = h("span", {}, this.lengthText());
+    replace(this.head,
+      h("div", { class: "titles" },
+        h("h1", {}, who, this.live ? h("span", { class: "badge live" }, "Live") : h("span", { class: "badge" }, "Ended")),
+        h("p", {}, h("time", { title: moment(call.started_us) }, clock(call.started_us)), ", ", this.length, " · ", details),
+        h("p", {}, h("code", { class: "break" }, call.correlation_id))),
+      h("div", { class: "actions" },
+        link("homer", "Open in Homer"), link("grafana", "Open in Grafana"),
+        copyButton("Copy link", () => `${location.origin}/call/${encodeURIComponent(call.correlation_id)}`),
+        copyButton("Copy correlation id", call.correlation_id),
+        h("a", { class: "button", href: downloadUrl(call.correlation_id), download: true }, "Download events")));
+  }
+
+  lengthText() {
+    const { call } = this.data;
+    return duration((call.ended_us ?? Date.now() * 1000) - call.started_us);
+  }
+
+  drawEvidence() {
+    const evidence = this.data.evidence ?? [];
+    if (evidence.length === 0) return h("p", { class: "empty" }, "No single event proves this verdict.");
+    return h("ol", { class: "evidence" }, evidence.map((item) => h("li", {}, h("a", {
+      href: `#event-${item.id}`,
+      onclick: (click) => { click.preventDefault(); history.replaceState(null, "", `#event-${item.id}`); this.events.reveal(item.id); },
+    }, h("span", { class: "number muted" }, offset(item.timestamp_us, this.startUs)), h("span", {}, item.text)))));
+  }
+
+  tick() {
+    if (this.data && this.live && this.length) this.length.textContent = this.lengthText();
+  }
+
+  close() {
+    this.closed = true;
+    this.plots?.destroy();
+  }
+}

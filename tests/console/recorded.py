@@ -1,0 +1,159 @@
+"""An archive in memory, filled from recorded events of a real Janus: what the console is tested and shown with."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from appliance.core.archive import CallSummary, SentPacket
+from appliance.core.correlation import Correlator
+from appliance.core.events import (
+    Connection,
+    Event,
+    EventDecodeError,
+    Handle,
+    SelectedPair,
+    Session,
+    Transport,
+    encode_json,
+    from_janus,
+)
+from appliance.diagnosis.explain import explain
+
+TRACES = Path(__file__).parent.parent / "data" / "janus-1.4"
+
+
+def trace(name: str) -> Iterator[Any]:
+    """The events of one recording as Janus sent them."""
+    for line in (TRACES / f"{name}.jsonl").read_text("utf-8").splitlines():
+        item = json.loads(line)
+        yield item["event"] if "t_arrival_us" in item else item
+
+
+def recorded(name: str) -> list[Event]:
+    """The same, typed."""
+    return [event for item in trace(name) for event in from_janus(item)]
+
+
+def moved(events: Iterable[Event], start_us: int) -> list[Event]:
+    """The same events as if the first had been at ``start_us``."""
+    listed = list(events)
+    shift = start_us - listed[0].timestamp
+    return [replace(item, timestamp=item.timestamp + shift) for item in listed]
+
+
+def another(item: Event, number: int) -> Event:
+    """The event as if of another session: the same recording can be shown more than once."""
+    session_id = None if item.session_id is None else item.session_id + number
+    handle_id = None if item.handle_id is None else item.handle_id + number
+    return replace(item, session_id=session_id, handle_id=handle_id)
+
+
+class MemoryArchive:
+    """Implements :class:`appliance.core.archive.Archive` with lists."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[Event]] = {}
+        self.summaries: dict[str, CallSummary] = {}
+        self._correlator = Correlator()
+        self._ids = 0
+        self._sessions: dict[int, list[Event]] = {}
+        self._transports: dict[str, list[Event]] = {}
+
+    def add(self, events: Iterable[Event]) -> list[str]:
+        """Stamp, keep, and bring the summaries up to date; the correlation ids that were touched."""
+        touched: dict[str, None] = {}
+        for came in events:
+            self._ids += 1
+            item = replace(came, id=self._ids, correlation_id=self._correlator.of(came))
+            body = item.event
+            if isinstance(body, Transport):
+                self._transports.setdefault(body.id, []).append(item)
+            elif item.correlation_id is not None:
+                touched[item.correlation_id] = None
+                if item.correlation_id not in self.kept:
+                    self.kept[item.correlation_id] = list(self._sessions.get(item.session_id or 0, []))
+                self.kept[item.correlation_id].append(item)
+            elif item.session_id is not None:
+                about = list(self._transports.get(body.transport.id, [])) if isinstance(body, Session) and body.transport else []
+                self._sessions.setdefault(item.session_id, []).extend([*about, item])
+                for correlation_id, kept in self.kept.items():
+                    if correlation_id.startswith(f"{item.session_id}-"):
+                        kept.append(item)
+                        touched[correlation_id] = None
+        for correlation_id in touched:
+            self.summaries[correlation_id] = _summary(correlation_id, self.kept[correlation_id])
+        return list(touched)
+
+    async def calls(
+        self, *, limit: int = 100, before_us: int | None = None, search: str | None = None, live: bool | None = None
+    ) -> Sequence[CallSummary]:
+        found = sorted(self.summaries.values(), key=lambda call: -call.started_us)
+        return [
+            call
+            for call in found
+            if (before_us is None or call.started_us < before_us)
+            and (live is None or live == (call.ended_us is None))
+            and (search is None or search.lower() in msgspec.json.encode(call).decode().lower())
+        ][:limit]
+
+    async def call(self, correlation_id: str) -> CallSummary | None:
+        return self.summaries.get(correlation_id)
+
+    async def events(self, correlation_id: str, *, limit: int = 20_000) -> Sequence[Event]:
+        return self.kept.get(correlation_id, [])[:limit]
+
+
+class MemoryJournal:
+    """Implements :class:`appliance.core.archive.HepJournal` with one packet an event that has a time."""
+
+    def __init__(self, archive: MemoryArchive) -> None:
+        self._archive = archive
+
+    def sent(self, correlation_id: str) -> Sequence[SentPacket]:
+        types = {8: 1, 16: 100, 32: 5}
+        return [
+            SentPacket(
+                timestamp_us=item.timestamp,
+                payload_type=types[item.type],
+                source="127.0.0.1:54336",
+                destination="127.0.0.1:8088",
+                size=len(encode_json(item)) + 120,
+                summary=encode_json(item).decode()[:80],
+            )
+            for item in self._archive.kept.get(correlation_id, [])
+            if item.type in types
+        ][-50:]
+
+
+def _summary(correlation_id: str, events: Sequence[Event]) -> CallSummary:
+    own = [item for item in events if item.correlation_id == correlation_id]
+    ended = next((item.timestamp for item in own if _ends(item)), None)
+    address = next((item.event.data for item in events if isinstance(item.event, Transport) and "ip" in item.event.data), {})
+    explanation: dict[str, Any] = msgspec.to_builtins(explain(events))
+    return CallSummary(
+        correlation_id=correlation_id,
+        server=own[0].emitter,
+        session_id=own[0].session_id or 0,
+        handle_id=own[0].handle_id or 0,
+        opaque_id=next((item.opaque_id for item in own if item.opaque_id), None),
+        plugin=next((item.event.plugin for item in own if isinstance(item.event, Handle)), None),
+        client_address=f"{address['ip']}:{address['port']}" if "port" in address else address.get("ip"),
+        selected_pair=next((item.event.pair for item in own if isinstance(item.event, SelectedPair)), None),
+        started_us=own[0].timestamp,
+        ended_us=ended,
+        verdict=explanation["verdict"],
+    )
+
+
+def _ends(item: Event) -> bool:
+    match item.event:
+        case Connection(connection="hangup") | Handle(name="detached"):
+            return True
+    return False
+
+
+__all__ = ["EventDecodeError", "MemoryArchive", "MemoryJournal", "moved", "recorded", "trace"]

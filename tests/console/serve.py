@@ -1,0 +1,73 @@
+"""``python -m tests.console.serve [PORT]``: the console with recorded calls, to look at and for pictures.
+
+Calls of a real Janus at today's times, one of which is still going on.
+"""
+
+import asyncio
+import contextlib
+import sys
+import time
+
+from aiohttp import web
+
+from appliance.console.api import Console
+from appliance.console.guard import host_guard
+from appliance.console.settings import Options
+from tests.console.recorded import MemoryArchive, MemoryJournal, another, moved, recorded
+
+CALLS = (
+    ("reneg_icerestart", 5_400), ("vanish_http", 3_900), ("chrome_echo_http", 2_520), ("dtls_badfp", 1_500),
+    ("ice_wrongcand", 1_260), ("loss_slowlink", 640),
+)  # fmt: skip
+"""Recording, and how many seconds ago it began."""
+LIVE = "chrome_echo_http"
+
+
+def filled_archive(now_us: int) -> MemoryArchive:
+    """Every recorded call, ended."""
+    archive = MemoryArchive()
+    for name, ago in CALLS:
+        archive.add(moved(recorded(name), now_us - ago * 1_000_000))
+    return archive
+
+
+def application(archive: MemoryArchive, options: Options | None = None, *, live_interval_s: float = 1.0) -> web.Application:
+    """What the collector mounts."""
+    console = Console(archive, MemoryJournal(archive), options, live_interval_s=live_interval_s)
+    app = web.Application(middlewares=[host_guard((options or Options()).allowed_hosts)])
+    app.add_routes(console.routes())
+
+    async def close(_app: web.Application) -> None:
+        await console.close()
+
+    app.on_shutdown.append(close)
+    return app
+
+
+async def play(archive: MemoryArchive) -> None:
+    """One recorded call at its own pace, again and again."""
+    while True:
+        events = moved(recorded(LIVE), time.time_ns() // 1000)
+        renumber = len(archive.kept)
+        for item in events:
+            await asyncio.sleep(max(0.0, item.timestamp / 1e6 - time.time()))
+            archive.add([another(item, renumber)])
+        await asyncio.sleep(20)
+
+
+async def main(port: int) -> None:
+    """Serve until interrupted."""
+    archive = filled_archive(time.time_ns() // 1000)
+    runner = web.AppRunner(application(archive, Options(homer_url="http://127.0.0.1:9080/call?id={correlation_id}")))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    print(f"http://127.0.0.1:{port}/", flush=True)
+    try:
+        await play(archive)
+    finally:
+        await runner.cleanup()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8080))
