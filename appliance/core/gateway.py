@@ -6,7 +6,7 @@ of the checks, the codes and the texts are those of Janus 1.4.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec import to_builtins
@@ -16,6 +16,7 @@ from appliance.core import events
 from appliance.core.api_meter import ApiMeter
 from appliance.core.auth import Authenticator, secret_of
 from appliance.core.clock import Clock, Timer
+from appliance.core.commands import serve_command
 from appliance.core.context import Context, GatewayConfig
 from appliance.core.errors import ErrorCode, JanusError, shown, unhandled
 from appliance.core.events import Counter, Event
@@ -24,7 +25,7 @@ from appliance.core.messages import MAX_ID, Envelope, error_reply, read_envelope
 from appliance.core.peer import MediaEngine
 from appliance.core.plugin import Plugin
 from appliance.core.session import Session, new_id
-from appliance.core.transport import Client, ModuleInfo
+from appliance.core.transport import ApiTransport, Client, ModuleInfo
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,7 @@ class Gateway:
     """Implements :class:`appliance.core.transport.Api`.
 
     ``publish`` takes every event, ``measured`` are those whose counts go out with ours, and ``info`` adds to
-    ``server_info`` what only the composition knows (``local-ip``, ``ipv6``, ...). ``transports`` and ``handlers`` are
-    shown there too.
+    ``server_info`` what only the composition knows (``local-ip``, ``ipv6``, ...); ``handlers`` are shown there too.
 
     :raises ValueError: the API secret's file can't be read.
     """
@@ -59,7 +59,6 @@ class Gateway:
         *,
         server_name: str = "appliance",
         stats_period_s: float = 1.0,
-        transports: Mapping[str, ModuleInfo] | None = None,
         handlers: Mapping[str, ModuleInfo] | None = None,
         measured: Iterable[Measured] = (),
         info: Mapping[str, Any] | None = None,
@@ -74,23 +73,34 @@ class Gateway:
         self._context = Context(config, clock, publish, media, server_name, self._defer)
         self._deferred: deque[Callable[[], None]] = deque()
         self._stats_period_s = stats_period_s
-        self._modules = {"transports": dict(transports or {}), "events": dict(handlers or {})}
+        self._transports: dict[str, ModuleInfo] = {}
+        self._handlers = dict(handlers or {})
         self._info = dict(info or {})
-        self._measured: Sequence[Measured] = tuple(measured)
+        self._measured = list(measured)
         self._timers: dict[str, Timer] = {}
         self._meter = ApiMeter()
 
     # --- life -------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Say that we are here, and begin to look after sessions."""
+    def start(self, transports: Iterable[ApiTransport | str] = ()) -> None:
+        """Say that we are here and what one can come in by, and begin to look after sessions.
+
+        A transport's counts go out with ours; one that is only named is shown in ``server_info`` and no more.
+        """
+        for transport in transports:
+            if isinstance(transport, str):
+                self._transports[transport] = ModuleInfo(transport, "", "", "", 0)
+            else:
+                self._transports[transport.name] = transport.info
+                self._measured.append(transport)
         self._context.emit(events.Core(status="started", info=self.server_info()))
         self._every("watchdog", WATCHDOG_S, self._expire_sessions)
         self._every("update", UPDATE_S, self._tell_update)
         self._every("counters", COUNTERS_S, self._tell_counters)
 
-    def stop(self, signum: int = 0) -> None:
-        """End every session and say goodbye: nothing is published after that."""
+    def shutdown(self, signum: int = 0) -> None:
+        """End every session and say goodbye: nothing is published after that, but what transports still tell."""
+        self.accepting = False
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -330,6 +340,20 @@ class Gateway:
         """Publish what a transport tells."""
         self._context.emit(events.Transport(transport=transport, id=id, data=data))
 
+    # --- from the inside --------------------------------------------------------------------------------------
+
+    def destroy_session(self, session_id: int) -> bool:
+        """End a session as if its client had asked; false when there is none."""
+        for session in self._take([session_id] if session_id in self.sessions else []):
+            session.destroy()
+            return True
+        return False
+
+    def command(self, verb: str, args: dict[str, object]) -> dict[str, object]:
+        """Serve the collector, see :mod:`appliance.core.commands`. :raises LookupError, ValueError: it can't be."""
+        self._run_deferred()
+        return serve_command(self, verb, args)
+
     # --- what is shown ----------------------------------------------------------------------------------------
 
     def server_info(self, transaction: str | None = None) -> dict[str, Any]:
@@ -355,7 +379,7 @@ class Gateway:
             "opaqueid_in_api": self._config.opaqueid_in_api,
         }
         info |= self._info
-        for kind, modules in self._modules.items():
+        for kind, modules in (("transports", self._transports), ("events", self._handlers)):
             info[kind] = {name: to_builtins(module) for name, module in modules.items()}
         info["loggers"] = {}
         info["plugins"] = {

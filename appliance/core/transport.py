@@ -5,12 +5,13 @@ by an entry point ``appliance.transports``. It turns bytes into dictionaries and
 request means is the core's business.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
 from appliance.core.errors import JanusError
+from appliance.core.events import Counter
 
 
 class Client(Protocol):
@@ -71,7 +72,7 @@ class ModuleInfo(Struct, frozen=True):
 
 
 class ApiTransport(Protocol):
-    """A way in. Made with its configuration and the clock: ``HttpTransport(config, clock)``."""
+    """A way in. Made with its configuration: ``HttpTransport(config)``. Counts what it drops (``measure``)."""
 
     Config: ClassVar[type[Struct]]
     name: str
@@ -79,11 +80,14 @@ class ApiTransport(Protocol):
     info: ModuleInfo
 
     @property
-    def port(self) -> int:
-        """The port in use."""
+    def url(self) -> str:
+        """Where it can be reached, the port being the one in use."""
 
     def start(self, api: Api) -> Awaitable[None]:
         """Listen. :raises OSError: the address can't be had; the message names it."""
 
     def stop(self) -> Awaitable[None]:
         """Stop listening, end the connections."""
+
+    def measure(self) -> Iterable[Counter]:
+        """Connections, and what limits cost."""

@@ -48,6 +48,11 @@ class HttpServer:
         return self._port
 
     @property
+    def authority(self) -> str:
+        """``host:port`` as URLs have it."""
+        return f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
+
+    @property
     def connections(self) -> int:
         """Open connections; 0 when not running."""
         return len(self._runner.server.connections) if self._runner.server is not None else 0
@@ -66,8 +71,7 @@ class HttpServer:
                 reason = os.strerror(number)
             else:
                 reason = str(error)
-            where = f"[{self._host}]" if ":" in self._host else self._host
-            raise OSError(number, f"{self._what} can't listen on {where}:{self._port}: {reason}") from None
+            raise OSError(number, f"{self._what} can't listen on {self.authority}: {reason}") from None
 
     async def stop(self) -> None:
         """Stop listening, give running requests ``grace_s`` seconds, end the connections. Safe to call twice."""

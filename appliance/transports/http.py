@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from appliance.core.clock import Clock
+from appliance.core.clock import Clock, LoopClock
 from appliance.core.errors import ErrorCode, JanusError, shown
 from appliance.core.events import Counter
 from appliance.core.messages import JsonError, parse
@@ -119,13 +119,13 @@ class HttpTransport:
     name = "janus.transport.http"
     info = ModuleInfo("HTTP transport", "The appliance's authors", "The Janus API over HTTP.", "0.0.2", 2)
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self.config = config
         self.clients: dict[int, HttpClient] = {}
         """By session."""
         self.dropped: Tally[str] = Tally()
         """What limits cost, by reason."""
-        self._clock = clock
+        self._clock = clock or LoopClock()
         self._polls: Tally[str] = Tally()
         self._api: Api | None = None
         self._base = "/" + config.base_path.strip("/")
@@ -137,6 +137,11 @@ class HttpTransport:
     def port(self) -> int:
         """The port in use."""
         return self._server.port
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached."""
+        return f"http://{self._server.authority}{self._base}"
 
     async def start(self, api: Api) -> None:
         """Listen. :raises OSError: the address can't be had."""

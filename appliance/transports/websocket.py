@@ -14,7 +14,6 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Struct
 
-from appliance.core.clock import Clock
 from appliance.core.errors import ErrorCode, JanusError
 from appliance.core.events import Counter
 from appliance.core.messages import JsonError, parse
@@ -96,7 +95,7 @@ class WebSocketTransport:
     name = "janus.transport.websockets"
     info = ModuleInfo("WebSockets transport", "The appliance's authors", "The Janus API over WebSockets.", "0.0.1", 1)
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
         self.dropped: Tally[str] = Tally()
         """What limits cost, by reason."""
@@ -111,6 +110,11 @@ class WebSocketTransport:
     def port(self) -> int:
         """The port in use."""
         return self._server.port
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached."""
+        return f"ws://{self._server.authority}/"
 
     async def start(self, api: Api) -> None:
         """Listen. :raises OSError: the address can't be had."""
