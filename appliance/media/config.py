@@ -1,0 +1,70 @@
+"""The engine's settings and its bounds: what an operator may change, and what nobody should."""
+
+from msgspec import Struct, field
+
+
+class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[media]``."""
+
+    addresses: list[str] = field(default_factory=lambda: ["127.0.0.1"])
+    """Where media is received, each an IP address of this machine, IPv4 or IPv6: one socket for each, since a socket
+    bound to 0.0.0.0 answers from the wrong address on a machine that has several."""
+    announced: dict[str, str] = field(default_factory=dict)
+    """What candidates say instead of an address of ours (NAT 1:1): ours to the public one."""
+    port: int = 10000
+    """UDP, the same on every address; 0 takes any free one."""
+    stats_period: float = 1.0
+    """Seconds between statistics events; 0 leaves them out, but for the last ones of a PeerConnection."""
+    slowlink_threshold: int = 0
+    """Packets lost in a statistics period that make a slow link event; 0 is off, as in Janus."""
+    no_media_timer: float = 1.0
+    """Seconds without a packet after which a medium is reported as not received."""
+    ice_timeout: float = 30.0
+    """Seconds from the answer until ICE has failed when no pair was nominated; also of silence after it was."""
+    ice_disconnected: float = 5.0
+    """Seconds of silence from the peer after which ICE is disconnected."""
+    dtls_timeout: float = 20.0
+    """Seconds after which a handshake is given up, as Janus does."""
+    nack_history_bytes: int = 262_144
+    """What is kept of each stream sent, to answer NACKs."""
+    receive_buffer_bytes: int = 4_194_304
+    """Wanted of the kernel for each socket (SO_RCVBUF); it may give less, see net.core.rmem_max."""
+    max_bitrate: int = 10_000_000
+    """Bits per second that clients are told when a bitrate cap is taken away."""
+
+
+DATAGRAM_BYTES = 2048
+"""Room for one datagram; what is longer is cut, and so refused by SRTP or the parser."""
+BATCH = 64
+"""Datagrams read at one wake-up, so that a flood on one socket leaves the loop to others."""
+MTU = 1200
+"""Bytes of a DTLS datagram or an RTCP compound: fits every path that carries IPv6 or a VPN."""
+MAX_SDP_BYTES = 65_536
+MAX_MEDIA_LINES = 32
+MAX_CANDIDATES = 64
+"""Remote candidates of one PeerConnection that are kept; the rest is counted and ignored."""
+MAX_REMOTE_ADDRESSES = 16
+"""Addresses of one peer, heard or told, that are probed and answered."""
+MAX_STREAMS = 32
+"""SSRCs of one peer, since libsrtp keeps a context for each."""
+MAX_REPORTED_SSRCS = 64
+"""SSRCs that RTCP of one peer may be sent by."""
+MAX_MISSING = 128
+"""Sequence numbers of one stream that are waited for and asked again."""
+MAX_GAP = 200
+"""A larger jump isn't asked for again: a key frame is cheaper."""
+NACK_TRIES = 8
+NACK_AGE = 1.0
+"""Seconds after which a missing packet is of no use any more."""
+KEYFRAME_INTERVAL = 0.5
+"""Seconds between two key frame requests to one source."""
+EARLY_DATAGRAMS = 4
+"""DTLS datagrams kept for each validated address before nomination: one flight of a ClientHello."""
+STUN_REQUESTS_PER_SECOND = 100
+"""From one source address; more are dropped unread, so that nobody makes us compute HMACs all day."""
+MAX_STUN_SOURCES = 4096
+"""Source addresses whose rate is watched at a time."""
+OUTSTANDING_PROBES = 64
+MAX_DATA_CHANNELS = 64
+MAX_BUFFERED_BYTES = 1_048_576
+"""Of data channel messages to one peer that wait to be sent."""

@@ -1,0 +1,131 @@
+"""A PeerConnection's live state in the shape of Janus's ``handle_info`` key ``webrtc`` (1.4)."""
+
+from typing import TYPE_CHECKING, Any
+
+from appliance.media.dtls import DtlsStage
+from appliance.media.line import Line
+
+if TYPE_CHECKING:
+    from appliance.media.dtls import Dtls
+    from appliance.media.peer import Peer
+
+_DTLS_STATES = {
+    DtlsStage.NEW: "created",
+    DtlsStage.TRYING: "trying",
+    DtlsStage.CONNECTED: "connected",
+    DtlsStage.FAILED: "failed",
+    DtlsStage.CLOSED: "failed",
+}
+
+
+def describe(peer: "Peer") -> dict[str, Any]:
+    """Times are wall clock, microseconds."""
+    found: dict[str, Any] = {"ice": _ice(peer)}
+    if peer.dtls is not None:
+        found["dtls"] = _dtls(peer, peer.dtls)
+    extensions: dict[str, int] = {}
+    for line in peer.lines:
+        extensions |= line.extensions
+    found["extensions"] = extensions
+    found["bwe"] = {"twcc": False}
+    found["media"] = {line.medium.mid: _medium(peer, line) for line in peer.lines if not line.medium.rejected}
+    return found
+
+
+def _ice(peer: "Peer") -> dict[str, Any]:
+    agent = peer.ice
+    found: dict[str, Any] = {"stream_id": 1, "component_id": 1, "state": agent.stage.value}
+    for name in ("gathered", "connected"):
+        if name in peer.moments:
+            found[name] = peer.moments[name]
+    found["local-candidates"] = [text.removeprefix("candidate:") for text in agent.local_texts]
+    if agent.remote_texts:
+        found["remote-candidates"] = list(agent.remote_texts)
+    if agent.selected is not None:
+        found["selected-pair"] = agent.selected.text
+    found["ready"] = int(agent.selected is not None)
+    return found
+
+
+def _dtls(peer: "Peer", dtls: "Dtls") -> dict[str, Any]:
+    found: dict[str, Any] = {"fingerprint": peer.local_fingerprint}
+    if dtls.expected:
+        found["remote-fingerprint"] = dtls.expected[0].value
+        found["remote-fingerprint-hash"] = dtls.expected[0].algorithm
+    found |= {
+        "dtls-role": "active" if dtls.is_client else "passive",
+        "dtls-state": _DTLS_STATES[dtls.stage],
+        "retransmissions": dtls.retransmissions,
+        "valid": dtls.stage is DtlsStage.CONNECTED,
+        "srtp-profile": dtls.profile.name if dtls.profile else "none",
+        "ready": peer.path.ready,
+    }
+    for name, moment in (("handshake-started", "handshake-started"), ("connected", "dtls-connected")):
+        if moment in peer.moments:
+            found[name] = peer.moments[moment]
+    found["sctp-association"] = peer.channels is not None
+    found["stats"] = _both_ways(dtls)
+    return found
+
+
+def _both_ways(dtls: "Dtls") -> dict[str, Any]:
+    return {
+        "in": {"packets": dtls.packets_received, "bytes": dtls.bytes_received},
+        "out": {"packets": dtls.packets_sent, "bytes": dtls.bytes_sent},
+    }
+
+
+def _medium(peer: "Peer", line: Line) -> dict[str, Any]:
+    medium = line.medium
+    found: dict[str, Any] = {"type": medium.kind, "mindex": medium.mindex, "mid": medium.mid}
+    if not line.is_rtp:
+        found["type"] = "data"
+        found["stats"] = _both_ways(peer.dtls) if peer.dtls is not None else {}
+        return found
+    if line.remote_msid:
+        stream, _, track = line.remote_msid.partition(" ")
+        found["msid"] = {"remote-stream": stream, "remote-track": track}
+    stats = line.stats()
+    ssrcs: dict[str, int] = {"ssrc": line.ssrc} if line.tx is not None else {}
+    if line.streams:
+        ssrcs["ssrc-peer"] = line.streams[-1].ssrc
+    found |= {
+        "do_nacks": line.nacks,
+        "nack-queue-ms": 1000,
+        "ssrc": ssrcs,
+        "direction": {
+            "send": medium.direction in {"sendrecv", "sendonly"},
+            "recv": medium.direction in {"sendrecv", "recvonly"},
+        },
+        "codecs": {"pt": line.payload_type, "codec": medium.codec},
+        "rtcp": {
+            "main": {
+                "base": stats.base,
+                "rtt": stats.rtt,
+                "lost": stats.lost,
+                "lost-by-remote": stats.lost_by_remote,
+                "jitter-local": stats.jitter_local,
+                "jitter-remote": stats.jitter_remote,
+                "in-link-quality": stats.in_link_quality,
+                "in-media-link-quality": stats.in_media_link_quality,
+                "out-link-quality": stats.out_link_quality,
+                "out-media-link-quality": stats.out_media_link_quality,
+            }
+        },
+        "stats": {
+            "in": {
+                "packets": stats.packets_received,
+                "bytes": stats.bytes_received,
+                "bytes_lastsec": stats.bytes_received_lastsec,
+                "nacks": line.nacks_received,
+                "retransmissions": stats.retransmissions_received,
+            },
+            "out": {
+                "packets": stats.packets_sent,
+                "bytes": stats.bytes_sent,
+                "bytes_lastsec": stats.bytes_sent_lastsec,
+                "nacks": line.nacks_sent,
+            },
+        },
+    }
+    return found

@@ -1,0 +1,399 @@
+"""DTLS of one peer, driven by its datagrams: bytes in, bytes out, facts to an observer (RFC 6347, RFC 5764).
+
+One certificate and one OpenSSL context serve the whole process; making them for each peer, as libraries do, costs
+more than the handshake. We are the server unless the client insists on being it: then we choose the SRTP profile.
+"""
+
+import datetime
+import secrets
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
+
+from appliance.core.clock import Clock, Timer
+from appliance.core.events import DtlsAlert
+from appliance.media import srtp
+from appliance.media.config import MTU
+from appliance.wire.description import Fingerprint
+
+HASHES: dict[str, hashes.HashAlgorithm] = {
+    "sha-256": hashes.SHA256(),
+    "sha-384": hashes.SHA384(),
+    "sha-512": hashes.SHA512(),
+}
+"""Fingerprints that are accepted, the preferred first (RFC 8122 section 5 asks to check the preferred one)."""
+
+CONTENT_TYPES = {20: "change_cipher_spec", 21: "alert", 22: "handshake", 23: "application_data"}
+_CLIENT_HELLO = 1
+
+ALERTS = {
+    0: "close_notify",
+    10: "unexpected_message",
+    20: "bad_record_mac",
+    22: "record_overflow",
+    40: "handshake_failure",
+    42: "bad_certificate",
+    43: "unsupported_certificate",
+    44: "certificate_revoked",
+    45: "certificate_expired",
+    46: "certificate_unknown",
+    47: "illegal_parameter",
+    48: "unknown_ca",
+    49: "access_denied",
+    50: "decode_error",
+    51: "decrypt_error",
+    70: "protocol_version",
+    71: "insufficient_security",
+    80: "internal_error",
+    86: "inappropriate_fallback",
+    90: "user_canceled",
+    100: "no_renegotiation",
+    109: "missing_extension",
+    110: "unsupported_extension",
+    112: "unrecognized_name",
+    116: "certificate_required",
+    120: "no_application_protocol",
+}
+"""RFC 8446 section 6, RFC 5246 section 7.2."""
+
+_CIPHERS = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384"
+    b":ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA"
+)
+_EXPORTER_LABEL = b"EXTRACTOR-dtls_srtp"
+_CERTIFICATE_DAYS = 365
+
+
+class DtlsStage(Enum):
+    """How far a handshake is; see :data:`STAGES`."""
+
+    NEW = "new"
+    TRYING = "trying"
+    CONNECTED = "connected"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+STAGES: dict[DtlsStage, frozenset[DtlsStage]] = {
+    DtlsStage.NEW: frozenset({DtlsStage.TRYING, DtlsStage.CLOSED}),
+    DtlsStage.TRYING: frozenset({DtlsStage.CONNECTED, DtlsStage.FAILED, DtlsStage.CLOSED}),
+    DtlsStage.CONNECTED: frozenset({DtlsStage.FAILED, DtlsStage.CLOSED}),
+    DtlsStage.FAILED: frozenset({DtlsStage.CLOSED}),
+    DtlsStage.CLOSED: frozenset(),
+}
+
+
+class DtlsIdentity:
+    """The process's certificate and OpenSSL context."""
+
+    def __init__(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, secrets.token_hex(8))])
+        now = datetime.datetime.now(tz=datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=_CERTIFICATE_DAYS))
+            .sign(key, hashes.SHA256())
+        )
+        self.fingerprint = fingerprint_of(certificate, "sha-256")
+        context = SSL.Context(SSL.DTLS_METHOD)
+        context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_QUERY_MTU | SSL.OP_NO_RENEGOTIATION)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+        context.set_info_callback(_inform)
+        context.use_certificate(certificate)
+        context.use_privatekey(key)
+        context.set_cipher_list(_CIPHERS)
+        context.set_tlsext_use_srtp(b":".join(profile.name.encode() for profile in srtp.PROFILES))
+        self.context = context
+
+
+def fingerprint_of(certificate: x509.Certificate, algorithm: str) -> Fingerprint:
+    """As SDP writes it (RFC 8122)."""
+    digest = certificate.fingerprint(HASHES[algorithm])
+    return Fingerprint(algorithm, ":".join(f"{byte:02X}" for byte in digest))
+
+
+def preferred(fingerprints: Sequence[Fingerprint]) -> tuple[Fingerprint, ...]:
+    """Those of the preferred hash among the ones offered; empty when none is known."""
+    for algorithm in HASHES:
+        found = tuple(item for item in fingerprints if item.algorithm == algorithm)
+        if found:
+            return found
+    return ()
+
+
+class DtlsObserver(Protocol):
+    """What a handshake tells; calls come from within :meth:`Dtls.receive` or a timer."""
+
+    def dtls_retransmitted(self, count: int) -> None:
+        """A flight was sent again, for the ``count``-th time."""
+
+    def dtls_connected(self) -> None:
+        """The handshake is done and the fingerprint is right."""
+
+    def dtls_failed(self, reason: str) -> None:
+        """It can't be done. ``reason`` is a hangup reason: ``DTLS alert`` or ``DTLS error``."""
+
+    def dtls_alert(self, alert: DtlsAlert) -> None:
+        """An alert came or went."""
+
+    def dtls_closed(self) -> None:
+        """The peer has said close_notify."""
+
+    def dtls_data(self, data: bytes) -> None:
+        """Application data: an SCTP packet."""
+
+
+class Dtls:
+    """One association. :meth:`start` it when ICE has a pair; ``send`` then takes what is to go to the peer."""
+
+    def __init__(
+        self,
+        identity: DtlsIdentity,
+        clock: Clock,
+        observer: DtlsObserver,
+        send: Callable[[bytes], None],
+        *,
+        is_client: bool,
+        fingerprints: Sequence[Fingerprint],
+    ) -> None:
+        self.stage = DtlsStage.NEW
+        self.is_client = is_client
+        self.expected = preferred(fingerprints)
+        self.found: Fingerprint | None = None
+        """Of the certificate that came."""
+        self.retransmissions = 0
+        self.records_received: dict[str, int] = {}
+        self.records_sent: dict[str, int] = {}
+        self.packets_received = self.packets_sent = self.bytes_received = self.bytes_sent = 0
+        """DTLS records and their bytes, which is what Janus counts for a data medium."""
+        self.first_fragment_seen: bool | None = None
+        self.last_alert: DtlsAlert | None = None
+        self.profile: srtp.Profile | None = None
+        self.version: str | None = None
+        self.cipher: str | None = None
+        self._clock = clock
+        self._observer = observer
+        self._send = send
+        self._timer: Timer | None = None
+        self._connection = SSL.Connection(identity.context, None)
+        self._connection.set_app_data(self)
+        self._connection.set_ciphertext_mtu(MTU)
+        if is_client:
+            self._connection.set_connect_state()
+        else:
+            self._connection.set_accept_state()
+
+    @property
+    def role(self) -> str:
+        """Ours: server or client."""
+        return "client" if self.is_client else "server"
+
+    def start(self) -> None:
+        """Begin; as a client, with a ClientHello."""
+        self._to(DtlsStage.TRYING)
+        self._handshake()
+
+    def receive(self, datagram: bytes) -> None:
+        """Take a datagram of the peer. Never raises by what it holds."""
+        self._count_received(datagram)
+        if self.stage not in {DtlsStage.TRYING, DtlsStage.CONNECTED}:
+            return
+        self._connection.bio_write(datagram)
+        if self.stage is DtlsStage.TRYING:
+            self._handshake()
+        while self.stage is DtlsStage.CONNECTED:
+            try:
+                data = self._connection.recv(65_536)
+            except SSL.WantReadError:
+                break
+            except SSL.ZeroReturnError:
+                self._flush()
+                self._observer.dtls_closed()
+                return
+            except SSL.Error:
+                self._fail()
+                return
+            self._observer.dtls_data(data)
+        if self.stage is DtlsStage.CONNECTED:
+            self._flush()
+
+    def send_data(self, data: bytes) -> bool:
+        """Send application data; false when there is no association."""
+        if self.stage is not DtlsStage.CONNECTED:
+            return False
+        try:
+            self._connection.send(data)
+        except SSL.Error:
+            return False
+        self._flush()
+        return True
+
+    def keys(self) -> tuple[bytes, bytes] | None:
+        """SRTP keys for what we send and what we receive; ``None`` without a common profile."""
+        if self.profile is None:
+            return None
+        material = self._connection.export_keying_material(_EXPORTER_LABEL, self.profile.material_bytes)
+        client, server = self.profile.split(material)
+        return (client, server) if self.is_client else (server, client)
+
+    def close(self) -> None:
+        """Say close_notify where there is an association, and forget it."""
+        if self.stage is DtlsStage.CLOSED:
+            return
+        if self.stage is DtlsStage.CONNECTED:
+            try:
+                self._connection.shutdown()
+            except SSL.Error:
+                pass
+            self._flush()
+        self._cancel()
+        self._to(DtlsStage.CLOSED)
+
+    def verify(self, certificate: x509.Certificate) -> bool:
+        """Whether a certificate is that of the description: called by OpenSSL when it has come."""
+        algorithm = self.expected[0].algorithm if self.expected else "sha-256"
+        self.found = fingerprint_of(certificate, algorithm)
+        return self.found in self.expected
+
+    def alerted(self, direction: str, value: int) -> None:
+        """OpenSSL read or wrote an alert: level and code in one number."""
+        level, code = value >> 8, value & 0xFF
+        name = ALERTS.get(code, f"alert_{code}")
+        self.last_alert = DtlsAlert(direction, "fatal" if level == 2 else "warning", code, name)
+        self._observer.dtls_alert(self.last_alert)
+
+    def _to(self, stage: DtlsStage) -> None:
+        if stage not in STAGES[self.stage]:
+            raise ValueError(f"DTLS can't go from {self.stage.value} to {stage.value}")
+        self.stage = stage
+
+    def _handshake(self) -> None:
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            self._flush()
+            self._arm()
+            return
+        except SSL.Error:
+            self._fail()
+            return
+        self._flush()
+        self._cancel()
+        if self.found is None or self.found not in self.expected:
+            self._fail()
+            return
+        name = self._connection.get_selected_srtp_profile().decode()
+        self.profile = next((profile for profile in srtp.PROFILES if profile.name == name), None)
+        self.version = self._connection.get_protocol_version_name()
+        self.cipher = self._connection.get_cipher_name()
+        self._to(DtlsStage.CONNECTED)
+        self._observer.dtls_connected()
+
+    def _fail(self) -> None:
+        self._flush()
+        self._cancel()
+        self._to(DtlsStage.FAILED)
+        self._observer.dtls_failed("DTLS error" if self.last_alert is None else "DTLS alert")
+
+    def _arm(self) -> None:
+        self._cancel()
+        delay = self._connection.DTLSv1_get_timeout()
+        if delay is not None:
+            # OpenSSL's clock is not ours: a timer that fires a hair early would find nothing to do, and be the last.
+            self._timer = self._clock.call_later(delay + 0.002, self._timed_out)
+
+    def _timed_out(self) -> None:
+        self._timer = None
+        if self.stage is not DtlsStage.TRYING:
+            return
+        try:
+            retransmitted = self._connection.DTLSv1_handle_timeout()
+        except SSL.Error:
+            self._fail()
+            return
+        self._flush()
+        self._arm()
+        if retransmitted:
+            self.retransmissions += 1
+            self._observer.dtls_retransmitted(self.retransmissions)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _flush(self) -> None:
+        """Send what OpenSSL wrote. Memory BIOs lose the bounds of datagrams, so they are drawn anew at records."""
+        written: list[bytes] = []
+        while True:
+            try:
+                written.append(self._connection.bio_read(65_536))
+            except SSL.Error:
+                break
+        datagram = b""
+        for record in records(b"".join(written)):
+            self.packets_sent += 1
+            self.bytes_sent += len(record)
+            _increment(self.records_sent, record[0])
+            if datagram and len(datagram) + len(record) > MTU:
+                self._send(datagram)
+                datagram = b""
+            datagram += record
+        if datagram:
+            self._send(datagram)
+
+    def _count_received(self, datagram: bytes) -> None:
+        for record in records(datagram):
+            self.packets_received += 1
+            self.bytes_received += len(record)
+            _increment(self.records_received, record[0])
+            # A ClientHello in fragments whose first never comes means that the path drops large datagrams.
+            if record[0] == 22 and record[3:5] == b"\0\0" and len(record) >= 25 and record[13] == _CLIENT_HELLO:
+                is_first = record[19:22] == b"\0\0\0"
+                self.first_fragment_seen = bool(self.first_fragment_seen) or is_first
+
+
+def records(data: bytes) -> list[bytes]:
+    """The DTLS records of a datagram; what is cut short is left out."""
+    found: list[bytes] = []
+    offset = 0
+    while offset + 13 <= len(data):
+        end = offset + 13 + int.from_bytes(data[offset + 11 : offset + 13], "big")
+        if end > len(data):
+            break
+        found.append(data[offset:end])
+        offset = end
+    return found
+
+
+def _increment(counts: dict[str, int], content_type: int) -> None:
+    name = CONTENT_TYPES.get(content_type, "other")
+    counts[name] = counts.get(name, 0) + 1
+
+
+def _verify(connection: SSL.Connection, certificate: X509, error: int, depth: int, ok: int) -> bool:
+    # Certificates here are self-signed: the fingerprint in the description is the only thing that counts.
+    association: Dtls = connection.get_app_data()
+    try:
+        return association.verify(certificate.to_cryptography())
+    except ValueError:  # OpenSSL reads certificates that cryptography refuses
+        return False
+
+
+def _inform(connection: SSL.Connection, where: int, value: int) -> None:
+    if where & SSL.SSL_CB_ALERT:
+        association: Dtls = connection.get_app_data()
+        association.alerted("received" if where & SSL.SSL_CB_READ else "sent", value)

@@ -1,0 +1,213 @@
+"""The engine: its sockets, who gets a datagram, and what it counts."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from appliance.core.clock import Clock
+from appliance.core.events import Counter
+from appliance.core.peer import PeerObserver
+from appliance.media.config import MAX_STUN_SOURCES, STUN_REQUESTS_PER_SECOND, MediaConfig
+from appliance.media.dtls import DtlsIdentity
+from appliance.media.ice import IceAgent, Pair
+from appliance.media.peer import Peer
+from appliance.media.reports import NtpClock
+from appliance.media.udp import UdpPort
+from appliance.wire import stun
+
+logger = logging.getLogger(__name__)
+
+_LOG_INTERVAL = 10.0
+"""Seconds between two log lines about what a datagram broke."""
+
+
+class Engine:
+    """Implements :class:`appliance.core.peer.MediaEngine`. One thread, one UDP socket for each address."""
+
+    def __init__(self, config: MediaConfig, clock: Clock) -> None:
+        self.config = config
+        self.clock = clock
+        self.identity = DtlsIdentity()
+        self.ntp = NtpClock(clock)
+        self.ports: list[UdpPort] = []
+        self.peers: set[Peer] = set()
+        self.dropped: dict[str, int] = {}
+        """Datagrams, by why: malformed, unknown_source, rate_limit, ..."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._by_ufrag: dict[str, Peer] = {}
+        self._owners: dict[tuple[UdpPort, bytes], Peer] = {}
+        """Proven addresses."""
+        self._answers: dict[bytes, Peer] = {}
+        """Transactions of our probes."""
+        self._stun_rates: dict[bytes, int] = {}
+        self._stun_second = 0.0
+        self._next_log = 0.0
+
+    async def start(self) -> None:
+        """Open the sockets. :raises OSError: an address can't be had; the message names it."""
+        loop = asyncio.get_running_loop()
+        try:
+            port = self.config.port
+            for host in self.config.addresses:
+                udp = UdpPort(
+                    host,
+                    port,
+                    announced=self.config.announced.get(host, host),
+                    receive_buffer_bytes=self.config.receive_buffer_bytes,
+                )
+                self.ports.append(udp)
+                port = udp.port
+                loop.add_reader(udp.fd, self._readable, udp)
+        except OSError:
+            for udp in self.ports:
+                loop.remove_reader(udp.fd)
+                udp.close()
+            self.ports.clear()
+            raise
+        self._loop = loop
+
+    async def stop(self) -> None:
+        """End every PeerConnection and close the sockets."""
+        for peer in list(self.peers):
+            peer.close(None)
+        for udp in self.ports:
+            if self._loop is not None:
+                self._loop.remove_reader(udp.fd)
+            udp.close()
+        self.ports.clear()
+        # What the ends of data channels left to be run.
+        await asyncio.sleep(0)
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens."""
+        return [(udp.host, udp.port) for udp in self.ports]
+
+    def open(self, observer: PeerObserver) -> Peer:
+        """A new PeerConnection, which emits nothing before its first description."""
+        peer = Peer(self, self.config, self.clock, observer)
+        self.peers.add(peer)
+        return peer
+
+    # --- what peers ask ----------------------------------------------------------------------------------
+
+    def register(self, peer: Peer) -> None:
+        """Its username is known from now on."""
+        self._by_ufrag[peer.ice.ufrag] = peer
+
+    def prove(self, peer: Peer, pair: Pair) -> bool:
+        """An address has shown that it is the peer's; false when it is another live peer's."""
+        key = (pair.port, pair.key)
+        owner = self._owners.setdefault(key, peer)
+        if owner is peer and peer.path.ready:
+            pair.port.media[pair.key] = peer.path.receive
+        return owner is peer
+
+    def take_media(self, peer: Peer) -> None:
+        """It has keys: its packets are welcome."""
+        for (port, key), owner in self._owners.items():
+            if owner is peer:
+                port.media[key] = peer.path.receive
+
+    def route_answers(self, sent: list[tuple[bytes, IceAgent]]) -> None:
+        """Answers to these probes are its."""
+        for transaction, agent in sent:
+            peer = self._by_ufrag.get(agent.ufrag)
+            if peer is not None:
+                self._answers[transaction] = peer
+
+    def forget(self, peer: Peer) -> None:
+        """It is closed."""
+        self.peers.discard(peer)
+        for ufrag in [ufrag for ufrag, other in self._by_ufrag.items() if other is peer]:
+            del self._by_ufrag[ufrag]
+        for port, key in [address for address, owner in self._owners.items() if owner is peer]:
+            del self._owners[port, key]
+            port.media.pop(key, None)
+        for transaction in [number for number, other in self._answers.items() if other is peer]:
+            del self._answers[transaction]
+
+    # --- datagrams ---------------------------------------------------------------------------------------
+
+    def _readable(self, udp: UdpPort) -> None:
+        try:
+            udp.drain(self.clock.monotonic(), self.datagram)
+        except Exception:
+            self._complain("a batch of datagrams was left half read")
+        for port in self.ports:
+            port.flush()
+
+    def datagram(self, udp: UdpPort, key: bytes, data: bytes) -> None:
+        """Take what is no media of a known address. Whatever it holds, nothing escapes."""
+        try:
+            if stun.is_stun(data):
+                self._stun(udp, key, data)
+            elif data and 19 < data[0] < 64:
+                self._dtls(udp, key, data)
+            else:
+                self._drop("malformed")
+        except Exception:
+            self._complain("a datagram was dropped that should have been refused")
+
+    def _stun(self, udp: UdpPort, key: bytes, data: bytes) -> None:
+        if not self._within_rate(key):
+            self._drop("rate_limit")
+            return
+        try:
+            message = stun.parse(data)
+        except stun.StunDecodeError:
+            self._drop("malformed")
+            return
+        if message.method != stun.BINDING:
+            self._drop("malformed")
+        elif message.message_class is stun.Class.REQUEST:
+            ufrag = (message.username or "").partition(":")[0]
+            peer = self._by_ufrag.get(ufrag)
+            # No error is sent to those who can't prove anything: it would only be noise sent where they say.
+            if peer is None or not peer.stun_request(udp, key, message, data):
+                self._drop("unknown_source")
+        elif message.message_class is not stun.Class.INDICATION:
+            peer = self._answers.pop(message.transaction_id, None)
+            if peer is None or not peer.stun_response(udp, key, message, data):
+                self._drop("unknown_source")
+
+    def _dtls(self, udp: UdpPort, key: bytes, data: bytes) -> None:
+        peer = self._owners.get((udp, key))
+        if peer is None or not peer.dtls_datagram(udp, key, data):
+            self._drop("unknown_source")
+
+    def _within_rate(self, key: bytes) -> bool:
+        now = self.clock.monotonic()
+        if now - self._stun_second >= 1.0:
+            self._stun_second = now
+            self._stun_rates.clear()
+        count = self._stun_rates.get(key, 0) + 1
+        if count > STUN_REQUESTS_PER_SECOND or (count == 1 and len(self._stun_rates) >= MAX_STUN_SOURCES):
+            return False
+        self._stun_rates[key] = count
+        return True
+
+    def _complain(self, what: str) -> None:
+        """Of a bug of ours: counted always, logged now and then."""
+        self._drop("malformed")
+        now = self.clock.monotonic()
+        if now >= self._next_log:
+            self._next_log = now + _LOG_INTERVAL
+            logger.exception("%s", what)
+
+    def _drop(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    # --- counts ------------------------------------------------------------------------------------------
+
+    def measure(self) -> Iterable[Counter]:
+        """For the exporter."""
+        received = sum(udp.received for udp in self.ports)
+        sent = sum(udp.sent for udp in self.ports)
+        yield Counter("media_datagrams_total", received, {"direction": "in"})
+        yield Counter("media_datagrams_total", sent, {"direction": "out"})
+        dropped = dict(self.dropped)
+        dropped["unknown_source"] = dropped.get("unknown_source", 0) + sum(udp.unknown_media for udp in self.ports)
+        dropped["send_buffer"] = sum(sum(udp.send_errors.values()) for udp in self.ports)
+        for reason, count in dropped.items():
+            yield Counter("media_datagrams_dropped_total", count, {"reason": reason})

@@ -1,0 +1,170 @@
+"""One m-line at work: what was negotiated, its streams, and what is counted about it."""
+
+from typing import TYPE_CHECKING
+
+from appliance.core.events import MediaStats, RttValues
+from appliance.core.peer import Medium
+from appliance.media.quality import Quality
+from appliance.media.receive import RxStream, SenderClock
+from appliance.media.send import KeyframeThrottle, TxStream
+from appliance.wire.rtcp import ReportBlock
+
+if TYPE_CHECKING:
+    from appliance.media.path import MediaPath
+
+
+class Line:
+    """Made when an m-line is answered first; kept, with its counters, through renegotiations."""
+
+    def __init__(self, medium: Medium, ssrc: int, path: "MediaPath", sender_clock: SenderClock) -> None:
+        self.medium = medium
+        self.path = path
+        self.ssrc = ssrc
+        """Ours."""
+        self.sender_clock = sender_clock
+        self.payload_type = -1
+        self.clock_rate = 90_000
+        self.nacks = self.plis = self.firs = self.rembs = False
+        """Feedback that both sides speak."""
+        self.extensions: dict[str, int] = {}
+        """URI to id."""
+        self.remote_ssrcs: tuple[int, ...] = ()
+        self.remote_msid: str | None = None
+        self.streams: list[RxStream] = []
+        self.sinks: tuple[TxStream, ...] = ()
+        """Where what is received goes."""
+        self.tx: TxStream | None = None
+        self.receiving = False
+        self.keyframes = KeyframeThrottle()
+        self.quality = Quality()
+        self.nacks_sent = self.nacks_received = 0
+        """Sequence numbers asked for, not RTCP packets."""
+        self.plis_sent = self.plis_received = self.firs_received = self.fir_number = 0
+        self.remb_bps = 0
+        """The peer's own estimate, 0 before it has told one."""
+        self.rtt = 0.0
+        """Seconds, of the last receiver report that had one."""
+        self.rtt_values: RttValues | None = None
+        self.has_reports = False
+        self.lost_by_remote = 0
+        self.jitter_remote = 0
+        """RTP clock ticks."""
+        self._remote_highest = 0
+        self._nacks_reported = 0
+        self._bytes_before = (0, 0)
+        self._bytes_lastsec = (0, 0)
+        self._lost_before = (0, 0)
+
+    @property
+    def is_rtp(self) -> bool:
+        """Audio or video that was not rejected."""
+        return self.medium.kind in {"audio", "video"} and not self.medium.rejected
+
+    @property
+    def lost(self) -> int:
+        """Cumulative, signed; of all its sources."""
+        return sum(stream.lost for stream in self.streams)
+
+    @property
+    def arrived(self) -> float:
+        """When the last packet came, monotonic; 0 before the first."""
+        return max((stream.arrived for stream in self.streams), default=0.0)
+
+    def add_sink(self, sink: TxStream) -> None:
+        """Route what is received to one more stream."""
+        if sink not in self.sinks:
+            self.sinks = (*self.sinks, sink)
+            self._spread()
+
+    def remove_sink(self, sink: TxStream) -> None:
+        """Undo a route."""
+        self.sinks = tuple(other for other in self.sinks if other is not sink)
+        self._spread()
+
+    def clear_sinks(self) -> None:
+        """Undo every route."""
+        self.sinks = ()
+        self._spread()
+
+    def _spread(self) -> None:
+        for stream in self.streams:
+            stream.sinks = self.sinks
+
+    def reported(self, block: ReportBlock, ntp_middle: int) -> None:
+        """A receiver report about what we send, handled at that NTP time (middle 32 bits)."""
+        if self.has_reports:
+            self.quality.reported(
+                sent=(block.highest_sequence - self._remote_highest) & 0xFFFFFFFF,
+                lost=block.packets_lost - self.lost_by_remote,
+                nacks=self.nacks_received - self._nacks_reported,
+            )
+        self.has_reports = True
+        self._remote_highest = block.highest_sequence
+        self._nacks_reported = self.nacks_received
+        self.lost_by_remote = block.packets_lost
+        self.jitter_remote = block.jitter
+        if block.lsr:
+            rtt = (ntp_middle - block.lsr - block.dlsr) & 0xFFFFFFFF
+            # A peer that rounds dlsr up, or invents it, makes the difference negative.
+            if rtt < 0x8000_0000:
+                self.rtt = rtt / 65_536
+                self.rtt_values = RttValues(ntp_middle, block.lsr, block.dlsr)
+
+    def second_passed(self) -> None:
+        """Take stock of the bytes of the last second."""
+        sent = self.tx.bytes if self.tx else 0
+        received = sum(stream.bytes for stream in self.streams)
+        self._bytes_lastsec = (received - self._bytes_before[0], sent - self._bytes_before[1])
+        self._bytes_before = (received, sent)
+
+    def lost_since(self) -> tuple[int, int]:
+        """Packets lost on the way in and, as the peer says, on the way out, since the last call."""
+        now = (self.lost, self.lost_by_remote)
+        before, self._lost_before = self._lost_before, now
+        return max(0, now[0] - before[0]), max(0, now[1] - before[1])
+
+    def stats(self) -> MediaStats:
+        """The statistics event of an audio or video medium."""
+        medium, tx = self.medium, self.tx
+        latest = max(self.streams, key=lambda stream: stream.arrived, default=None)
+        jitter_local = int(latest.jitter * 1_000_000 / latest.clock_rate) if latest else 0
+        jitter_remote = self.jitter_remote * 1_000_000 // self.clock_rate
+        rtt_us = int(self.rtt * 1_000_000)
+        rtt = rtt_us // 1000
+        return MediaStats(
+            mid=medium.mid,
+            mindex=medium.mindex,
+            media=medium.kind,
+            codec=medium.codec,
+            base=self.clock_rate,
+            rtt=rtt,
+            rtt_values=self.rtt_values if rtt > 0 else None,
+            lost=self.lost,
+            lost_by_remote=self.lost_by_remote,
+            jitter_local=jitter_local // 1000,
+            jitter_remote=jitter_remote // 1000,
+            in_link_quality=int(self.quality.incoming),
+            in_media_link_quality=int(self.quality.incoming_media),
+            out_link_quality=int(self.quality.outgoing),
+            out_media_link_quality=int(self.quality.outgoing_media),
+            packets_received=sum(stream.packets for stream in self.streams),
+            packets_sent=tx.packets if tx else 0,
+            bytes_received=sum(stream.bytes for stream in self.streams),
+            bytes_sent=tx.bytes if tx else 0,
+            bytes_received_lastsec=self._bytes_lastsec[0],
+            bytes_sent_lastsec=self._bytes_lastsec[1],
+            nacks_received=self.nacks_received,
+            nacks_sent=self.nacks_sent,
+            retransmissions_received=sum(stream.retransmissions for stream in self.streams),
+            remb_bitrate=self.remb_bps if medium.mindex == 0 and self.remb_bps else None,
+            rtt_us=rtt_us if self.rtt_values else None,
+            jitter_local_us=jitter_local if latest else None,
+            jitter_remote_us=jitter_remote if self.has_reports else None,
+            plis_received=self.plis_received,
+            plis_sent=self.plis_sent,
+            firs_received=self.firs_received,
+            retransmissions_sent=tx.retransmissions if tx else 0,
+            reordered=sum(stream.reordered for stream in self.streams),
+            duplicates=sum(stream.duplicates for stream in self.streams),
+            has_reports=self.has_reports,
+        )

@@ -1,0 +1,323 @@
+"""The way of a packet: SRTP in, RTP statistics, routes, SRTP out. One :class:`MediaPath` for each peer.
+
+:meth:`MediaPath.receive` runs for every packet; what it does rarely is in methods of its own.
+"""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from appliance.core.clock import Clock, Timer
+from appliance.core.events import Body, MediaFault, MediaState
+from appliance.media import srtp
+from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS
+from appliance.media.ice import Pair
+from appliance.media.line import Line
+from appliance.media.receive import RxStream, extension
+from appliance.media.send import copy_into
+from appliance.media.udp import Slot, UdpPort, pinned
+from appliance.wire import rtcp
+
+SDES_MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+_FIRST_NACK_SECONDS = 0.005
+"""Long enough for a reordered packet to come, short against a round trip."""
+_NACK_TICK_SECONDS = 0.025
+_HEADER = struct.Struct("!BBHII")
+_unpack_header = _HEADER.unpack_from
+_unprotect = srtp.unprotect
+_LENGTH = srtp.LENGTH
+
+
+class MediaPath:
+    """Everything of one peer that packets meet. ``rtcp_received`` gets decrypted RTCP, parsed."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        emit: Callable[[Body], None],
+        rtcp_received: Callable[[list[rtcp.Packet], float], None],
+        rtcp_ssrc: int,
+    ) -> None:
+        self.lines: list[Line] = []
+        self.streams: dict[int, RxStream] = {}
+        self.port: UdpPort | None = None
+        self.name: Any = None
+        """The peer's address, pinned for the kernel."""
+        self.queue: Callable[[Any, int, Any], None] = _nowhere
+        self.rtcp_ssrc = rtcp_ssrc
+        """What our own feedback is signed with."""
+        self.faults: dict[tuple[str, int | None], int] = {}
+        """Since they were told last."""
+        self.received = 0
+        """Authenticated datagrams, as proof of life."""
+        self.relay_estimate: Callable[[int, float], None] = _no_estimate
+        """A receiver of this peer's media tells what it can take (bits per second, now)."""
+        self._clock = clock
+        self._emit = emit
+        self._rtcp_received = rtcp_received
+        self._rx: srtp.Context | None = None
+        self._tx: srtp.Context | None = None
+        self._rx_handle: Any = None
+        self._tx_handle: Any = None
+        self._key = b""
+        self._by_ssrc: dict[int, Line] = {}
+        self._by_payload: dict[int, Line] = {}
+        self._by_mid: dict[bytes, Line] = {}
+        self._mid_extension = 0
+        self._rtcp_sources: set[int] = set()
+        self._nack_timer: Timer | None = None
+        self._rtcp_slot = bytearray(2048)
+        self._rtcp_pin, pointers = srtp.pointers(self._rtcp_slot, 2048, 1)
+        self._rtcp_pointer = pointers[0]
+
+    # --- set-up ------------------------------------------------------------------------------------------
+
+    def set_lines(self, lines: list[Line]) -> None:
+        """Take what was negotiated. Streams that are running keep running."""
+        self.lines = lines
+        used = [line for line in lines if line.is_rtp]
+        self._by_ssrc = {ssrc: line for line in used for ssrc in line.remote_ssrcs}
+        payloads: dict[int, list[Line]] = {}
+        for line in used:
+            payloads.setdefault(line.payload_type, []).append(line)
+        self._by_payload = {number: found[0] for number, found in payloads.items() if len(found) == 1}
+        self._by_mid = {line.medium.mid.encode(): line for line in used}
+        self._mid_extension = next((line.extensions[SDES_MID] for line in used if SDES_MID in line.extensions), 0)
+        for line in used:
+            if line.tx is not None:
+                line.tx.context = self._tx_handle
+
+    def set_route(self, pair: Pair) -> None:
+        """Send to this pair from now on."""
+        self._flush()
+        self.port = pair.port
+        self._key = pair.key
+        self.name = pinned(pair.key)
+        self.queue = pair.port.queue
+
+    def set_keys(self, sending: bytes, receiving: bytes, profile: srtp.Profile) -> None:
+        """DTLS is done: packets can flow."""
+        self._tx = srtp.Context(sending, profile, outbound=True)
+        self._rx = srtp.Context(receiving, profile, outbound=False)
+        self._tx_handle, self._rx_handle = self._tx.handle, self._rx.handle
+        for line in self.lines:
+            if line.tx is not None:
+                line.tx.context = self._tx_handle
+
+    @property
+    def ready(self) -> bool:
+        """There are keys."""
+        return self._rx_handle is not None
+
+    def close(self) -> None:
+        """No packet goes in or out any more."""
+        self._flush()
+        if self._nack_timer is not None:
+            self._nack_timer.cancel()
+            self._nack_timer = None
+        for line in self.lines:
+            for sink in line.sinks:
+                sink.fed_by = None
+            line.clear_sinks()
+            if line.tx is not None:
+                line.tx.context = None
+                if line.tx.fed_by is not None:
+                    line.tx.fed_by.remove_sink(line.tx)
+        self.queue = _nowhere
+        self.port = None
+        self._rx_handle = self._tx_handle = None
+
+    def _flush(self) -> None:
+        # What is queued points to the pinned address, which is about to go.
+        if self.port is not None:
+            self.port.flush()
+
+    # --- every packet ------------------------------------------------------------------------------------
+
+    def receive(self, slot: Slot, length: int, now: float) -> None:
+        """Take one datagram in the range of RTP and RTCP, from an address that is proven."""
+        view = slot[0]
+        if length < 12 or self._rx_handle is None:
+            self._fault("malformed")
+            return
+        _, second, sequence, timestamp, ssrc = _unpack_header(view)
+        if 191 < second < 224:
+            self._receive_rtcp(slot, length, now)
+            return
+        stream = self.streams.get(ssrc)
+        if stream is None and len(self.streams) >= MAX_STREAMS:
+            # Checked before decryption: libsrtp keeps a context for each SSRC that authenticates.
+            self._fault("ssrc_limit", ssrc)
+            return
+        _LENGTH[0] = length
+        status = _unprotect(self._rx_handle, slot[1], _LENGTH)
+        if status:
+            self._refused(status, stream, ssrc)
+            return
+        length = _LENGTH[0]
+        self.received += 1
+        if stream is None:
+            stream = self._new_stream(view, length, ssrc, second & 0x7F)
+            if stream is None:
+                return
+        if second & 0x7F != stream.payload_type:
+            self._fault("unknown_payload_type", ssrc)
+            return
+        if not stream.received(sequence, timestamp, length, now):
+            return
+        if not stream.live:
+            self._came_alive(stream)
+        sinks = stream.sinks
+        if not sinks:
+            return
+        if len(sinks) > 1:
+            for sink in sinks[1:]:
+                if sink.path.port is not None:
+                    copy = copy_into(sink.path.port.spare(), slot, length)
+                    sink.forward(copy, length, second, sequence, timestamp, stream)
+        sinks[0].forward(slot, length, second, sequence, timestamp, stream)
+
+    # --- now and then ------------------------------------------------------------------------------------
+
+    def _refused(self, status: int, stream: RxStream | None, ssrc: int) -> None:
+        if status in srtp.REPLAYED and stream is not None:
+            stream.duplicates += 1
+        self._fault(srtp.STATUS.get(status, "srtp_auth"), ssrc if stream is not None else None)
+
+    def _new_stream(self, view: memoryview, length: int, ssrc: int, payload_type: int) -> RxStream | None:
+        """Find the m-line of a source: by its SSRC in the description, its MID, its payload type (RFC 8843 9.2)."""
+        line = self._by_ssrc.get(ssrc)
+        if line is None and self._mid_extension:
+            mid = extension(view, length, self._mid_extension)
+            if mid is not None:
+                line = self._by_mid.get(mid)
+        if line is None:
+            line = self._by_payload.get(payload_type)
+        if line is None:
+            self._fault("unknown_ssrc", ssrc)
+            return None
+        if payload_type != line.payload_type:
+            self._fault("unknown_payload_type", ssrc)
+            return None
+        stream = RxStream(ssrc, payload_type, line.clock_rate, line)
+        stream.sinks = line.sinks
+        self.streams[ssrc] = stream
+        line.streams.append(stream)
+        if line.medium.kind == "video":
+            self.request_keyframe(line)
+        return stream
+
+    def _came_alive(self, stream: RxStream) -> None:
+        stream.live = True
+        line = stream.line
+        if not line.receiving:
+            line.receiving = True
+            self._emit(MediaState(media=line.medium.kind, mid=line.medium.mid, receiving=True))
+
+    def mind_losses(self) -> None:
+        """A stream misses packets: ask for them shortly."""
+        if self._nack_timer is None:
+            self._nack_timer = self._clock.call_later(_FIRST_NACK_SECONDS, self._ask_again)
+
+    def _ask_again(self) -> None:
+        """Send the NACKs that are due, and a key frame request where asking again has no use."""
+        self._nack_timer = None
+        now = self._clock.monotonic()
+        packets: list[rtcp.Packet] = []
+        waiting = False
+        for stream in self.streams.values():
+            if stream.missing:
+                due = stream.to_ask(now, stream.line.rtt)
+                if due:
+                    stream.line.nacks_sent += len(due)
+                    packets.append(rtcp.Nack(sender_ssrc=self.rtcp_ssrc, media_ssrc=stream.ssrc, lost=tuple(due)))
+                waiting = waiting or bool(stream.missing)
+            if stream.needs_keyframe:
+                stream.needs_keyframe = False
+                if stream.line.medium.kind == "video":
+                    self.request_keyframe(stream.line)
+        if packets:
+            self.send_rtcp(packets)
+        if waiting:
+            self._nack_timer = self._clock.call_later(_NACK_TICK_SECONDS, self._ask_again)
+
+    def request_keyframe(self, line: Line) -> None:
+        """Ask the source of a line for a key frame, at most each 500 ms; a later one goes out with the next tick."""
+        stream = max(line.streams, key=lambda stream: stream.arrived, default=None)
+        if stream is None or not (line.plis or line.firs) or not line.keyframes.ask(self._clock.monotonic()):
+            return
+        line.plis_sent += 1
+        if line.plis:
+            self.send_rtcp([rtcp.Pli(sender_ssrc=self.rtcp_ssrc, media_ssrc=stream.ssrc)])
+        else:
+            line.fir_number = (line.fir_number + 1) & 0xFF
+            entries = ((stream.ssrc, line.fir_number),)
+            self.send_rtcp([rtcp.Fir(sender_ssrc=self.rtcp_ssrc, media_ssrc=0, entries=entries)])
+
+    def _receive_rtcp(self, slot: Slot, length: int, now: float) -> None:
+        source = int.from_bytes(slot[0][4:8], "big")
+        if source not in self._rtcp_sources and len(self._rtcp_sources) >= MAX_REPORTED_SSRCS:
+            self._fault("ssrc_limit", source)
+            return
+        _LENGTH[0] = length
+        status = srtp.unprotect_rtcp(self._rx_handle, slot[1], _LENGTH)
+        if status:
+            self._fault(srtp.STATUS.get(status, "srtp_auth"))
+            return
+        self.received += 1
+        self._rtcp_sources.add(source)
+        try:
+            packets = rtcp.parse_compound(slot[0][: _LENGTH[0]])
+        except rtcp.RtcpDecodeError:
+            self._fault("malformed")
+            return
+        self._rtcp_received(packets, now)
+
+    def send_rtcp(self, packets: list[rtcp.Packet]) -> bool:
+        """Encrypt and send; false when there is nobody to send to, or it is too large."""
+        data = rtcp.build_compound(packets)
+        length = len(data)
+        if self._tx_handle is None or self.port is None or length > len(self._rtcp_slot) - srtp.OVERHEAD:
+            return False
+        self._rtcp_slot[:length] = data
+        _LENGTH[0] = length
+        if srtp.protect_rtcp(self._tx_handle, self._rtcp_pointer, _LENGTH):
+            return False
+        self.send_raw(bytes(self._rtcp_slot[: _LENGTH[0]]))
+        return True
+
+    def send_raw(self, data: bytes) -> None:
+        """Send what is encrypted already, or needs no encryption."""
+        if self.port is not None:
+            self.port.send(data, self._key)
+
+    def check_silence(self, now: float, limit: float) -> None:
+        """Tell of media that have stopped."""
+        for line in self.lines:
+            if line.receiving and now - line.arrived >= limit:
+                line.receiving = False
+                for stream in line.streams:
+                    stream.live = False
+                # Janus tells the seconds only where the timer is longer than its default.
+                seconds = int(limit) if limit > 1 else None
+                self._emit(MediaState(media=line.medium.kind, mid=line.medium.mid, receiving=False, seconds=seconds))
+
+    def tell_faults(self) -> None:
+        """Emit what was refused since the last call."""
+        faults, self.faults = self.faults, {}
+        for (kind, ssrc), count in faults.items():
+            self._emit(MediaFault(kind=kind, count=count, ssrc=ssrc))
+
+    def _fault(self, kind: str, ssrc: int | None = None) -> None:
+        key = (kind, ssrc)
+        if key not in self.faults and len(self.faults) >= MAX_STREAMS:
+            key = (kind, None)
+        self.faults[key] = self.faults.get(key, 0) + 1
+
+
+def _nowhere(base: Any, length: int, name: Any) -> None:
+    """Where packets go before there is a pair."""
+
+
+def _no_estimate(bps: int, now: float) -> None:
+    """Nobody to tell."""

@@ -1,0 +1,248 @@
+"""What is received of one SSRC: RFC 3550 statistics, and what is missing and worth asking for again."""
+
+import struct
+from typing import TYPE_CHECKING
+
+from appliance.media.config import MAX_GAP, MAX_MISSING, NACK_AGE, NACK_TRIES
+from appliance.wire.rtcp import ReportBlock
+
+if TYPE_CHECKING:
+    from appliance.media.line import Line
+    from appliance.media.send import TxStream
+
+MAX_MISORDER = 100
+"""Packets that come later than this many after their turn are of a restarted source (RFC 3550 appendix A.1)."""
+MAX_DROPOUT = 3000
+_RENACK_SECONDS = 0.05
+"""At least between two requests for the same packet; the round trip where it is longer."""
+
+
+class RxStream:
+    """Counters of one source. :meth:`received` is on the path of every packet."""
+
+    __slots__ = (
+        "arrived",
+        "bad_sequence",
+        "base",
+        "bytes",
+        "clock_rate",
+        "cycles",
+        "duplicates",
+        "expected_prior",
+        "highest",
+        "jitter",
+        "last_sr_at",
+        "last_sr_ntp",
+        "last_sr_rtp",
+        "line",
+        "live",
+        "lost_fraction",
+        "missing",
+        "needs_keyframe",
+        "packets",
+        "payload_type",
+        "received_prior",
+        "reordered",
+        "retransmissions",
+        "retransmissions_prior",
+        "sinks",
+        "ssrc",
+        "started",
+        "timestamp",
+        "transit",
+    )
+
+    def __init__(self, ssrc: int, payload_type: int, clock_rate: int, line: "Line") -> None:
+        self.ssrc = ssrc
+        self.payload_type = payload_type
+        self.clock_rate = clock_rate
+        self.line = line
+        self.sinks: tuple[TxStream, ...] = ()
+        self.live = False
+        """A packet came within the last second; what turns media events on."""
+        self.started = False
+        self.packets = self.bytes = 0
+        self.highest = self.cycles = self.base = 0
+        self.bad_sequence = -1
+        self.timestamp = -1
+        self.arrived = 0.0
+        """When the last packet came, monotonic seconds."""
+        self.transit = self.jitter = 0.0
+        """RTP clock ticks."""
+        self.reordered = self.duplicates = self.retransmissions = self.retransmissions_prior = 0
+        self.missing: dict[int, list[float]] = {}
+        """Sequence number to [when it was missed, when it was last asked for, how often]."""
+        self.needs_keyframe = False
+        self.expected_prior = self.received_prior = 0
+        self.lost_fraction = 0
+        self.last_sr_ntp = self.last_sr_rtp = 0
+        self.last_sr_at = 0.0
+
+    def received(self, sequence: int, timestamp: int, size: int, now: float) -> bool:
+        """Count a packet; false when it must not go on (its sequence number makes no sense yet)."""
+        step = (sequence - self.highest) & 0xFFFF
+        if step == 1:
+            self.highest = sequence
+            if sequence == 0:
+                self.cycles += 0x10000
+        elif not self._out_of_step(sequence, step, now):
+            return False
+        self.packets += 1
+        self.bytes += size
+        if timestamp != self.timestamp:
+            # RFC 3550 section 6.4.1, once for each timestamp: the later packets of a video frame are paced, not late.
+            transit = now * self.clock_rate - timestamp
+            if self.timestamp >= 0:
+                # A wrapped timestamp or another clock shows as a huge step, and would drown the average.
+                difference = abs(transit - self.transit)
+                if difference < self.clock_rate * 5:
+                    self.jitter += (difference - self.jitter) / 16
+            self.transit = transit
+            self.timestamp = timestamp
+        self.arrived = now
+        return True
+
+    def _out_of_step(self, sequence: int, step: int, now: float) -> bool:
+        if not self.started:
+            self.started = True
+            self.highest = self.base = sequence
+            return True
+        if step == 0:
+            self.duplicates += 1
+        elif step < MAX_DROPOUT:
+            if sequence < self.highest:
+                self.cycles += 0x10000
+            self._miss(step, now)
+            self.highest = sequence
+        elif step > 0x10000 - MAX_MISORDER:
+            asked = self.missing.pop(sequence, None)
+            if asked is not None and asked[2]:
+                self.retransmissions += 1
+            else:
+                self.reordered += 1
+        else:
+            # Two packets in a row from elsewhere mean that the source began anew (RFC 3550 appendix A.1).
+            if sequence != self.bad_sequence:
+                self.bad_sequence = (sequence + 1) & 0xFFFF
+                return False
+            self._restart(sequence)
+        self.bad_sequence = -1
+        return True
+
+    def _restart(self, sequence: int) -> None:
+        # What was received and lost so far stays counted: the base moves so that `lost` doesn't jump.
+        lost = self.lost
+        self.highest = sequence
+        self.cycles = 0
+        self.base = sequence - self.packets - lost
+        self.missing.clear()
+        self.expected_prior = self.expected
+        self.received_prior = self.packets
+
+    def _miss(self, step: int, now: float) -> None:
+        if step == 1 or not self.line.nacks:
+            return
+        self.line.path.mind_losses()
+        if step > MAX_GAP or len(self.missing) + step > MAX_MISSING:
+            self.missing.clear()
+            self.needs_keyframe = True
+            return
+        for number in range(1, step):
+            self.missing[(self.highest + number) & 0xFFFF] = [now, 0.0, 0]
+
+    @property
+    def expected(self) -> int:
+        """Packets that would have come without loss."""
+        return self.cycles + self.highest - self.base + 1 if self.started else 0
+
+    @property
+    def lost(self) -> int:
+        """Cumulative and signed (RFC 3550 section 6.4.1): duplicates can make it negative."""
+        return self.expected - self.packets
+
+    def to_ask(self, now: float, rtt: float) -> list[int]:
+        """Sequence numbers to ask for again now; what is too old or was asked too often is given up."""
+        pause = max(_RENACK_SECONDS, rtt * 1.2)
+        due: list[int] = []
+        for sequence, state in list(self.missing.items()):
+            if now - state[0] > NACK_AGE or state[2] >= NACK_TRIES:
+                del self.missing[sequence]
+                self.needs_keyframe = True
+            elif now - state[1] >= pause:
+                state[1] = now
+                state[2] += 1
+                due.append(sequence)
+        return due
+
+    def sender_report(self, ntp_time: int, rtp_timestamp: int, now: float) -> None:
+        """The source has told what its clock says."""
+        self.last_sr_ntp = ntp_time
+        self.last_sr_rtp = rtp_timestamp
+        self.last_sr_at = now
+
+    def report(self, now: float) -> ReportBlock:
+        """A report block for what came since the last one (RFC 3550 appendix A.3)."""
+        expected = self.expected - self.expected_prior
+        received = self.packets - self.received_prior
+        self.expected_prior = self.expected
+        self.received_prior = self.packets
+        lost = expected - received
+        self.lost_fraction = min(255, (lost << 8) // expected) if expected > 0 and lost > 0 else 0
+        return ReportBlock(
+            ssrc=self.ssrc,
+            fraction_lost=self.lost_fraction,
+            packets_lost=self.lost,
+            highest_sequence=(self.cycles + self.highest) & 0xFFFFFFFF,
+            jitter=int(self.jitter),
+            lsr=self.last_sr_ntp >> 16 & 0xFFFFFFFF,
+            dlsr=int((now - self.last_sr_at) * 65_536) & 0xFFFFFFFF if self.last_sr_ntp else 0,
+        )
+
+
+class SenderClock:
+    """A peer's NTP clock against ours: one offset for all its streams keeps them in step with each other."""
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+
+    def local(self, ntp_time: int, now: float) -> float:
+        """The monotonic moment of an NTP time that the peer told at ``now``."""
+        seconds = ntp_time / 0x1_0000_0000
+        if self._offset is None or abs(seconds + self._offset - now) > _CLOCK_JUMP_SECONDS:
+            self._offset = now - seconds
+        return seconds + self._offset
+
+
+_CLOCK_JUMP_SECONDS = 5.0
+_EXTENSION_HEAD = struct.Struct("!HH")
+
+
+def extension(packet: memoryview, length: int, wanted: int) -> bytes | None:
+    """The value of a header extension (RFC 8285), without building anything else; ``None`` where there is none."""
+    if not packet[0] & 0x10:
+        return None
+    start = 12 + 4 * (packet[0] & 15)
+    if start + 4 > length:
+        return None
+    profile, words = _EXTENSION_HEAD.unpack_from(packet, start)
+    offset = start + 4
+    end = min(length, offset + 4 * words)
+    one_byte = profile == 0xBEDE
+    if not one_byte and profile & 0xFFF0 != 0x1000:
+        return None
+    while offset + 1 < end:
+        first = packet[offset]
+        if first == 0:
+            offset += 1
+            continue
+        if one_byte:
+            number, size, head = first >> 4, (first & 15) + 1, 1
+            if number == 15:
+                return None
+        else:
+            number, size, head = first, packet[offset + 1], 2
+        offset += head
+        if number == wanted:
+            return bytes(packet[offset : offset + size]) if offset + size <= end else None
+        offset += size
+    return None

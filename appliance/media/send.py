@@ -1,0 +1,199 @@
+"""What is sent as one SSRC: a route's packets under numbers of our own, and what is kept of them for NACKs."""
+
+import random
+import struct
+from typing import TYPE_CHECKING, Any
+
+from appliance.media import srtp
+from appliance.media.config import DATAGRAM_BYTES, KEYFRAME_INTERVAL
+from appliance.media.receive import RxStream
+from appliance.media.udp import Slot
+
+if TYPE_CHECKING:
+    from appliance.media.line import Line
+    from appliance.media.path import MediaPath
+
+_AFTER_FIRST_BYTE = struct.Struct("!BHII")
+"""Marker and payload type, sequence number, timestamp, SSRC (RFC 3550 section 5.1)."""
+_HISTORY_SLOT_BYTES = 1500
+_pack_into = _AFTER_FIRST_BYTE.pack_into
+_protect = srtp.protect
+_LENGTH = srtp.LENGTH
+
+
+class TxStream:
+    """One stream towards a peer. Sequence numbers and timestamps stay continuous when its source pauses or changes."""
+
+    __slots__ = (
+        "_gap_at",
+        "_history",
+        "_last_sequence",
+        "_last_timestamp",
+        "_mask",
+        "_rebase",
+        "_sequence_offset",
+        "_timestamp_offset",
+        "bytes",
+        "clock_rate",
+        "context",
+        "fed_by",
+        "held",
+        "line",
+        "packets",
+        "path",
+        "payload_type",
+        "refused",
+        "reported_packets",
+        "retransmissions",
+        "source",
+        "ssrc",
+        "strips_extensions",
+    )
+
+    def __init__(self, path: "MediaPath", line: "Line", *, history_bytes: int) -> None:
+        self.path = path
+        self.line = line
+        self.ssrc = line.ssrc
+        self.payload_type = line.payload_type
+        self.clock_rate = line.clock_rate
+        self.context: Any = None
+        """libsrtp's, once the peer has keys."""
+        self.held = False
+        self.fed_by: Line | None = None
+        """The line whose packets these are."""
+        self.source: RxStream | None = None
+        self.strips_extensions = False
+        """The receiver numbers header extensions otherwise, or knows the medium by another mid."""
+        self.packets = self.bytes = 0
+        self.retransmissions = 0
+        self.refused = 0
+        """Packets that libsrtp would not send: too old, or a number that was used before."""
+        self.reported_packets = 0
+        # Where the numbers ended when the source last stopped.
+        self._last_sequence = random.randrange(1 << 15)
+        self._last_timestamp = random.randrange(1 << 31)
+        self._gap_at: float | None = None
+        self._sequence_offset = self._timestamp_offset = 0
+        self._rebase = True
+        slots = 1 << max(0, (history_bytes // _HISTORY_SLOT_BYTES).bit_length() - 1) if line.nacks else 0
+        self._history: list[tuple[int, bytes] | None] | None = [None] * slots if slots else None
+        self._mask = slots - 1
+
+    def hold(self) -> None:
+        """Let nothing out until :meth:`resume`."""
+        if not self.held:
+            self.held = True
+            if not self._rebase:
+                self._end()
+
+    def resume(self) -> None:
+        """Go on with what comes next."""
+        self.held = False
+
+    def _end(self) -> None:
+        """The source's last packet is the last of this run of numbers; the next one joins on."""
+        source = self.source
+        assert source is not None
+        self._last_sequence = (source.highest + self._sequence_offset) & 0xFFFF
+        self._last_timestamp = (source.timestamp + self._timestamp_offset) & 0xFFFFFFFF
+        self._gap_at = source.arrived
+        self._rebase = True
+
+    def forward(self, slot: Slot, length: int, second: int, sequence: int, timestamp: int, source: RxStream) -> None:
+        """Send the plain packet in ``slot``, changing it there."""
+        if self.held or self.context is None:
+            return
+        if self._rebase or source is not self.source:
+            self._take_over(source, sequence, timestamp)
+        view, pointer, base = slot
+        sequence = (sequence + self._sequence_offset) & 0xFFFF
+        timestamp = (timestamp + self._timestamp_offset) & 0xFFFFFFFF
+        _pack_into(view, 1, second & 0x80 | self.payload_type, sequence, timestamp, self.ssrc)
+        if self.strips_extensions:
+            length = strip_extensions(view, length)
+        _LENGTH[0] = length
+        if _protect(self.context, pointer, _LENGTH):
+            self.refused += 1
+            return
+        size = _LENGTH[0]
+        if self._history is not None:
+            # The ciphertext is kept: what is sent again has to be the very same, and costs no encryption then.
+            self._history[sequence & self._mask] = (sequence, view[:size].tobytes())
+        self.packets += 1
+        self.bytes += length
+        path = self.path
+        path.queue(base, size, path.name)
+
+    def _take_over(self, source: RxStream, sequence: int, timestamp: int) -> None:
+        """Join a source's numbers to where ours ended."""
+        if not self._rebase:
+            self._end()
+        elapsed = 0.0 if self._gap_at is None else max(0.0, source.arrived - self._gap_at)
+        ticks = max(1, int(elapsed * self.clock_rate))
+        self._sequence_offset = (self._last_sequence + 1 - sequence) & 0xFFFF
+        self._timestamp_offset = (self._last_timestamp + ticks - timestamp) & 0xFFFFFFFF
+        self._rebase = False
+        self.source = source
+
+    def retransmit(self, sequence: int) -> bool:
+        """Send a packet again as it was; false when it isn't kept any more."""
+        if self._history is None or self.held:
+            return False
+        kept = self._history[sequence & self._mask]
+        if kept is None or kept[0] != sequence:
+            return False
+        self.retransmissions += 1
+        self.path.send_raw(kept[1])
+        return True
+
+    def rtp_time(self, now: float) -> int:
+        """The RTP timestamp that belongs to this moment, for a sender report.
+
+        It follows the source's own sender reports, so that audio and video that the source keeps in step stay so.
+        """
+        source = self.source
+        if source is None:
+            return self._last_timestamp
+        if source.last_sr_ntp:
+            captured = source.line.sender_clock.local(source.last_sr_ntp, source.last_sr_at)
+            ticks = source.last_sr_rtp + int((now - captured) * self.clock_rate)
+        else:
+            ticks = source.timestamp + int((now - source.arrived) * self.clock_rate)
+        return (ticks + self._timestamp_offset) & 0xFFFFFFFF
+
+
+def strip_extensions(view: memoryview, length: int) -> int:
+    """Take the header extension out of a packet in place, and return its new length."""
+    if not view[0] & 0x10:
+        return length
+    start = 12 + 4 * (view[0] & 15)
+    end = start + 4 + 4 * int.from_bytes(view[start + 2 : start + 4], "big")
+    if end > length:
+        return length
+    view[start : start + length - end] = view[end:length].tobytes()
+    view[0] &= 0xEF
+    return length - (end - start)
+
+
+def copy_into(spare: Slot, slot: Slot, length: int) -> Slot:
+    """Copy a packet for one of several receivers."""
+    assert length <= DATAGRAM_BYTES
+    spare[0][:length] = slot[0][:length]
+    return spare
+
+
+class KeyframeThrottle:
+    """One request each 500 ms for a source; what comes in between is remembered, not lost."""
+
+    def __init__(self) -> None:
+        self._last = -KEYFRAME_INTERVAL
+        self.pending = False
+
+    def ask(self, now: float) -> bool:
+        """Whether to send a request now."""
+        if now - self._last < KEYFRAME_INTERVAL:
+            self.pending = True
+            return False
+        self._last = now
+        self.pending = False
+        return True
