@@ -109,6 +109,8 @@ class Subscription(EventQueue):
         yield Counter("event_queue_oldest_age_seconds", self.oldest_age(), labels)
         yield Counter("events_delivered_total", self.delivered, labels | {"outcome": "ok"})
         yield Counter("events_delivered_total", self.failed, labels | {"outcome": "failed"})
+        yield Counter("event_delivery_duration_seconds_sum", self.delivery_seconds, labels)
+        yield Counter("event_delivery_duration_seconds_count", self.deliveries, labels)
         yield Counter("events_dropped_total", sum(self.dropped.values()), labels | {"reason": "queue_full"})
 
 
