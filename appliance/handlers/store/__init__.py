@@ -1,0 +1,6 @@
+"""Keeps every event and call in a database: SQLite by default, any that SQLAlchemy speaks."""
+
+from appliance.handlers.store.database import StoreError
+from appliance.handlers.store.handler import StoreConfig, StoreHandler
+
+__all__ = ["StoreConfig", "StoreError", "StoreHandler"]

@@ -1,0 +1,137 @@
+"""Where the store is and how it is opened: SQLite inside the data directory, or a server that SQLAlchemy knows."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, create_engine, func, insert, inspect, make_url, select
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, SQLAlchemyError
+
+from appliance.handlers.store import schema
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "appliance.sqlite"
+BUSY_SECONDS = 5.0
+CACHE_KIB = 65_536
+CHECKPOINT_PAGES = 8_000
+
+
+class StoreError(Exception):
+    """The store can't be used as configured or as found; the message says why and what to do."""
+
+
+def store_url(text: str, password: str, data_dir: Path) -> URL:
+    """The database to use; an empty ``text`` is the SQLite file in ``data_dir``.
+
+    :raises StoreError: it is no URL, holds a password, or names an SQLite file outside ``data_dir``.
+    """
+    if not text:
+        return URL.create("sqlite", database=str(data_dir.resolve() / FILE_NAME))
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise StoreError(
+            "handlers.store.url: not a database URL, wanted e.g. postgresql+psycopg://user@host/name"
+        ) from None
+    shown = url.render_as_string(hide_password=True)
+    if url.password:
+        raise StoreError(f"handlers.store.url: {shown}: the password goes into handlers.store.password")
+    if url.get_backend_name() != "sqlite":
+        return url.set(password=password or None)
+    if url.query or not url.database or url.database.startswith(":") or url.database.startswith("file:"):
+        raise StoreError(f"handlers.store.url: {shown}: wanted sqlite:///FILE, a file inside the data directory")
+    folder = data_dir.resolve()
+    path = (folder / url.database).resolve()
+    if not path.is_relative_to(folder) or path == folder:
+        raise StoreError(f"handlers.store.url: {shown}: the file is outside the data directory {folder}")
+    return url.set(database=str(path))
+
+
+def connect(url: URL, *, read_only: bool = False) -> Engine:
+    """An engine of one or a few connections. :raises StoreError: the driver's package is not installed."""
+    try:
+        if url.get_backend_name() != "sqlite":
+            return create_engine(url, pool_size=2, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+    except ModuleNotFoundError as missing:
+        raise StoreError(
+            f"handlers.store.url: {url.drivername} needs the Python package {missing.name!r}, which is not installed"
+        ) from None
+    except SQLAlchemyError as problem:
+        raise StoreError(f"handlers.store.url: {problem}") from None
+
+    def prepare(connection: Any, _record: Any) -> None:
+        for pragma in (
+            # Reading needs no log of its own, and must never write.
+            ("query_only = ON",)
+            if read_only
+            else (
+                "journal_mode = WAL",
+                "synchronous = NORMAL",
+                f"cache_size = -{CACHE_KIB}",
+                f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            )
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    sqlalchemy.event.listen(engine, "connect", prepare)
+    return engine
+
+
+def prepare_schema(engine: Engine) -> None:
+    """Make what is missing in an empty database, and refuse one that a newer version has written.
+
+    :raises StoreError: the schema is newer, or unknown. :raises SQLAlchemyError: it can't be read or made.
+    """
+    with engine.begin() as connection:
+        if inspect(connection).has_table(schema.schema_version.name):
+            _check_version(connection)
+            return
+        schema.metadata.create_all(connection)
+        connection.execute(insert(schema.schema_version), {"version": schema.VERSION})
+
+
+def _check_version(connection: Connection) -> None:
+    found = connection.execute(select(func.max(schema.schema_version.c.version))).scalar()
+    if found == schema.VERSION:
+        return
+    if found is not None and found > schema.VERSION:
+        raise StoreError(
+            f"the store has schema {found}, this version knows {schema.VERSION}: run the newer appliance that wrote "
+            f"it, or name another database in handlers.store.url"
+        )
+    raise StoreError(f"the store has schema {found}, wanted {schema.VERSION}: there is no way from one to the other")
+
+
+def make_file(url: URL) -> None:
+    """An SQLite file that its owner alone may read: descriptions and addresses are in it. :raises OSError: no."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        os.close(os.open(url.database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def is_passing(problem: SQLAlchemyError) -> bool:
+    """Whether trying again may help: locked, disk full, server away. Not so for a value that is refused."""
+    return isinstance(problem, OperationalError)
+
+
+def is_broken(problem: SQLAlchemyError) -> bool:
+    """Whether an SQLite file is damaged."""
+    return isinstance(problem, DatabaseError) and any(
+        words in str(problem.orig) for words in ("malformed", "not a database", "file is encrypted")
+    )
+
+
+def set_aside(url: URL, when_us: int) -> Path | None:
+    """Rename a damaged SQLite file and its logs, so that a new one can begin; the new name, for the log."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    path = Path(url.database)
+    aside = path.with_name(f"{path.name}.damaged-{when_us}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside

@@ -1,0 +1,238 @@
+"""Writes events into the database. Blocking: runs in one thread of its own, :mod:`appliance.handlers.store.handler`."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, insert, select, update
+
+from appliance.core.events import Core, Event, Transport, body_json
+from appliance.handlers.store import database, schema
+from appliance.handlers.store.calls import Call, CallBook
+from appliance.handlers.store.rows import Rows, is_kept, rows_of, text
+
+logger = logging.getLogger(__name__)
+
+PRUNE_ROWS = 5_000
+"""Deleted at once: a writer that waits is a queue that grows."""
+LOOKUP = 500
+"""Keys in one ``IN``."""
+
+_COALESCED = (
+    "opaque_id", "plugin", "room", "client_address", "selected_pair", "ended_us", "verdict_code", "verdict",
+)  # fmt: skip
+
+
+class Block:
+    """Events as rows, ready to be written, again if need be."""
+
+    def __init__(self, items: Sequence[Event], book: CallBook) -> None:
+        self.items = [item for item in items if is_kept(item)]
+        self.rows: Rows = rows_of(self.items)
+        for item in self.items:
+            book.take(item)
+        self.calls: list[tuple[Call, dict[str, Any]]] = [(call, call.values()) for call in book.changed()]
+        self.late_verdicts = book.late_verdicts()
+        self.restarts = book.restarts()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class Writer:
+    """The only one that changes the database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.rows = 0
+        """Written since the start."""
+        self.pruned = 0
+        self.kept = 0
+        """Events in the database, about."""
+        self.last_id = 0
+        """The highest number of an event at the start."""
+        self.book = CallBook()
+        self._engine = engine
+        self._statements = {table.name: _insert(engine, table) for table in schema.EVENT_TABLES}
+
+    def open(self) -> None:
+        """:raises StoreError, SQLAlchemyError: the database can't be used."""
+        database.prepare_schema(self._engine)
+        with self._engine.begin() as connection:
+            ids = schema.events.c.id
+            self.kept, last = connection.execute(select(func.count(), func.max(ids)).select_from(schema.events)).one()
+            self.last_id = max(self.last_id, last or 0)
+
+    def reopen(self) -> None:
+        """After a failure: new connections, and the tables if the file has gone. Raises as :meth:`open`."""
+        self._engine.dispose()
+        self.open()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def prepare(self, items: Sequence[Event]) -> Block:
+        """Once for each event: calls are counted here."""
+        return Block(items, self.book)
+
+    def commit(self, block: Block) -> None:
+        """All of it or nothing. :raises SQLAlchemyError: nothing was written; the block can be tried again."""
+        with self._engine.begin() as connection:
+            for item in block.items:
+                if item.replayed:
+                    _forget(connection, item)
+            for name, rows in block.rows.items():
+                if rows:
+                    self._insert(connection, name, rows)
+            self._write_calls(connection, block)
+        for call, _ in block.calls:
+            call.stored = True
+        self.rows += sum(map(len, block.rows.values()))
+        self.kept += len(block)
+
+    def salvage(self, block: Block) -> int:
+        """After a block was refused for what is in it: write what can be, event by event; return how many were lost."""
+        lost = 0
+        for item in block.items:
+            try:
+                with self._engine.begin() as connection:
+                    for name, rows in rows_of([item]).items():
+                        self._insert(connection, name, rows)
+                        self.rows += len(rows)
+            except Exception:
+                # Whatever it is, it is that event's; the first has been logged with the block.
+                lost += 1
+        self.kept += len(block) - lost
+        try:
+            with self._engine.begin() as connection:
+                self._write_calls(connection, block)
+            for call, _ in block.calls:
+                call.stored = True
+        except Exception:
+            logger.exception("store: %d calls could not be written", len(block.calls))
+        return lost
+
+    def _insert(self, connection: Connection, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        statement, names = self._statements[name]
+        if names is None:
+            connection.exec_driver_sql(statement, list(rows))
+        else:
+            connection.exec_driver_sql(statement, [dict(zip(names, row, strict=True)) for row in rows])
+
+    # --- calls -----------------------------------------------------------------------------------------------
+
+    def _write_calls(self, connection: Connection, block: Block) -> None:
+        calls = schema.calls
+        for server, when_us in block.restarts:
+            over = calls.c.ended_us.is_(None) & (calls.c.server == server) & (calls.c.started_us < when_us)
+            connection.execute(update(calls).where(over).values(ended_us=when_us))
+        fresh = [values for call, values in block.calls if not call.stored]
+        known = [values for call, values in block.calls if call.stored]
+        if fresh:
+            # Those of an earlier collector, whose gateway has told us again.
+            there = _existing(connection, [values["correlation_id"] for values in fresh])
+            known += [values for values in fresh if values["correlation_id"] in there]
+            fresh = [values for values in fresh if values["correlation_id"] not in there]
+        if fresh:
+            connection.execute(insert(calls), fresh)
+        if known:
+            changes: dict[str, Any] = {
+                name: func.coalesce(bindparam(f"new_{name}"), calls.c[name]) for name in _COALESCED
+            }
+            statement = update(calls).where(calls.c.correlation_id == bindparam("which")).values(changes)
+            connection.execute(
+                statement,
+                [
+                    {"which": values["correlation_id"], **{f"new_{name}": values[name] for name in _COALESCED}}
+                    for values in known
+                ],
+            )
+        for correlation, (code, verdict) in block.late_verdicts.items():
+            connection.execute(
+                update(calls).where(calls.c.correlation_id == correlation).values(verdict_code=code, verdict=verdict)
+            )
+
+    # --- retention -------------------------------------------------------------------------------------------
+
+    def prune(self, *, before_us: int, max_events: int) -> bool:
+        """Delete a portion of what is too old or too much; true when more is left. Ids tell when an event came.
+
+        :raises SQLAlchemyError: nothing was deleted.
+        """
+        ids = schema.events.c.id
+        excess = self.kept - max_events
+        more = False
+        with self._engine.begin() as connection:
+            if max_events and excess > 0:
+                bound = connection.execute(select(ids).order_by(ids).limit(1).offset(excess)).scalar()
+                before_us = max(before_us, bound or 0)
+            for table in schema.EVENT_TABLES:
+                deleted = _prune_table(connection, table, before_us)
+                more = more or deleted >= PRUNE_ROWS
+                if table is schema.events:
+                    self.kept -= deleted
+                    self.pruned += deleted
+            calls = schema.calls
+            connection.execute(delete(calls).where(func.coalesce(calls.c.ended_us, calls.c.started_us) < before_us))
+        return more
+
+
+def _insert(engine: Engine, table: Table) -> tuple[str, list[str] | None]:
+    """The driver's own text of an INSERT, and the parameter names where the driver wants names.
+
+    An event a row at thousands a second: SQLAlchemy's per-row work would cost as much as the database's.
+    """
+    compiled = insert(table).compile(dialect=engine.dialect)
+    names = [column.name for column in table.columns]
+    positional = getattr(compiled, "positiontup", None)
+    assert positional is None or positional == names
+    return str(compiled), None if positional is not None else names
+
+
+def _existing(connection: Connection, correlations: Sequence[str]) -> set[str]:
+    column = schema.calls.c.correlation_id
+    found: set[str] = set()
+    for start in range(0, len(correlations), LOOKUP):
+        some = correlations[start : start + LOOKUP]
+        found.update(connection.execute(select(column).where(column.in_(some))).scalars())
+    return found
+
+
+def _forget(connection: Connection, item: Event) -> None:
+    """Delete an event that an earlier collector has stored: it comes again, with the number that evidence will name."""
+    events = schema.events
+    same = [
+        events.c.timestamp == item.timestamp,
+        events.c.type == item.type,
+        events.c.subtype == item.subtype,
+        events.c.body == body_json(item).decode(),
+        events.c.server == text(item.emitter, 64),
+    ]
+    # Without a session there is no index on events; the tables of these kinds have one.
+    if isinstance(item.event, Transport):
+        own = schema.transports.c
+        found = select(own.id).where(own.transport_id == text(item.event.id, 64), own.timestamp == item.timestamp)
+        same.append(events.c.id.in_(_ids(connection, found)))
+    elif isinstance(item.event, Core):
+        core = schema.core.c
+        found = select(core.id).where(core.server == text(item.emitter, 64), core.timestamp == item.timestamp)
+        same.append(events.c.id.in_(_ids(connection, found)))
+    else:
+        same.append(events.c.session.is_not_distinct_from(item.session_id))
+        same.append(events.c.handle.is_not_distinct_from(item.handle_id))
+    old = _ids(connection, select(events.c.id).where(*same, events.c.id != item.id))
+    if old:
+        for table in schema.EVENT_TABLES:
+            connection.execute(delete(table).where(table.c.id.in_(old)))
+
+
+def _ids(connection: Connection, query: Any) -> list[int]:
+    return list(connection.execute(query.limit(LOOKUP)).scalars())
+
+
+def _prune_table(connection: Connection, table: Table, before_us: int) -> int:
+    # In two statements, because MariaDB does not delete from a table that the same statement reads.
+    old = select(table.c.id).where(table.c.id < before_us).order_by(table.c.id)
+    last = connection.execute(old.limit(1).offset(PRUNE_ROWS - 1)).scalar()
+    condition = table.c.id < before_us if last is None else table.c.id <= last
+    return connection.execute(delete(table).where(condition)).rowcount
