@@ -1,0 +1,349 @@
+"""Clients against real sockets on loopback; only the waiting between attempts is the test's."""
+
+import asyncio
+import contextlib
+import datetime
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
+
+from appliance.hep import client as client_module
+from appliance.hep.client import TcpClient, UdpClient, make_client
+from appliance.hep.endpoint import Endpoint
+from appliance.hep.listener import HepListener
+from appliance.hep.message import HepMessage, decode
+from appliance.hep.template import encode
+from appliance.net.backoff import Backoff
+from tests.hep.captured import sample
+
+LOG = sample("log")
+SIP = sample("invite")
+LARGE = encode(replace(decode(LOG), payload=b"x" * 60_000))
+
+
+class Pauses:
+    """Stands for asyncio.sleep: tells how long the client wants to wait, and goes on when the test says so."""
+
+    def __init__(self) -> None:
+        self.wanted: asyncio.Queue[float] = asyncio.Queue()
+        self._over = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        self._over.clear()
+        self.wanted.put_nowait(seconds)
+        await self._over.wait()
+
+    async def next(self) -> float:
+        async with asyncio.timeout(5):
+            return await self.wanted.get()
+
+    def end(self) -> None:
+        self._over.set()
+
+
+class Inbox:
+    """What a listener got."""
+
+    def __init__(self) -> None:
+        self.messages: list[HepMessage] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, message: HepMessage) -> None:
+        self.messages.append(message)
+        self._more.set()
+
+    async def have(self, number: int) -> list[HepMessage]:
+        async with asyncio.timeout(5):
+            while len(self.messages) < number:
+                self._more.clear()
+                await self._more.wait()
+        return self.messages
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def steady() -> Backoff:
+    return Backoff(chance=lambda: 0.5)
+
+
+@contextlib.asynccontextmanager
+async def tcp_client(port: int, pauses: Pauses, **options: int | float) -> AsyncIterator[TcpClient]:
+    client = TcpClient(
+        Endpoint("tcp", "127.0.0.1", port),
+        sleep=pauses,
+        backoff=steady(),
+        **options,  # type: ignore[arg-type]  # each by its name
+    )
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+async def test_tcp_delivers_in_order_and_counts() -> None:
+    inbox = Inbox()
+    async with HepListener(inbox, port=0) as listener, tcp_client(listener.port, Pauses()) as client:
+        for number in range(500):
+            assert client.send(SIP if number % 5 == 0 else LOG, 1 if number % 5 == 0 else 100)
+        got = await inbox.have(500)
+    assert [message.payload_type for message in got] == [1 if number % 5 == 0 else 100 for number in range(500)]
+    counts = {(count.name, count.labels.get("proto_type", "")): count.value for count in client.counts()}
+    assert counts["hep_packets_sent_total", "sip"] == 100
+    assert counts["hep_packets_sent_total", "log"] == 400
+    assert counts["hep_bytes_sent_total", ""] == 100 * len(SIP) + 400 * len(LOG)
+    assert counts["hep_send_errors_total", ""] == 0
+    assert counts["hep_queue_length", ""] == 0
+    assert client.tally.dropped == {}
+
+
+async def test_tcp_dials_with_back_off_and_then_delivers_what_was_queued() -> None:
+    port, pauses, inbox = free_port(), Pauses(), Inbox()
+    async with tcp_client(port, pauses) as client:
+        client.send(SIP, 1)
+        for wanted in (1, 2, 4, 8, 16, 30, 30):
+            assert await pauses.next() == wanted
+            pauses.end()
+        await pauses.next()
+        assert client.tally.errors["connect"] == 8
+        async with HepListener(inbox, port=port):
+            pauses.end()
+            await inbox.have(1)
+            assert client.tally.connected
+    assert client.tally.sent == {1: 1}
+
+
+async def test_tcp_redials_when_the_peer_closes_though_nothing_is_sent() -> None:
+    pauses, inbox = Pauses(), Inbox()
+    async with HepListener(inbox, port=0) as first:
+        port = first.port
+        async with tcp_client(port, pauses) as client:
+            client.send(LOG, 100)
+            await inbox.have(1)
+            await first.stop()
+            assert await pauses.next() == 1
+            assert client.tally.errors in ({"closed": 1}, {"write": 1})
+            assert not client.tally.connected
+            client.send(SIP, 1)
+            async with HepListener(inbox, port=port):
+                pauses.end()
+                assert (await inbox.have(2))[1].payload_type == 1
+
+
+async def test_tcp_lets_go_of_a_peer_that_accepts_and_never_reads() -> None:
+    """And sends the batch that it did not take to the next one."""
+    pauses, inbox = Pauses(), Inbox()
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        port = deaf.getsockname()[1]
+        async with tcp_client(port, pauses, write_timeout=0.2) as client:
+            number = 0
+            while not client.tally.errors:
+                # Until the kernel's buffers are full.
+                for _ in range(20):
+                    number += client.send(LARGE, 100)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await pauses.wanted.get()
+                        break
+            assert client.tally.errors == {"timeout": 1}
+            deaf.close()
+            unsent = number - client.tally.sent[100]
+            assert unsent > 0
+            async with HepListener(inbox, port=port):
+                pauses.end()
+                await inbox.have(unsent)
+    assert client.tally.sent == {100: number}
+    assert client.tally.dropped == {}
+
+
+async def test_a_full_queue_refuses_statistics_first_and_gives_up_its_oldest_last() -> None:
+    client = TcpClient(Endpoint("tcp", "127.0.0.1", 9), max_queued=8)
+    assert [client.send(LOG, 100, expendable=True) for _ in range(8)] == [True] * 6 + [False] * 2
+    assert [client.send(SIP, 1) for _ in range(4)] == [True] * 4
+    assert client.tally.dropped == {"queue_full": 2 + 2}
+    await client.stop()
+
+
+async def test_the_queue_is_bounded_in_bytes() -> None:
+    client = TcpClient(Endpoint("tcp", "127.0.0.1", 9), max_queued_bytes=10 * len(LOG))
+    for _ in range(1000):
+        client.send(LOG, 100)
+    assert client.tally.dropped == {"queue_full": 990}
+    assert {count.name: count.value for count in client.counts()}["hep_queue_bytes"] == 10 * len(LOG)
+
+
+async def test_what_is_still_queued_at_the_end_is_counted() -> None:
+    pauses = Pauses()
+    async with tcp_client(free_port(), pauses) as client:
+        client.send(LOG, 100)
+        client.send(LOG, 100)
+        await pauses.next()
+    assert client.tally.dropped == {"disconnected": 2}
+
+
+async def test_stop_sends_what_is_queued() -> None:
+    inbox = Inbox()
+    async with HepListener(inbox, port=0) as listener:
+        async with tcp_client(listener.port, Pauses()) as client:
+            client.send(SIP, 1)
+            await inbox.have(1)
+            for _ in range(2000):
+                client.send(LOG, 100)
+        await inbox.have(2001)
+    assert client.tally.dropped == {}
+
+
+async def test_udp_delivers_and_counts() -> None:
+    inbox = Inbox()
+    async with HepListener(inbox, port=0) as listener:
+        client = UdpClient(Endpoint("udp", "127.0.0.1", listener.port))
+        await client.start()
+        assert client.send(SIP, 1)
+        assert client.send(LOG, 100)
+        await inbox.have(2)
+        await client.stop()
+    assert client.tally.sent == {1: 1, 100: 1}
+    assert not client.send(LOG, 100)
+    assert client.tally.dropped == {"disconnected": 1}
+
+
+async def test_udp_notices_that_nobody_listens_and_goes_on() -> None:
+    port, inbox = free_port(), Inbox()
+    client = UdpClient(Endpoint("udp", "127.0.0.1", port))
+    await client.start()
+    assert client.send(LOG, 100)
+    # On loopback the ICMP error is there as soon as send() returns; the next packet hears of it and goes out itself.
+    assert client.send(LOG, 100)
+    assert client.tally.errors == {"refused": 1}
+    async with HepListener(inbox, port=port, tcp=False):
+        assert client.send(SIP, 1)
+        assert (await inbox.have(1))[0].payload_type == 1
+    await client.stop()
+
+
+async def test_udp_tries_the_other_address_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox = Inbox()
+    async with HepListener(inbox, port=0) as listener:
+
+        async def two(*_: object) -> list[client_module.Address]:
+            return [(socket.AF_INET, ("127.0.0.1", free_port())), (socket.AF_INET, ("127.0.0.1", listener.port))]
+
+        monkeypatch.setattr(client_module, "resolve", two)
+        client = UdpClient(Endpoint("udp", "localhost", 9060))
+        await client.start()
+        client.send(LOG, 100)
+        client.send(SIP, 1)
+        assert (await inbox.have(1))[0].payload_type == 1
+        await client.stop()
+
+
+async def test_udp_goes_on_looking_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox, pauses = Inbox(), Pauses()
+    answers: list[list[client_module.Address]] = []
+
+    async def look_up(*_: object) -> list[client_module.Address]:
+        if not answers:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return answers[-1]
+
+    monkeypatch.setattr(client_module, "resolve", look_up)
+    client = UdpClient(Endpoint("udp", "homer.invalid", 9060), sleep=pauses, backoff=steady())
+    await client.start()
+    assert not client.send(LOG, 100)
+    assert await pauses.next() == 1
+    pauses.end()
+    assert await pauses.next() == 2
+    assert client.tally.errors == {"resolve": 2}
+    async with HepListener(inbox, port=0) as first, HepListener(inbox, port=0) as second:
+        answers.append([(socket.AF_INET, ("127.0.0.1", first.port))])
+        pauses.end()
+        assert await pauses.next() == client_module.RESOLVE_EVERY
+        client.send(LOG, 100)
+        await inbox.have(1)
+        # The name has moved.
+        answers.append([(socket.AF_INET, ("127.0.0.1", second.port))])
+        pauses.end()
+        await pauses.next()
+        client.send(SIP, 1)
+        await inbox.have(2)
+        assert second.tally.packets["udp"] == 1
+    await client.stop()
+
+
+async def test_udp_counts_what_no_datagram_carries() -> None:
+    client = UdpClient(Endpoint("udp", "127.0.0.1", free_port()))
+    await client.start()
+    assert not client.send(b"x" * 65_508, 100)
+    assert client.tally.dropped == {"oversize": 1}
+    await client.stop()
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed one for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "homer")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, key_pem = folder / "cert.pem", folder / "key.pem"
+    pem.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    private = serialization.PrivateFormat.PKCS8
+    key_pem.write_bytes(key.private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption()))
+    return pem, key_pem
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_tls_delivers_to_a_server_whose_certificate_is_trusted(tmp_path: Path, trusted: bool) -> None:
+    pem, key_pem = certificate(tmp_path)
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(pem, key_pem)
+    got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.set_result(await reader.readexactly(len(LOG)))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_side)
+    url = f"tls://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    trust = ssl.create_default_context(cafile=str(pem) if trusted else None)
+    client = make_client(url, tls=trust)
+    assert isinstance(client, TcpClient)
+    pauses = Pauses()
+    client._sleep = pauses
+    await client.start()
+    client.send(LOG, 100)
+    if trusted:
+        async with asyncio.timeout(5):
+            assert await got == LOG
+    else:
+        await pauses.next()
+        assert client.tally.errors == {"connect": 1}
+    await client.stop()
+    server.close()
+    await server.wait_closed()
