@@ -8,19 +8,19 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
 from zlib import crc32
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from msgspec import Struct
+from msgspec.structs import asdict
 
 import appliance
 from appliance.console import parameters
 from appliance.console.answer import error_response, json_response, raw_response
 from appliance.console.guard import (
     SECURITY_HEADERS,
-    Handler,
     content_security_policy,
     host_name,
     origin_of,
@@ -299,10 +299,9 @@ def _with_headers(handler: Handler) -> Handler:
 
 
 def _explanation(summary: CallSummary, events: Sequence[Event]) -> bytes:
-    whole: dict[str, Any] = msgspec.to_builtins(explain(events))
-    return msgspec.json.encode(
-        {**whole, "call": summary, "events_total": len(events), "cut": len(events) >= MAX_EVENTS}
-    )
+    # A call may be over without any event of its own that says so: its server was started again.
+    found = explain(events, final=True if summary.ended_us is not None else None)
+    return msgspec.json.encode({**asdict(found), "call": summary, "cut": len(events) >= MAX_EVENTS})
 
 
 def _version(summary: CallSummary, events: Sequence[Event]) -> str:

@@ -5,17 +5,14 @@ happens to visit: the same-origin policy (no CORS header is ever sent), and the 
 around the first by DNS rebinding, pointing its own name at 127.0.0.1; its requests then still carry that name.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from appliance.console.answer import error_response
-
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware: TypeAlias = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from appliance.diagnosis.explain import explain
 from msgspec.structs import replace
 
 from appliance.core.archive import CallSummary, SentPacket
@@ -13,7 +14,6 @@ from appliance.core.correlation import Correlator
 from appliance.core.events import (
     Connection,
     Event,
-    EventDecodeError,
     Handle,
     SelectedPair,
     Session,
@@ -21,7 +21,6 @@ from appliance.core.events import (
     encode_json,
     from_janus,
 )
-from appliance.diagnosis.explain import explain
 
 TRACES = Path(__file__).parent.parent / "data" / "janus-1.4"
 
@@ -78,7 +77,11 @@ class MemoryArchive:
                     self.kept[item.correlation_id] = list(self._sessions.get(item.session_id or 0, []))
                 self.kept[item.correlation_id].append(item)
             elif item.session_id is not None:
-                about = list(self._transports.get(body.transport.id, [])) if isinstance(body, Session) and body.transport else []
+                about = (
+                    list(self._transports.get(body.transport.id, []))
+                    if isinstance(body, Session) and body.transport
+                    else []
+                )
                 self._sessions.setdefault(item.session_id, []).extend([*about, item])
                 for correlation_id, kept in self.kept.items():
                     if correlation_id.startswith(f"{item.session_id}-"):
@@ -97,7 +100,7 @@ class MemoryArchive:
             for call in found
             if (before_us is None or call.started_us < before_us)
             and (live is None or live == (call.ended_us is None))
-            and (search is None or search.lower() in msgspec.json.encode(call).decode().lower())
+            and (search is None or search.lower() in _searched(call))
         ][:limit]
 
     async def call(self, correlation_id: str) -> CallSummary | None:
@@ -129,10 +132,16 @@ class MemoryJournal:
         ][-50:]
 
 
+def _searched(call: CallSummary) -> str:
+    code = (call.verdict or {}).get("code")
+    return " ".join(map(str, (call.correlation_id, call.opaque_id, call.room, call.client_address, code))).lower()
+
+
 def _summary(correlation_id: str, events: Sequence[Event]) -> CallSummary:
     own = [item for item in events if item.correlation_id == correlation_id]
     ended = next((item.timestamp for item in own if _ends(item)), None)
-    address = next((item.event.data for item in events if isinstance(item.event, Transport) and "ip" in item.event.data), {})
+    addresses = [item.event.data for item in events if isinstance(item.event, Transport) and "ip" in item.event.data]
+    address = addresses[0] if addresses else {}
     explanation: dict[str, Any] = msgspec.to_builtins(explain(events))
     return CallSummary(
         correlation_id=correlation_id,
@@ -154,6 +163,3 @@ def _ends(item: Event) -> bool:
         case Connection(connection="hangup") | Handle(name="detached"):
             return True
     return False
-
-
-__all__ = ["EventDecodeError", "MemoryArchive", "MemoryJournal", "moved", "recorded", "trace"]

@@ -31,9 +31,13 @@ def filled_archive(now_us: int) -> MemoryArchive:
     return archive
 
 
-def application(archive: MemoryArchive, options: Options | None = None, *, live_interval_s: float = 1.0) -> web.Application:
+def application(
+    archive: MemoryArchive, options: Options | None = None, *, live_interval_s: float = 1.0, max_watchers: int = 32
+) -> web.Application:
     """What the collector mounts."""
-    console = Console(archive, MemoryJournal(archive), options, live_interval_s=live_interval_s)
+    console = Console(
+        archive, MemoryJournal(archive), options, live_interval_s=live_interval_s, max_watchers=max_watchers
+    )
     app = web.Application(middlewares=[host_guard((options or Options()).allowed_hosts)])
     app.add_routes(console.routes())
 

@@ -107,23 +107,23 @@ class CallPage {
   draw() {
     const { data } = this;
     this.drawHead();
-    this.part("verdict", [data.verdict, data.also, this.live], () => showVerdict(data.verdict, this.live));
-    this.part("phases", [data.phases, this.live], () => showPhases(data.phases, Date.now() * 1000));
+    this.part("verdict", [data.verdict, this.live], () => showVerdict(data.verdict, this.live));
+    this.part("phases", [data.phases, this.live], () => showPhases(data.phases, this.live, Date.now() * 1000));
     this.part("evidence", data.evidence, () => this.drawEvidence());
-    this.part("path", [data.pairs, data.local_candidates, data.remote_candidates, data.dtls], () => [
-      showPairs(data.pairs, data.call.selected_pair),
+    this.part("path", [data.pairs, data.candidates, data.dtls], () => [
+      showPairs(data.pairs),
       h("div", { class: "path" },
-        showCandidates("Server's candidates", data.local_candidates),
-        showCandidates("Client's candidates", data.remote_candidates),
+        showCandidates("Server's candidates", data.candidates.local),
+        showCandidates("Client's candidates", data.candidates.remote),
         showDtls(data.dtls)),
     ]);
-    this.plots.show(data.tracks ?? []);
+    this.plots.show(data.tracks, this.startUs);
     this.part("sdp", data.descriptions, () => showDescriptions(data.descriptions));
-    if (this.total !== undefined && this.total !== data.events_total) {
+    if (this.total !== undefined && this.total !== data.event_count) {
       this.events.load();
       this.hep.load();
     }
-    this.total = data.events_total;
+    this.total = data.event_count;
   }
 
   drawHead() {
@@ -131,7 +131,7 @@ class CallPage {
     const who = call.opaque_id ?? (call.room ? `room ${call.room}` : `handle ${call.handle_id}`);
     const details = [
       call.plugin?.replace(/^janus\.plugin\./, ""), call.room ? `room ${call.room}` : null, call.client_address, `on ${call.server}`,
-      `${count(this.data.events_total)} events`,
+      `${count(this.data.event_count)} events`,
     ].filter(Boolean).join(" · ");
     const text = JSON.stringify([call, this.links, details]);
     if (this.drawn.head === text) return;
@@ -161,7 +161,7 @@ class CallPage {
   }
 
   drawEvidence() {
-    const evidence = this.data.evidence ?? [];
+    const evidence = this.data.evidence;
     if (evidence.length === 0) return h("p", { class: "empty" }, "No single event proves this verdict.");
     return h("ol", { class: "evidence" }, evidence.map((item) => h("li", {}, h("a", {
       href: `#event-${item.id}`,

@@ -28,8 +28,9 @@ export class EventList {
     this.range = h("span", { class: "muted", role: "status" });
     this.element = h("div", {},
       h("div", { class: "section-tools" }, this.chips),
-      h("div", { class: "scroll" }, h("table", { class: "events" },
-        h("thead", {}, h("tr", {}, ["After", "Type", "What happened"].map((title) => h("th", { scope: "col" }, title)))),
+      h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Events" }, h("table", { class: "events" },
+        h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "number" }, "After"),
+          ["Type", "What happened"].map((title) => h("th", { scope: "col" }, title)))),
         this.body)),
       this.note,
       h("div", { class: "pager" }, this.previous, this.range, this.next));

@@ -30,10 +30,11 @@ export class HepList {
   }
 
   table(packets) {
-    return h("div", { class: "scroll" }, h("table", {},
+    return h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "HEP packets" }, h("table", {},
       h("caption", { class: "visually-hidden" }, "HEP packets"),
       h("thead", {}, h("tr", {},
-        ["After", "Type", "From", "To"].map((title) => h("th", { scope: "col" }, title)),
+        h("th", { scope: "col", class: "number" }, "After"),
+        ["Type", "From", "To"].map((title) => h("th", { scope: "col" }, title)),
         h("th", { scope: "col", class: "number" }, "Size"),
         h("th", { scope: "col" }, "Begins with"))),
       h("tbody", {}, packets.map((packet) => h("tr", {},

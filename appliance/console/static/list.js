@@ -3,7 +3,7 @@
 import { getCalls, watch } from "./api.js";
 import { h, icon, replace } from "./dom.js";
 import { clock, duration, moment } from "./format.js";
-import { qualityMeter, verdictWord } from "./verdict.js";
+import { showQuality, verdictWord } from "./verdict.js";
 import { onEvery, route, showConnection } from "./page.js";
 
 const PAGE = 100;
@@ -147,6 +147,6 @@ function drawRow(call, nowUs, length) {
     h("td", { class: "who break" }, h("strong", { title: who }, who), h("small", {}, details.join(" · "))),
     h("td", { class: "nowrap" }, h("time", { title: moment(call.started_us) }, clock(call.started_us, nowUs))),
     h("td", { class: "number duration" }, length),
-    h("td", {}, qualityMeter(call)),
+    h("td", {}, showQuality(call.verdict)),
     h("td", {}, call.ended_us === undefined ? h("span", { class: "badge live" }, "Live") : h("span", { class: "badge" }, "Ended")));
 }

@@ -5,24 +5,22 @@ import { NONE, count, ms } from "./format.js";
 
 const endpoint = ({ address, port }) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
 
-const end = (candidate) => h("td", { class: "nowrap" },
-  h("code", {}, endpoint(candidate)), " ", h("small", {}, [candidate.type, candidate.transport].filter(Boolean).join(", ")));
+const end = (address, type, protocol) => h("td", { class: "nowrap" },
+  h("code", {}, address), " ", h("small", {}, [type, protocol].filter(Boolean).join(", ")));
 
-/** "12 of 12": requests and how many were answered; none answered is marked. */
+/** "12 / 12": requests and how many were answered; none answered is marked. Null where the server does not tell. */
 function exchange(requests, responses) {
+  if (requests === null || requests === undefined) return h("td", { class: "number muted" }, NONE);
   const silent = requests > 0 && responses === 0;
   return h("td", { class: "number" }, silent ? h("span", { class: "tone-fail" }, icon("fail"), " ") : null,
     `${count(requests)} / ${count(responses)}`);
 }
 
-export function showPairs(pairs, selectedText) {
-  if (!pairs?.length) {
-    return h("p", { class: "empty" }, selectedText
-      ? ["Selected pair: ", h("code", {}, selectedText), ". This server tells no STUN counters."]
-      : "No candidate pair was told of.");
-  }
-  const ordered = [...pairs].sort((one, other) => Number(Boolean(other.selected)) - Number(Boolean(one.selected)));
-  return h("div", { class: "scroll" }, h("table", { class: "pairs" },
+/** The selected pair first, as the explanation has it. */
+export function showPairs(pairs) {
+  if (!pairs?.length) return h("p", { class: "empty" }, "No candidate pair was told of.");
+  const untold = pairs.every((pair) => pair.requests_sent === null);
+  return [h("div", { class: "scroll" }, h("table", { class: "pairs" },
     h("caption", { class: "visually-hidden" }, "Candidate pairs, the selected one first"),
     h("thead", {}, h("tr", {},
       ["Pair", "Server", "Client"].map((title) => h("th", { scope: "col" }, title)),
@@ -30,15 +28,16 @@ export function showPairs(pairs, selectedText) {
       h("th", { scope: "col", class: "number", title: "Binding requests of the client, and the server's answers to them" }, "Client asked / answered"),
       h("th", { scope: "col", class: "number", title: "Refused for their MESSAGE-INTEGRITY or user name" }, "Refused"),
       h("th", { scope: "col", class: "number" }, "Round trip"))),
-    h("tbody", {}, ordered.map((pair) => h("tr", { class: pair.selected ? "selected" : null },
+    h("tbody", {}, pairs.map((pair) => h("tr", { class: pair.selected ? "selected" : null },
       h("td", { class: "nowrap" }, pair.selected
         ? h("span", { class: "tone-ok" }, icon("ok"), " selected")
         : h("span", { class: "muted" }, pair.nominated ? "nominated" : "tried")),
-      end(pair.local), end(pair.remote),
-      exchange(pair.requests_sent ?? 0, pair.responses_received ?? 0),
-      exchange(pair.requests_received ?? 0, pair.responses_sent ?? 0),
-      h("td", { class: "number" }, count(pair.bad_integrity ?? 0)),
-      h("td", { class: "number" }, ms(pair.rtt_ms)))))));
+      end(pair.local, pair.local_type, pair.protocol), end(pair.remote, pair.remote_type, pair.protocol),
+      exchange(pair.requests_sent, pair.responses_received),
+      exchange(pair.requests_received, pair.responses_sent),
+      h("td", { class: "number" }, count(pair.bad_integrity)),
+      h("td", { class: "number" }, ms(pair.rtt_ms))))))),
+  untold ? h("p", { class: "empty" }, "This server tells no STUN counters.") : null];
 }
 
 const KINDS = { host: "host", srflx: "server reflexive", prflx: "peer reflexive", relay: "relay" };
@@ -77,8 +76,3 @@ export function showDtls(dtls) {
       same === true ? null : fact("Expected", dtls.fingerprint_expected, true),
       fact(same ? "Certificate" : "Received", dtls.fingerprint_received, true)));
 }
-
-export const selectedText = (pairs) => {
-  const pair = pairs?.find((one) => one.selected);
-  return pair ? `${endpoint(pair.local)} ↔ ${endpoint(pair.remote)}` : NONE;
-};

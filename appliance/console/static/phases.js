@@ -10,23 +10,25 @@ const NAMES = {
 const OUTCOMES = {
   ok: ["ok", "done"],
   failed: ["fail", "stopped here"],
-  running: ["wait", "running"],
-  skipped: ["info", "skipped"],
-  missing: ["info", "not reached"],
+  pending: ["wait", "going on"],
+  unfinished: ["info", "not finished"],
+  skipped: ["info", "not reached"],
 };
 
-export function showPhases(phases, nowUs) {
+/** `live`: a phase that is pending goes on; in a call that has ended it was left undone. */
+export function showPhases(phases, live, nowUs) {
   if (!phases?.length) return h("p", { class: "empty" }, "No phase was seen yet.");
   return h("ol", { class: "phases" }, phases.map((phase) => {
-    const [tone, word] = OUTCOMES[phase.outcome] ?? ["info", phase.outcome];
-    const long = phase.duration_us ?? (phase.outcome === "running" && phase.start_us ? Math.max(0, nowUs - phase.start_us) : null);
+    const outcome = phase.outcome === "pending" && !live ? "unfinished" : phase.outcome;
+    const [tone, word] = OUTCOMES[outcome] ?? ["info", outcome];
+    const since = outcome === "pending" && phase.start_us ? Math.max(0, nowUs - phase.start_us) : null;
+    const long = phase.duration_us ?? since;
     // Milliseconds stand beside minutes, so widths are logarithmic; the figures are what counts.
     const weight = long === null ? 1 : 1 + Math.log10(1 + long / 1000) / 2.2;
-    return h("li", { class: `phase outcome-${phase.outcome}`, style: { "flex-grow": weight.toFixed(2) } },
+    return h("li", { class: `phase outcome-${outcome}`, style: { "flex-grow": weight.toFixed(2) } },
       h("span", { class: "phase-bar", "aria-hidden": "true" }),
       h("span", { class: "phase-name" }, h("span", { class: `tone-${tone}` }, icon(tone)), NAMES[phase.name] ?? phase.name,
         h("span", { class: "visually-hidden" }, `, ${word},`)),
-      h("span", { class: "phase-time" }, long === null ? word : duration(long)),
-      phase.note ? h("small", { class: "phase-note" }, phase.note) : null);
+      h("span", { class: "phase-time" }, phase.name === "end" && outcome === "ok" ? "ended" : long === null ? word : duration(long)));
   }));
 }

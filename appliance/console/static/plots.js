@@ -15,6 +15,15 @@ const METRICS = [
     lines: [["from the client", "bitrate_in_bps", 0.001], ["to the client", "bitrate_out_bps", 0.001]], least: 10 },
 ];
 
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
+
+/** Seconds as m:ss, from an hour on as h:mm:ss. */
+function sinceStart(seconds) {
+  const two = (value) => String(Math.floor(value)).padStart(2, "0");
+  const rest = `${two((seconds % 3600) / 60)}:${two(seconds % 60)}`;
+  return seconds >= 3600 ? `${Math.floor(seconds / 3600)}:${rest}` : rest.replace(/^0/, "");
+}
+
 export class Plots {
   constructor() {
     this.element = h("div", { class: "plots" });
@@ -27,11 +36,13 @@ export class Plots {
     this.scheme.addEventListener("change", this.recolour);
   }
 
-  show(tracks) {
-    this.tracks = tracks.filter((track) => track.kind !== "data" && track.series.length > 0);
+  /** `startUs`: what the time axis counts from, as the events below do. */
+  show(tracks, startUs = this.startUs) {
+    this.startUs = startUs;
+    this.tracks = tracks.filter((track) => track.kind !== "data" && track.series.timestamp_us.length > 0);
     if (this.tracks.length === 0) {
       this.clear();
-      this.element.replaceChildren(h("p", { class: "empty" }, "No media statistics yet: they come once media flows, one a second."));
+      this.element.replaceChildren(h("p", { class: "empty" }, "No statistics of audio or video: they come once media flows, one a second."));
       return;
     }
     if (this.charts.size === 0) this.element.replaceChildren();
@@ -58,11 +69,12 @@ export class Plots {
   }
 
   fill({ figures, title }, track) {
-    title.textContent = [`${track.kind} · mid ${track.mid}`, track.layer ? `layer ${track.layer}` : null, track.codec].filter(Boolean).join(" · ");
-    const times = track.series.map((point) => point.timestamp_us / 1e6);
+    title.replaceChildren([`${track.kind} · mid ${track.mid}`, track.layer ? `layer ${track.layer}` : null, track.codec].filter(Boolean).join(" · "),
+      h("small", {}, whole(track)));
+    const times = track.series.timestamp_us.map((at) => (at - this.startUs) / 1e6);
     for (const figure of figures) {
-      const lines = figure.metric.lines.map(([, name, factor]) => track.series.map((point) => (
-        point[name] === null || point[name] === undefined ? null : point[name] * factor)));
+      const lines = figure.metric.lines.map(([, name, factor]) => track.series[name].map((value) => (
+        value === null ? null : value * factor)));
       figure.measured = lines.some((line) => line.some((value) => value !== null));
       if (figure.plot === null) figure.plot = this.draw(figure, [times, ...lines]);
       else figure.plot.setData([times, ...lines]);
@@ -83,9 +95,9 @@ export class Plots {
       height: 130,
       cursor: { sync: { key: this.sync.key }, y: false, points: { size: 6 }, drag: { x: true, y: false } },
       legend: { show: false },
-      scales: { y: { range: (_plot, least, most) => [0, Math.max(metric.least, (most ?? 0) * 1.1)] } },
+      scales: { x: { time: false }, y: { range: (_plot, least, most) => [0, Math.max(metric.least, (most ?? 0) * 1.1)] } },
       axes: [
-        { ...axis, size: 22, space: 70 },
+        { ...axis, size: 22, space: 60, incrs: STEPS, values: (_plot, splits) => splits.map(sinceStart) },
         { ...axis, size: 42, space: 28, values: (_plot, splits) => splits.map((value) => (value >= 10000 ? `${value / 1000}k` : value)) },
       ],
       series: [{}, ...metric.lines.map(([label], index) => ({
@@ -124,6 +136,15 @@ export class Plots {
     this.scheme.removeEventListener("change", this.recolour);
     this.clear();
   }
+}
+
+/** The call as a whole, beside the curves. */
+function whole(track) {
+  const share = (value) => percent(value === null ? null : value * 100);
+  return [
+    `${count(track.packets_in)} packets from the client, ${share(track.loss_in)} lost`,
+    `${count(track.packets_out)} to it, ${share(track.loss_out)} lost`,
+  ].join("; ");
 }
 
 /** The curve in words, for those who can't see it. */

@@ -4,7 +4,6 @@ import { getCall, getCalls, watch } from "./api.js";
 import { h, replace } from "./dom.js";
 import { bitrate, ms, percent } from "./format.js";
 import { showConnection } from "./page.js";
-import { selectedText } from "./pairs.js";
 import { showPhases } from "./phases.js";
 import { showVerdict } from "./verdict.js";
 
@@ -58,22 +57,22 @@ function draw(data, correlationId) {
   const live = data.call.ended_us === undefined;
   return [
     showVerdict(data.verdict, live, { compact: true }),
-    h("div", { class: "block" }, h("h3", {}, "Phases"), h("div", { class: "card" }, showPhases(data.phases, Date.now() * 1000))),
-    h("div", { class: "block" }, h("h3", {}, "Path, server ↔ you"), h("p", {}, h("code", {}, data.pairs?.length ? selectedText(data.pairs) : data.call.selected_pair ?? "none yet"))),
-    h("div", { class: "block" }, h("h3", {}, "Media, last second"), tracks(data.tracks ?? [])),
+    h("div", { class: "block" }, h("h3", {}, "Phases"), h("div", { class: "card" }, showPhases(data.phases, live, Date.now() * 1000))),
+    h("div", { class: "block" }, h("h3", {}, "Path, server ↔ you"), h("p", {}, h("code", {}, data.selected_pair ?? "none yet"))),
+    h("div", { class: "block" }, h("h3", {}, "Media, last second"), tracks(data.tracks)),
     h("p", { class: "links" }, h("a", { class: "button", href: `/call/${encodeURIComponent(correlationId)}` }, "Open in the console")),
   ];
 }
 
 function tracks(all) {
-  const media = all.filter((track) => track.kind !== "data" && track.series.length > 0);
+  const media = all.filter((track) => track.kind !== "data" && track.series.timestamp_us.length > 0);
   if (media.length === 0) return h("p", { class: "muted" }, "No statistics yet.");
   const share = (value) => percent(value === null || value === undefined ? null : value * 100);
   return h("div", { class: "card scroll" }, h("table", {},
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Track"),
       ["Loss from you", "Loss to you", "Jitter", "Round trip", "Bitrate in / out"].map((title) => h("th", { scope: "col", class: "number" }, title)))),
     h("tbody", {}, media.map((track) => {
-      const last = track.series.at(-1);
+      const last = Object.fromEntries(Object.entries(track.series).map(([name, values]) => [name, values.at(-1)]));
       return h("tr", {}, h("th", { scope: "row", class: "nowrap" }, `${track.kind} ${track.codec ?? ""}`),
         [share(last.loss_in), share(last.loss_out), ms(last.jitter_in_ms), ms(last.rtt_ms),
           `${bitrate(last.bitrate_in_bps)} / ${bitrate(last.bitrate_out_bps)}`].map((text) => h("td", { class: "number" }, text)));

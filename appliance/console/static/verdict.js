@@ -16,18 +16,31 @@ export function verdictWord(verdict, live) {
   return { tone: TONES[verdict.severity] ?? "info", word: words(verdict.code), sentence: verdict.sentence ?? "" };
 }
 
-/** Loss and quality of a call in the list, where its verdict holds them. */
-export function qualityMeter(call) {
-  const quality = call.verdict?.quality ?? call.quality;
-  if (quality === undefined || quality === null) return h("span", { class: "muted", title: "Not measured" }, NONE);
-  const tone = quality >= 80 ? "ok" : quality >= 50 ? "warn" : "fail";
-  return h("span", { class: `meter tone-${tone}`, title: `Quality ${Math.round(quality)} of 100` },
-    h("i", {}, h("b", { style: { width: `${Math.max(4, quality)}%` } })), String(Math.round(quality)));
+const IMPAIRMENTS = {
+  uplink_loss: "loss from client", downlink_loss: "loss to client", congestion: "congestion", bandwidth_drop: "bandwidth drop",
+  high_jitter: "jitter", keyframe_storm: "key frame storm", no_keyframe: "no key frame", one_way_audio: "one-way audio",
+  media_stopped: "stopped", no_media_from_client: "none from client", no_media_to_client: "none to client",
+  network_lost: "interrupted", unstable_path: "unstable path", loss_repaired: "loss, repaired",
+};
+
+/** How the media was, as far as the verdict and what holds beside it tell: good, or what was wrong with it. */
+export function showQuality(verdict) {
+  const mediaPhases = ["first_media", "media", "end"];
+  if (!verdict || !mediaPhases.includes(verdict.phase)) return h("span", { class: "muted", title: "It never had media" }, NONE);
+  const found = [verdict.code, ...(verdict.also ?? [])].filter((code) => code in IMPAIRMENTS);
+  if (found.length === 0) {
+    return verdict.severity === "fault" ? h("span", { class: "muted" }, NONE) : h("span", { class: "quality tone-ok" }, icon("ok"), "good");
+  }
+  const tone = found.every((code) => code === "loss_repaired") ? "warn" : TONES[verdict.severity] === "fail" ? "fail" : "warn";
+  const { percent, jitter_ms: jitter } = verdict.detail ?? {};
+  const figure = percent !== undefined ? ` ${percent} %` : jitter !== undefined ? ` ${Math.round(jitter)} ms` : "";
+  const names = found.map((code, index) => IMPAIRMENTS[code] + (index === 0 && code === verdict.code ? figure : ""));
+  return h("span", { class: `quality tone-${tone}`, title: names.join(", ") }, icon(tone), names[0], names.length > 1 ? ` +${names.length - 1}` : null);
 }
 
 const fact = (term, ...value) => h("div", {}, h("dt", {}, term), h("dd", {}, value));
 
-/** The head of a call's page. `qualifiers`: verdicts that hold beside it. */
+/** The head of a call's page; `compact` leaves out what only an investigation needs. */
 export function showVerdict(verdict, live, { compact = false } = {}) {
   const { tone, word, sentence } = verdictWord(verdict, live);
   const head = h("p", { class: "verdict-word" }, h("span", { class: `tone-${tone}` }, icon(tone)), h("strong", {}, word),
@@ -41,5 +54,6 @@ export function showVerdict(verdict, live, { compact = false } = {}) {
       fact("Who should act", nobody ? "nobody" : verdict.actor),
       fact("Confidence", h("span", { class: "confidence", "data-level": verdict.confidence }, verdict.confidence)),
       verdict.advice ? fact("What to do next", verdict.advice) : null,
-      !compact && verdict.disproof ? fact("What would disprove it", verdict.disproof) : null) : null);
+      !compact && verdict.disproof ? fact("What would disprove it", verdict.disproof) : null,
+      verdict.also?.length ? fact("Also", verdict.also.map(words).join(", ")) : null) : null);
 }
