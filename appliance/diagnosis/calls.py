@@ -7,7 +7,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from appliance.core.correlation import Correlator
-from appliance.core.events import Event, Gap, Handle, Session, Shutdown, Transport
+from appliance.core.events import Core, Event, Gap, Handle, Session, Shutdown, Transport
 from appliance.diagnosis.timeline import Timeline
 
 MAX_CALLS = 10_000
@@ -138,7 +138,7 @@ class Calls:
             # The bus loses whatever is in its queue, so such a hole is everybody's.
             everybody = body.reason == "queue_full" or not item.emitter
             return self._tell([n for n, t in self._live.items() if everybody or t.emitter == item.emitter], item)
-        elif isinstance(body, Shutdown):
+        elif isinstance(body, Shutdown) or (isinstance(body, Core) and body.status == "started"):
             return self._tell([n for n, t in self._live.items() if t.emitter == item.emitter], item)
         return []
 

@@ -190,7 +190,9 @@ class Timeline:
             return
         self.count += 1
         timestamp_us = item.timestamp
-        self.last_us = max(timestamp_us, self.last_us)
+        if not isinstance(item.event, e.Gap):
+            # A gap has the time of whoever noticed it, by another clock than the server's.
+            self.last_us = max(timestamp_us, self.last_us)
         take = self._TAKERS.get(type(item.event))
         if take is not None:
             take(self, item.event, Mark(timestamp_us, item.id or self.count))
@@ -259,6 +261,11 @@ class Timeline:
 
     def _shutdown(self, body: e.Shutdown, at: Mark) -> None:
         self._end(End(at.timestamp_us, at.event_id, "shutdown"))
+
+    def _core(self, body: e.Core, at: Mark) -> None:
+        # A server that begins knows nothing of the calls that it had.
+        if body.status == "started" and self.count > 1:
+            self._end(End(at.timestamp_us, at.event_id, "shutdown"))
 
     def _gap(self, body: e.Gap, at: Mark) -> None:
         self.dropped += sum(body.dropped.values())
@@ -523,6 +530,7 @@ class Timeline:
         e.MediaFault: _media_fault,
         e.Transport: _transport,
         e.Shutdown: _shutdown,
+        e.Core: _core,
         e.Gap: _gap,
         e.ApiError: _api_error,
     }
