@@ -93,6 +93,8 @@ async def _respond(request: web.Request, pieces: Iterator[str], openmetrics: boo
         response.headers["Content-Encoding"] = "gzip"
         squeeze = zlib.compressobj(1, wbits=GZIP)
     await response.prepare(request)
+    if request.method == "HEAD":
+        return response
     for piece in pieces:
         data = piece.encode()
         if squeeze is not None:

@@ -290,6 +290,10 @@ class BoundedTier:
         life.next_peer(peer)
         return peer
 
+    def _start_peer(self, server: Server, life: Life) -> Peer:
+        self.table(n.PEERCONNECTIONS_STARTED).add(server.label, life.plugin)
+        return self._new_peer(life)
+
     _correlation: str | None = None
     """Of the event that is being taken: the exemplar of what it observes."""
 
@@ -310,24 +314,27 @@ class BoundedTier:
         if life is None:
             return
         self._correlation = item.correlation_id
-        peer = life.peer
-        if peer is None:
-            peer = self._new_peer(life)
-            self.table(n.PEERCONNECTIONS_STARTED).add(server.label, life.plugin)
+        peer = life.peer or self._start_peer(server, life)
         peer.setup.described(body.owner, body.jsep.sdp, item.timestamp)
 
     def _ice_state(self, server: Server, item: Event, body: ev.IceState) -> None:
         self.table(n.ICE_STATES).add(server.label, body.ice)
         life = self._life(server, item)
-        if life is None or life.peer is None:
+        if life is None:
             return
         self._correlation = item.correlation_id
-        life.peer.setup.ice(body.ice, item.timestamp)
-        if life.peer.up_at is not None:
+        peer = life.peer
+        if peer is None:
+            if body.ice != "gathering":
+                return
+            # A plugin that makes the offer gathers before it has one.
+            peer = self._start_peer(server, life)
+        peer.setup.ice(body.ice, item.timestamp)
+        if peer.up_at is not None:
             if body.ice in {"disconnected", "failed"}:
-                life.peer.state = "disconnected"
+                peer.state = "disconnected"
             elif body.ice in {"connected", "ready"}:
-                life.peer.state = "up"
+                peer.state = "up"
 
     def _selected_pair(self, server: Server, item: Event, body: ev.SelectedPair) -> None:
         if body.candidates is not None:

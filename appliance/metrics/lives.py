@@ -4,6 +4,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from appliance.metrics.setup import Setup
+from appliance.metrics.text import clean
 from appliance.metrics.track import Track, kind_of
 
 MAX_TRACKS = 256
@@ -72,6 +73,9 @@ class Life:
     def track(self, media: str, mid: str) -> Track | None:
         """The track of that name, made if need be; ``None`` when there are too many."""
         found = self.tracks.get(mid)
+        if found is None:
+            mid = clean(mid)
+            found = self.tracks.get(mid)
         if found is None and len(self.tracks) < MAX_TRACKS:
             found = self.tracks[mid] = Track(mid, kind_of(media), from_zero=self.known)
         return found

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
 from appliance.metrics.family import OTHER, Family, Kind, Label
-from appliance.metrics.text import EXEMPLAR_LIMIT, head, label_text, number
+from appliance.metrics.text import EXEMPLAR_LIMIT, clean, head, label_text, number
 
 
 class Cell:
@@ -73,7 +73,7 @@ class Bounds:
 
     def __init__(self, closed: Mapping[str, Iterable[str]] | None = None) -> None:
         self._closed: dict[Label, frozenset[str]] = {}
-        self._known: dict[str, dict[str, str]] = {}
+        self._known: dict[str, set[str]] = {}
         """By label name, so that all families agree on which servers are shown."""
         self._given = {name: frozenset(values) for name, values in (closed or {}).items()}
 
@@ -84,11 +84,12 @@ class Bounds:
             values = self._closed[label] = frozenset(label.values)
         if values is not None:
             return value if value in values else OTHER
-        known = self._known.setdefault(label.name, {})
+        known = self._known.setdefault(label.name, set())
+        value = clean(value)
         if value not in known:
             if len(known) >= label.cap:
                 return OTHER
-            known[value] = value
+            known.add(value)
         return value
 
     def values(self, label: Label) -> tuple[str, ...]:

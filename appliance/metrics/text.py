@@ -22,10 +22,14 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 """Control characters, line separators and lone surrogates: legal or not, they break somebody's parser."""
 
 
+def clean(value: str) -> str:
+    """A label value that anyone can read: values that are equal afterwards are one."""
+    return _UNSAFE.sub("\ufffd", value[:MAX_VALUE])
+
+
 def label_value(value: str) -> str:
     """A label value as it is written between the quotes."""
-    text = _UNSAFE.sub("\ufffd", value[:MAX_VALUE])
-    return text.replace("\\", r"\\").replace('"', r"\"")
+    return clean(value).replace("\\", r"\\").replace('"', r"\"")
 
 
 def label_text(labels: Mapping[str, str]) -> str:
