@@ -7,6 +7,7 @@ pcapng file is told apart by :func:`is_pcapng` and refused by :class:`Reader`.
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
+from mmap import mmap
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from msgspec import Struct
@@ -27,6 +28,9 @@ _MAX_TAGS = 4
 _UDP = 17
 _IP6_OPTIONS = frozenset({0, 43, 60})
 """Extension headers that may stand between IPv6 and UDP: hop-by-hop, routing, destination options."""
+
+Source = bytes | mmap
+"""A whole file; mapped into memory where it is large."""
 
 
 class PcapDecodeError(ValueError):
@@ -73,14 +77,16 @@ class Skipped(Struct):
     """Headers that contradict each other, or were cut before the payload."""
     cut_records: int = 0
     """A last record that the file ends within: a capture that was still running."""
+    appended: int = 0
+    """File headers in the middle: captures written one behind the other, as Janus does."""
 
 
-def is_pcap(data: bytes) -> bool:
+def is_pcap(data: Source) -> bool:
     """Whether a file begins as :class:`Reader` wants."""
     return data[:4] in _MAGICS
 
 
-def is_pcapng(data: bytes) -> bool:
+def is_pcapng(data: Source) -> bool:
     """Whether a file begins with a pcapng section header block."""
     return data[:4] == PCAPNG_MAGIC
 
@@ -100,7 +106,7 @@ class Reader:
         the iteration, a record is longer than :data:`MAX_PACKET`: what follows can't be found.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Source) -> None:
         if is_pcapng(data):
             raise PcapDecodeError("file is pcapng, wanted classic pcap (editcap -F pcap converts it)")
         if not is_pcap(data):
@@ -122,7 +128,12 @@ class Reader:
         record = struct.Struct(f"{self._order}IIII")
         divisor = 1000 if self.nanoseconds else 1
         offset, total = FILE_HEADER_SIZE, len(self._data)
+        header = self._data[:FILE_HEADER_SIZE]
         while offset < total:
+            if self._data[offset : offset + FILE_HEADER_SIZE] == header:
+                self.skipped.appended += 1
+                offset += FILE_HEADER_SIZE
+                continue
             if total - offset < RECORD_HEADER_SIZE:
                 self.skipped.cut_records += 1
                 return

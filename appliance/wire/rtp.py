@@ -85,12 +85,17 @@ def header_length(data: Buffer) -> int:
     return size
 
 
-def parse_header(data: Buffer) -> RtpHeader:
-    """Read the header of a packet. :raises RtpDecodeError: it is malformed or cut short."""
+def parse_header(data: Buffer, *, encrypted: bool = False) -> RtpHeader:
+    """Read the header of a packet.
+
+    Of SRTP everything but the padding's size is in clear: say ``encrypted`` and it is not looked for.
+
+    :raises RtpDecodeError: the header is malformed or cut short.
+    """
     size = header_length(data)
     first, second, sequence_number, timestamp, ssrc = _FIXED.unpack_from(data)
     padding_size = 0
-    if first & 0x20:
+    if first & 0x20 and not encrypted:
         padding_size = data[-1]
         if not 0 < padding_size <= len(data) - size:
             raise RtpDecodeError(f"padding is {padding_size} bytes, wanted 1..{len(data) - size}")
