@@ -7,7 +7,7 @@ last closes first, and a start that fails closes what had been opened.
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,6 @@ from appliance.net.link import socket_path
 from appliance.supervisor import Ready, announce, until_signalled
 
 if TYPE_CHECKING:
-    from appliance.core.gateway import Gateway
     from appliance.hep.listener import ListenerTally
 
 logger = logging.getLogger(__name__)
@@ -110,8 +109,7 @@ async def run_gateway(settings: Settings) -> None:
         stack.push_async_callback(engine.stop)
 
         transports: dict[str, ApiTransport] = {
-            section: transport_class(config, clock)
-            for section, transport_class, config in _enabled(settings, "transports")
+            section: transport_class(config) for section, transport_class, config in _enabled(settings, "transports")
         }
         gateway = Gateway(
             settings.section("api", GatewayConfig),
@@ -121,41 +119,19 @@ async def run_gateway(settings: Settings) -> None:
             {plugin.package: plugin(config) for _, plugin, config in _enabled(settings, "plugins")},
             server_name=server_name(server),
             stats_period_s=media.stats_period,
-            transports={transport.name: transport.info for transport in transports.values()},
-            measured=[bus, engine, link, *transports.values()],
+            measured=[bus, engine, link],
             info={"local-ip": media.addresses[0]},
         )
-        link.on_request = Commands(gateway).serve
-        gateway.start()
-        addresses: dict[str, str] = {}
+        link.on_request = gateway.command
+        gateway.start(transports.values())
+        addresses = {"media": ", ".join(f"{host}:{port} (UDP)" for host, port in engine.addresses)}
         for section, transport in transports.items():
             await transport.start(gateway)
             stack.push_async_callback(transport.stop)
             addresses[section] = transport.url
         announce(Ready(role="gateway", addresses=addresses))
         logger.info("gateway %s %s serves %s", server_name(server), __version__, ", ".join(addresses.values()))
-        gateway.stop(await until_signalled())
-
-
-class Commands:
-    """What a collector may ask of a gateway over the link."""
-
-    def __init__(self, gateway: "Gateway") -> None:
-        self._gateway = gateway
-
-    def serve(self, verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Serve one request. :raises ValueError: no such verb, session or handle; the message goes back."""
-        session = self._gateway.sessions.get(arguments.get("session_id", 0))
-        handle = session.handles.get(arguments.get("handle_id", 0)) if session is not None else None
-        if handle is None:
-            raise ValueError(f"no handle {arguments.get('handle_id')} in session {arguments.get('session_id')}")
-        if verb == "hangup":
-            handle.hangup("Admin API")
-            return {}
-        if verb == "describe":
-            peer = handle.peer
-            return {"webrtc": peer.describe() if peer is not None else {}}
-        raise ValueError(f"unknown verb {verb!r}; known: describe, hangup")
+        gateway.shutdown(await until_signalled())
 
 
 class _ListenerCounts:
@@ -218,10 +194,9 @@ class Collector:
             self.bus.add(handler)
 
     async def _start_intakes(self, stack: AsyncExitStack) -> None:
-        for section, intake_class, config in _enabled(self.settings, "intake"):
-            intake: Intake = intake_class(config, self.clock)
-            if section == "stream":
-                assert isinstance(intake, StreamIntake)
+        for _, intake_class, config in _enabled(self.settings, "intake"):
+            intake = intake_class(config, self.clock)
+            if isinstance(intake, StreamIntake):
                 intake.listen_on(link_address(self.server), token=link_token(self.server))
             await intake.start(self.deliver)
             stack.push_async_callback(intake.stop)

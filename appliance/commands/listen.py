@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from appliance.hep.listen import LINK_TYPE_RAW, listen
+from appliance.hep.listen import listen
 from appliance.hep.listener import HepListener
 from appliance.supervisor import until_signalled
-from appliance.wire.pcap import PcapWriter
+from appliance.wire.pcap import LinkType, Writer
 
 
 async def listen_and_print(
@@ -18,9 +18,14 @@ async def listen_and_print(
     """Until a signal. ``note`` takes what is not a packet. :raises OSError: the port or the file can't be had."""
     until = asyncio.Event()
     with ExitStack() as stack:
-        writer: PcapWriter | None = None
+        write_packet: Callable[[int, bytes], None] | None = None
         if pcap is not None:
-            writer = PcapWriter(stack.enter_context(pcap.open("wb")), link_type=LINK_TYPE_RAW)
+            file, writer = stack.enter_context(pcap.open("wb", buffering=0)), Writer(link_type=LinkType.RAW)
+            file.write(writer.file_header())
+
+            def write_packet(timestamp_us: int, packet: bytes) -> None:
+                # Unbuffered, so that the file is whole whenever somebody looks.
+                file.write(writer.packet(timestamp_us * 1000, packet))
 
         def started(listener: HepListener) -> None:
             note(f"listening for HEP on UDP and TCP {listener.host}:{listener.port}; Ctrl-C ends it")
@@ -31,7 +36,7 @@ async def listen_and_print(
                 host=host,
                 port=port,
                 as_json=as_json,
-                write_packet=writer.write if writer is not None else None,
+                write_packet=write_packet,
                 until=until,
                 started=started,
             ),

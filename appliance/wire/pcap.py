@@ -226,9 +226,12 @@ class Writer:
         :raises ValueError: one address is IPv4 and the other IPv6, or the payload does not fit a datagram.
         :raises OSError: an address is not numeric.
         """
-        packet = ip_packet(source, destination, payload)
+        return self.packet(timestamp_ns, ip_packet(source, destination, payload))
+
+    def packet(self, timestamp_ns: int, packet: bytes) -> bytes:
+        """One IP packet as it is."""
         if self.link_type is LinkType.ETHERNET:
-            packet = (_ETHERNET_IP6 if ":" in source[0] else _ETHERNET_IP4) + packet
+            packet = (_ETHERNET_IP6 if packet[0] >> 4 == 6 else _ETHERNET_IP4) + packet
         seconds, fraction = divmod(timestamp_ns, 1_000_000_000)
         if not self.nanoseconds:
             fraction //= 1000
