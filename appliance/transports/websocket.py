@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 from msgspec import Struct
 
 from appliance.core.errors import ErrorCode, JanusError
@@ -190,6 +190,9 @@ class WebSocketTransport:
 
     async def _read(self, api: Api, socket: web.WebSocketResponse, client: WebSocketClient) -> None:
         async for frame in socket:
+            if frame.type is WSMsgType.ERROR:
+                self.dropped["message_bytes" if _is_too_big(frame.data) else "bad_frame"] += 1
+                return
             if frame.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
                 continue
             try:
@@ -201,11 +204,13 @@ class WebSocketTransport:
             client.send(api.request(message, client))
             # One socket's burst leaves the others their turn, and what was put off its own.
             await asyncio.sleep(0)
-        if socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
-            self.dropped["message_bytes"] += 1
 
     def measure(self) -> Iterable[Counter]:
         """What limits cost, and connections."""
         for reason, count in self.dropped.items():
             yield Counter("transport_limits_total", count, {"transport": "websocket", "limit": reason})
         yield Counter("transport_connections", len(self._sockets), {"transport": "websocket"})
+
+
+def _is_too_big(problem: object) -> bool:
+    return isinstance(problem, WebSocketError) and problem.code == WSCloseCode.MESSAGE_TOO_BIG

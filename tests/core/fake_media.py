@@ -1,0 +1,109 @@
+"""A media engine that carries nothing: says what the real one says, when the test tells it to."""
+
+from typing import Any
+
+from appliance.core import events
+from appliance.core.events import Body
+from appliance.core.peer import AnswerPolicy, Medium, PeerConnection, PeerObserver, SdpRefusedError
+
+OFFER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"
+ANSWER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+MEDIA = (
+    Medium(mid="0", mindex=0, kind="audio", direction="sendrecv", codec="opus"),
+    Medium(mid="1", mindex=1, kind="video", direction="sendrecv", codec="vp8"),
+    Medium(mid="2", mindex=2, kind="application", direction="sendrecv"),
+)
+
+
+class FakePeer:
+    """Implements :class:`appliance.core.peer.PeerConnection` and remembers what was asked of it."""
+
+    def __init__(self, observer: PeerObserver) -> None:
+        self.observer = observer
+        self.media: tuple[Medium, ...] = ()
+        self.up = False
+        self.calls: list[tuple[Any, ...]] = []
+        self.slow_to_close = False
+
+    def tell(self, *bodies: Body) -> None:
+        for body in bodies:
+            self.observer.fact(body)
+
+    def set_remote_offer(self, sdp: str) -> None:
+        if "refuse" in sdp:
+            raise SdpRefusedError("line 7: refuse: wanted something else")
+        self.calls.append(("set_remote_offer", sdp))
+
+    def gather(self, *, trickle: bool) -> None:
+        self.calls.append(("gather", trickle))
+        self.tell(
+            events.IceState(ice="gathering"), events.LocalCandidate(candidate="1 1 udp 2015363327 127.0.0.1 9 typ host")
+        )
+
+    def create_answer(self, policy: AnswerPolicy) -> str:
+        self.calls.append(("create_answer", policy))
+        self.media = MEDIA
+        self.tell(events.IceState(ice="connecting"))
+        return ANSWER
+
+    def add_remote_candidate(self, candidate: str) -> None:
+        self.calls.append(("add_remote_candidate", candidate))
+
+    def end_of_candidates(self) -> None:
+        self.calls.append(("end_of_candidates",))
+
+    def forward(self, mid: str, to: PeerConnection, to_mid: str) -> None:
+        assert to is self
+        self.calls.append(("forward", mid, to_mid))
+
+    def set_sending(self, mid: str, *, active: bool) -> None:
+        self.calls.append(("set_sending", mid, active))
+
+    def set_bitrate(self, bps: int) -> None:
+        self.calls.append(("set_bitrate", bps))
+
+    def request_keyframe(self, mid: str) -> None:
+        self.calls.append(("request_keyframe", mid))
+
+    def send_data(self, label: str, protocol: str, message: str | bytes) -> None:
+        self.calls.append(("send_data", label, protocol, message))
+
+    def connect(self) -> None:
+        """What a call that works says, in its order."""
+        self.up = True
+        self.tell(
+            events.SelectedPair(pair="127.0.0.1:10000 [host,udp] <-> 127.0.0.1:50000 [host,udp]"),
+            events.IceState(ice="connected"),
+            events.IceState(ice="ready"),
+            events.DtlsState(dtls="trying"),
+            events.DtlsState(dtls="connected"),
+            events.Connection(connection="webrtcup"),
+            events.MediaState(media="audio", mid="0", receiving=True),
+            events.MediaState(media="video", mid="1", receiving=True),
+        )
+
+    def close(self, reason: str | None) -> None:
+        self.calls.append(("close", reason))
+        self.up = False
+        if self.media:
+            self.tell(events.MediaStats(media="audio", mid="0"))
+        if reason is not None and not self.slow_to_close:
+            self.tell(events.Connection(connection="hangup", reason=reason))
+
+    def describe(self) -> dict[str, Any]:
+        return {"ice": {}}
+
+
+class FakeMedia:
+    """Implements :class:`appliance.core.peer.MediaEngine`."""
+
+    def __init__(self) -> None:
+        self.peers: list[FakePeer] = []
+
+    def open(self, observer: PeerObserver) -> FakePeer:
+        self.peers.append(FakePeer(observer))
+        return self.peers[-1]
+
+    @property
+    def peer(self) -> FakePeer:
+        return self.peers[-1]
