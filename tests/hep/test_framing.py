@@ -2,7 +2,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.hep.framing import Framer, HepFramingError
@@ -26,6 +26,7 @@ def test_split_at_every_byte() -> None:
         assert [*framer.feed(stream[:at]), *framer.feed(stream[at:])] == PACKETS[:2]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_any_splits(cuts: list[int]) -> None:
     framer = Framer()

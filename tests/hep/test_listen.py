@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from scapy.all import IP, TCP, UDP, IPv6, Raw
 
 from appliance.hep.listen import format_line, inner_packet, listen, summary, to_json
@@ -30,6 +30,7 @@ def test_a_line_is_one_line_whatever_the_payload() -> None:
     assert len(summary(b"\xff" * 5000)) == 160
 
 
+@settings(deadline=None)
 @given(messages())
 def test_lines_and_json_of_any_message(message: HepMessage) -> None:
     assert "\n" not in format_line(message)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from construct import ConstructError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.hep import layout
@@ -199,6 +199,7 @@ def assert_same_as_construct(data: bytes) -> None:
         assert text == (None if body is None else body.decode("utf-8", "replace"))
 
 
+@settings(deadline=None)
 @given(messages())
 def test_decoder_and_construct_agree_on_packets(message: HepMessage) -> None:
     assert_same_as_construct(build(message))
@@ -207,11 +208,13 @@ def test_decoder_and_construct_agree_on_packets(message: HepMessage) -> None:
 CHUNKS = st.builds(chunk, st.sampled_from([0, 0, 0, 5]), st.integers(0, 0x30), st.binary(max_size=17))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(captured()), st.lists(CHUNKS, max_size=4), st.lists(CHUNKS, max_size=4))
 def test_decoder_and_construct_agree_on_odd_chunks(packet: Captured, before: list[bytes], after: list[bytes]) -> None:
     assert_same_as_construct(packet_of(*before, packet.data[6:], *after))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(captured()), st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), max_size=4))
 def test_decoder_and_construct_agree_on_damage(packet: Captured, damage: list[tuple[int, int]]) -> None:
     data = bytearray(packet.data)
@@ -220,6 +223,7 @@ def test_decoder_and_construct_agree_on_damage(packet: Captured, damage: list[tu
     assert_same_as_construct(bytes(data))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_noise_is_refused_in_words(noise: bytes) -> None:
     with pytest.raises(HepDecodeError):

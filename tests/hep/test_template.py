@@ -2,7 +2,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from appliance.hep import layout
 from appliance.hep.message import HepEncodeError, HepMessage, OtherChunk, decode
@@ -21,6 +21,7 @@ FIELDS: dict[str, Any] = {
 }
 
 
+@settings(deadline=None)
 @given(messages())
 def test_template_writes_what_construct_builds(message: HepMessage) -> None:
     assert encode(message) == build(message)

@@ -7,12 +7,14 @@ Homer does not bring them together. What belongs to a session alone carries ``<s
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from msgspec import Struct
 
 from appliance.core.correlation import safe_server_name
 from appliance.core.events import (
     VERDICT_SCHEMA,
+    Body,
     Connection,
     Event,
     EventType,
@@ -177,7 +179,7 @@ class HepMapper:
         elif isinstance(body, Handle) and body.name == "detached":
             reason = self._session_ends.get((item.emitter, item.session_id or 0), "Detach")
             self._end(call, item, reason, now)
-        elif isinstance(body, External) and body.schema == VERDICT_SCHEMA:
+        elif _is_last_word(body):
             call.verdict = body
             yield from self._release(call)
 
@@ -194,7 +196,7 @@ class HepMapper:
         template = self._template(call, media=False, inward=inward)
         if call.dialog is None:
             call.dialog = self._dialog(call, item)
-        sdp = body.jsep.sdp.encode("utf-8", "replace")
+        sdp = body.jsep.sdp.replace("\0", " ").encode("utf-8", "replace")
         if body.jsep.type == "offer":
             payload = call.dialog.offer(owner, sdp, template.room)
         else:
@@ -233,9 +235,11 @@ class HepMapper:
             return
         (item, end), call.bye = call.bye, None
         if call.verdict is not None:
+            data = call.verdict.data
             end = end._replace(
-                verdict_code=str(call.verdict.data.get("code", "")),
-                verdict_text=str(call.verdict.data.get("sentence", "")),
+                verdict_code=str(data.get("code", "")),
+                verdict_text=str(data.get("sentence", "")),
+                good=data.get("severity", "fault") != "fault",
             )
         template = self._template(call, media=False, inward=end.owner == REMOTE)
         payload = call.dialog.bye(end)
@@ -312,6 +316,11 @@ class HepMapper:
             )
             call.templates[media, inward] = template
         return template
+
+
+def _is_last_word(body: Body) -> TypeGuard[External]:
+    """A verdict that no other replaces, as a live one may be."""
+    return isinstance(body, External) and body.schema == VERDICT_SCHEMA and body.data.get("final", True) is not False
 
 
 def _remember(table: OrderedDict[tuple[str, int], str], key: tuple[str, int], value: str, limit: int) -> None:

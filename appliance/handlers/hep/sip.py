@@ -21,11 +21,6 @@ CUT_RESERVE = 64
 NORMAL_CLEARING = 16
 TEMPORARY_FAILURE = 41
 CAUSES = {
-    "healthy": NORMAL_CLEARING,
-    "normal_close": NORMAL_CLEARING,
-    "ended_by_app": NORMAL_CLEARING,
-    "ended_by_admin": NORMAL_CLEARING,
-    "ended_by_plugin": NORMAL_CLEARING,
     "udp_blocked_or_firewall": 3,  # no route to destination
     "no_remote_candidates": 3,
     "mdns_only": 3,
@@ -33,7 +28,6 @@ CAUSES = {
     "session_timeout": 102,  # recovery on timer expiry
     "dtls_no_response": 102,
     "fingerprint_mismatch": 57,  # bearer capability not authorised
-    "no_media_from_client": NORMAL_CLEARING,
     # Hangup reasons of Janus, for calls without a verdict.
     "Janus API": NORMAL_CLEARING,
     "Admin API": NORMAL_CLEARING,
@@ -43,8 +37,9 @@ CAUSES = {
     "ICE failed": 3,
     "DTLS timeout": 102,
     "Session timeout": 102,
+    "Session destroyed": NORMAL_CLEARING,
 }
-"""Verdict codes and hangup reasons to causes of ITU-T Q.850, the nearest there is."""
+"""Verdicts of failure, and hangup reasons for calls without one, to the nearest cause of ITU-T Q.850."""
 
 
 class End(NamedTuple):
@@ -56,6 +51,14 @@ class End(NamedTuple):
     """Janus's words."""
     verdict_code: str = ""
     verdict_text: str = ""
+    good: bool = False
+    """The verdict finds no fault."""
+
+    def cause(self) -> int:
+        """Of ITU-T Q.850."""
+        if self.verdict_code:
+            return CAUSES.get(self.verdict_code, NORMAL_CLEARING if self.good else TEMPORARY_FAILURE)
+        return CAUSES.get(self.reason, TEMPORARY_FAILURE)
 
 
 def uri_user(text: str) -> str:
@@ -119,8 +122,7 @@ class Dialog:
         self._established = True
         self._cseq[end.owner] += 1
         words = "; ".join(filter(None, (end.reason, end.verdict_code, end.verdict_text)))
-        cause = CAUSES.get(end.verdict_code or end.reason, TEMPORARY_FAILURE)
-        lines = f"Reason: Q.850;cause={cause};text={quoted(words or 'hangup')}\r\n"
+        lines = f"Reason: Q.850;cause={end.cause()};text={quoted(words or 'hangup')}\r\n"
         if end.verdict_code:
             lines += f"X-Verdict: {uri_user(end.verdict_code)}\r\n"
         lines += f"X-Synthetic: hangup by {end.owner}\r\n"
@@ -165,7 +167,9 @@ def _flat(value: str) -> str:
 
 def _with_body(head: str, sdp: bytes, room: int) -> bytes:
     """Add the description, cut at the end of a line where it would be longer than a packet carries."""
-    start = head.encode("utf-8", "replace") + b"Content-Type: application/sdp\r\n"
+    start = head.encode("utf-8", "replace")
+    if sdp:
+        start += b"Content-Type: application/sdp\r\n"
     budget = room - len(start) - CUT_RESERVE
     if len(sdp) > budget:
         start += f"X-Truncated: {len(sdp)}\r\n".encode()
