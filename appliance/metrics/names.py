@@ -226,6 +226,19 @@ HEP_DROPPED = _counters(
     Label("reason", ("queue_full", "oversize", "disconnected", "write_error")),
 )  # fmt: skip
 HEP_ERRORS = _counters("hep_send_errors_total", C, "Writes and connections that failed.", HEP_TRANSPORT)
+HEP_QUEUE = _counters("hep_queue_length", G, "HEP messages that wait.", HEP_TRANSPORT)
+HEP_QUEUE_BYTES = _counters("hep_queue_bytes", G, "Their bytes.", HEP_TRANSPORT, unit="bytes")
+HEP_SKIPPED = _counters(
+    "hep_events_skipped_total", C, "Events that became no HEP message.",
+    Label("reason", ("unattached", "empty_report", "invalid", "unfit")),
+)  # fmt: skip
+HEP_CUT = _counters("hep_payloads_cut_total", C, "HEP payloads cut to what a message may hold.")
+HEP_CALLS = _counters("hep_calls", G, "Calls that the HEP mapping remembers.")
+HEP_CALLS_FORGOTTEN = _counters("hep_calls_forgotten_total", C, "Calls it gave up, because too many are.")
+HEP_SESSIONS_FORGOTTEN = _counters("hep_sessions_forgotten_total", C, "Sessions it gave up, because too many are.")
+HEP_JOURNAL_FORGOTTEN = _counters(
+    "hep_journal_forgotten_total", C, "Calls whose HEP messages the console can no longer show."
+)
 HEP_RECEIVED = _counters("hep_packets_received_total", C, "HEP messages that the listener took in.", HEP_TRANSPORT)
 HEP_MALFORMED = _counters("hep_packets_malformed_total", C, "Of those, the ones it could not read.", HEP_TRANSPORT)
 HEP_CONNECTED = _counters("hep_connected", G, "1 while the capture server can be written to.", HEP_TRANSPORT)
@@ -234,6 +247,15 @@ API_REQUESTS = _counters(
     Label("outcome", ("success", "ack", "error")),
 )  # fmt: skip
 API_DURATION = _counters("api_request_duration_seconds", S, "Serving one of them.", TRANSPORT, unit="seconds")
+API_LIMITS = _counters(
+    "api_limits_total", C, "What the API's limits refused.",
+    Label("limit", ("sessions", "handles", "candidates", "early_candidates", "candidates_timeout")),
+)  # fmt: skip
+TRANSPORT_LIMITS = _counters(
+    "transport_limits_total", C, "What the limits of the API's transports refused or lost.", TRANSPORT,
+    Label("limit", ("connections", "message_bytes", "body_timeout", "polls", "queue_full")),
+)  # fmt: skip
+TRANSPORT_CONNECTIONS = _counters("transport_connections", G, "Connections to the API.", TRANSPORT)
 AUTH_FAILURES = _counters(
     "auth_failures_total", C, "Requests without the right secret or token.",
     Label("api", ("janus", "admin", "metrics", "console", "intake")),
@@ -241,7 +263,7 @@ AUTH_FAILURES = _counters(
 DATAGRAMS = _counters("media_datagrams_total", C, "Datagrams at the media port.", DIRECTION)
 DATAGRAMS_DROPPED = _counters(
     "media_datagrams_dropped_total", C, "Datagrams at the media port that were dropped.",
-    Label("reason", ("malformed", "unknown_source", "unknown_ssrc", "rate_limit", "send_buffer", "srtp", "oversize")),
+    Label("reason", ("malformed", "unknown_source", "unknown_ssrc", "rate_limit", "send_buffer", "closed", "oversize")),
 )  # fmt: skip
 LINK_EVENTS = _counters("link_events_total", C, "Events over the link between gateway and collector.")
 LINK_CONNECTED = _counters("link_connected", G, "1 while the gateway's link to its collector is up.")
@@ -253,6 +275,13 @@ INTAKE_EVENTS = _counters(
 WATCH_CLIENTS = _counters("watch_clients", G, "Terminals that watch the events.")
 WATCH_REFUSED = _counters("watch_clients_refused_total", C, "Terminals refused, because too many watch.")
 WATCH_LOST = _counters("watch_lines_lost_total", C, "Lines lost by terminals that were too slow.")
+DIAGNOSIS_CALLS = _counters("diagnosis_calls", G, "PeerConnections that the diagnosis follows.")
+DIAGNOSIS_FORGOTTEN = _counters("diagnosis_calls_forgotten_total", C, "Those it gave up, because too many are.")
+DIAGNOSIS_EVALUATIONS = _counters("diagnosis_evaluations_total", C, "Times that a PeerConnection was judged.")
+DIAGNOSIS_PUBLISHED = _counters(
+    "diagnosis_verdicts_published_total", C, "Verdicts told: of a PeerConnection that is over, or while it is live.",
+    Label("kind", ("final", "live")),
+)  # fmt: skip
 STORE_ROWS = _counters("store_rows_total", C, "Rows written to the store.")
 STORE_ERRORS = _counters("store_errors_total", C, "Batches that the store could not write.")
 PCAP_WRITTEN = _counters("pcap_packets_written_total", C, "Packets written to capture files.")

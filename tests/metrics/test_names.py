@@ -1,5 +1,7 @@
 """Names follow Prometheus's conventions, and every label is bounded."""
 
+import ast
+
 import pytest
 
 from appliance.metrics.document import METRICS_PAGE, render
@@ -32,6 +34,26 @@ def test_labels_are_bounded(family: Family) -> None:
     if family.source in {Source.EVENTS, Source.COUNTERS}:
         assert family.labels[0].name == "server"
         assert all(label.values or 0 < label.cap <= 64 for label in family.labels)
+
+
+def told() -> set[str]:
+    """The names of all counts that any part of the appliance keeps, from its source."""
+    found: set[str] = set()
+    for path in (METRICS_PAGE.parent.parent / "appliance").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"Counter", "Count"}:
+                name = node.args[0] if node.args else None
+                if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                    found.add(name.value)
+    return found
+
+
+def test_every_count_that_is_kept_is_declared() -> None:
+    names = told()
+    assert "event_queue_length" in names, "the search finds nothing"
+    declared = {family.name for family in FAMILIES if family.source is Source.COUNTERS}
+    summaries = {f"{name}{suffix}" for name in declared for suffix in ("_sum", "_count")}
+    assert names <= declared | summaries
 
 
 def test_the_page_is_what_the_code_says() -> None:
