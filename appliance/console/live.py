@@ -132,7 +132,9 @@ class Live:
         self._primed = True
 
     def _look_at(self, correlation_id: str, call: CallSummary | None) -> None:
-        if call is not None and call.ended_us is not None:
+        if call is None:
+            return
+        if call.ended_us is not None:
             left = self._settling.get(correlation_id, 0)
             if left <= 0:
                 return

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from appliance.diagnosis.explain import explain
 from msgspec.structs import replace
 
 from appliance.core.archive import CallSummary, SentPacket
@@ -21,6 +20,7 @@ from appliance.core.events import (
     encode_json,
     from_janus,
 )
+from appliance.diagnosis.explain import explain
 
 TRACES = Path(__file__).parent.parent / "data" / "janus-1.4"
 

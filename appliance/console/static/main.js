@@ -7,6 +7,15 @@ import { onNavigate, route } from "./page.js";
 const main = document.getElementById("main");
 let leave = () => {};
 
+/** A path that is no percent-encoding names a call that nobody knows; it is shown as it came. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function show() {
   leave();
   window.scrollTo(0, 0);
@@ -15,7 +24,7 @@ function show() {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  leave = call ? showCall(main, decodeURIComponent(call[1])) : showList(main);
+  leave = call ? showCall(main, decoded(call[1])) : showList(main);
 }
 
 for (const link of document.querySelectorAll("[data-route]")) link.addEventListener("click", route);

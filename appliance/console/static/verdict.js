@@ -6,6 +6,14 @@ import { NONE, words } from "./format.js";
 const TONES = { good: "ok", notice: "warn", fault: "fail" };
 const SEVERITY_WORDS = { good: "as it should be", notice: "worth knowing", fault: "the person was not served" };
 
+// Where a code's own words would not be a person's: nobody knows which way "uplink" is.
+const NAMES = {
+  uplink_loss: "Loss from the client", downlink_loss: "Loss to the client", ended_by_app: "Ended by the application",
+  ended_by_plugin: "Ended by the plugin", ended_by_admin: "Ended by an administrator", normal_close: "Closed by the client",
+  ice_failed_unknown: "ICE failed", in_progress: "Being set up", mdns_only: "Only mDNS candidates",
+};
+export const nameOf = (code) => NAMES[code] ?? words(code);
+
 /** { tone, word, sentence } of a verdict as the archive keeps it. */
 export function verdictWord(verdict, live) {
   if (!verdict) {
@@ -13,7 +21,7 @@ export function verdictWord(verdict, live) {
       ? { tone: "wait", word: "Setting up", sentence: "No verdict yet." }
       : { tone: "info", word: "No verdict", sentence: "It ended before there was anything to say." };
   }
-  return { tone: TONES[verdict.severity] ?? "info", word: words(verdict.code), sentence: verdict.sentence ?? "" };
+  return { tone: TONES[verdict.severity] ?? "info", word: nameOf(verdict.code), sentence: verdict.sentence ?? "" };
 }
 
 const IMPAIRMENTS = {
@@ -55,5 +63,5 @@ export function showVerdict(verdict, live, { compact = false } = {}) {
       fact("Confidence", h("span", { class: "confidence", "data-level": verdict.confidence }, verdict.confidence)),
       verdict.advice ? fact("What to do next", verdict.advice) : null,
       !compact && verdict.disproof ? fact("What would disprove it", verdict.disproof) : null,
-      verdict.also?.length ? fact("Also", verdict.also.map(words).join(", ")) : null) : null);
+      verdict.also?.length ? fact("Also", verdict.also.map(nameOf).join(", ")) : null) : null);
 }
