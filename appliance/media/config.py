@@ -33,8 +33,10 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Bits per second that clients are told when a bitrate cap is taken away."""
 
 
-DATAGRAM_BYTES = 2048
-"""Room for one datagram; what is longer is cut, and so refused by SRTP or the parser."""
+SLOT_BYTES = 2048
+"""Room for one datagram and for what encryption adds to it when it is sent on from there."""
+DATAGRAM_BYTES = 2000
+"""What is read of a datagram; one that fills it may have been cut, and is dropped."""
 BATCH = 64
 """Datagrams read at one wake-up, so that a flood on one socket leaves the loop to others."""
 MTU = 1200

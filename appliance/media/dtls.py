@@ -21,6 +21,7 @@ from appliance.core.events import DtlsAlert
 from appliance.media import srtp
 from appliance.media.config import MTU
 from appliance.wire.description import Fingerprint
+from appliance.wire.dtls import alert_name
 
 HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha-256": hashes.SHA256(),
@@ -31,36 +32,6 @@ HASHES: dict[str, hashes.HashAlgorithm] = {
 
 CONTENT_TYPES = {20: "change_cipher_spec", 21: "alert", 22: "handshake", 23: "application_data"}
 _CLIENT_HELLO = 1
-
-ALERTS = {
-    0: "close_notify",
-    10: "unexpected_message",
-    20: "bad_record_mac",
-    22: "record_overflow",
-    40: "handshake_failure",
-    42: "bad_certificate",
-    43: "unsupported_certificate",
-    44: "certificate_revoked",
-    45: "certificate_expired",
-    46: "certificate_unknown",
-    47: "illegal_parameter",
-    48: "unknown_ca",
-    49: "access_denied",
-    50: "decode_error",
-    51: "decrypt_error",
-    70: "protocol_version",
-    71: "insufficient_security",
-    80: "internal_error",
-    86: "inappropriate_fallback",
-    90: "user_canceled",
-    100: "no_renegotiation",
-    109: "missing_extension",
-    110: "unsupported_extension",
-    112: "unrecognized_name",
-    116: "certificate_required",
-    120: "no_application_protocol",
-}
-"""RFC 8446 section 6, RFC 5246 section 7.2."""
 
 _CIPHERS = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384"
@@ -271,8 +242,9 @@ class Dtls:
     def alerted(self, direction: str, value: int) -> None:
         """OpenSSL read or wrote an alert: level and code in one number."""
         level, code = value >> 8, value & 0xFF
-        name = ALERTS.get(code, f"alert_{code}")
-        self.last_alert = DtlsAlert(direction, "fatal" if level == 2 else "warning", code, name)
+        if direction == "sent" and code == 0 and self.last_alert is not None:
+            return  # the close_notify with which every end is answered hides no other alert
+        self.last_alert = DtlsAlert(direction, "fatal" if level == 2 else "warning", code, alert_name(code))
         self._observer.dtls_alert(self.last_alert)
 
     def _to(self, stage: DtlsStage) -> None:

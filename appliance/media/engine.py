@@ -9,7 +9,7 @@ from appliance.core.events import Counter
 from appliance.core.peer import PeerObserver
 from appliance.media.config import MAX_STUN_SOURCES, STUN_REQUESTS_PER_SECOND, MediaConfig
 from appliance.media.dtls import DtlsIdentity
-from appliance.media.ice import IceAgent, Pair
+from appliance.media.ice import Pair
 from appliance.media.peer import Peer
 from appliance.media.reports import NtpClock
 from appliance.media.udp import UdpPort
@@ -37,8 +37,8 @@ class Engine:
         self._by_ufrag: dict[str, Peer] = {}
         self._owners: dict[tuple[UdpPort, bytes], Peer] = {}
         """Proven addresses."""
-        self._answers: dict[bytes, Peer] = {}
-        """Transactions of our probes."""
+        self._by_tag: dict[bytes, Peer] = {}
+        """By what the transaction ids of its probes begin with."""
         self._stun_rates: dict[bytes, int] = {}
         self._stun_second = 0.0
         self._next_log = 0.0
@@ -93,7 +93,12 @@ class Engine:
 
     def register(self, peer: Peer) -> None:
         """Its username is known from now on."""
+        names = {peer.ice.ufrag, peer.ice.old_ufrag}
+        # After an ICE restart the name before it is still good; those before that are not.
+        for ufrag in [ufrag for ufrag, other in self._by_ufrag.items() if other is peer and ufrag not in names]:
+            del self._by_ufrag[ufrag]
         self._by_ufrag[peer.ice.ufrag] = peer
+        self._by_tag[peer.tag] = peer
 
     def prove(self, peer: Peer, pair: Pair) -> bool:
         """An address has shown that it is the peer's; false when it is another live peer's."""
@@ -109,13 +114,6 @@ class Engine:
             if owner is peer:
                 port.media[key] = peer.path.receive
 
-    def route_answers(self, sent: list[tuple[bytes, IceAgent]]) -> None:
-        """Answers to these probes are its."""
-        for transaction, agent in sent:
-            peer = self._by_ufrag.get(agent.ufrag)
-            if peer is not None:
-                self._answers[transaction] = peer
-
     def forget(self, peer: Peer) -> None:
         """It is closed."""
         self.peers.discard(peer)
@@ -124,8 +122,7 @@ class Engine:
         for port, key in [address for address, owner in self._owners.items() if owner is peer]:
             del self._owners[port, key]
             port.media.pop(key, None)
-        for transaction in [number for number, other in self._answers.items() if other is peer]:
-            del self._answers[transaction]
+        self._by_tag.pop(peer.tag, None)
 
     # --- datagrams ---------------------------------------------------------------------------------------
 
@@ -145,36 +142,36 @@ class Engine:
             elif data and 19 < data[0] < 64:
                 self._dtls(udp, key, data)
             else:
-                self._drop("malformed")
+                self.drop("malformed")
         except Exception:
             self._complain("a datagram was dropped that should have been refused")
 
     def _stun(self, udp: UdpPort, key: bytes, data: bytes) -> None:
         if not self._within_rate(key):
-            self._drop("rate_limit")
+            self.drop("rate_limit")
             return
         try:
             message = stun.parse(data)
         except stun.StunDecodeError:
-            self._drop("malformed")
+            self.drop("malformed")
             return
         if message.method != stun.BINDING:
-            self._drop("malformed")
+            self.drop("malformed")
         elif message.message_class is stun.Class.REQUEST:
             ufrag = (message.username or "").partition(":")[0]
             peer = self._by_ufrag.get(ufrag)
             # No error is sent to those who can't prove anything: it would only be noise sent where they say.
             if peer is None or not peer.stun_request(udp, key, message, data):
-                self._drop("unknown_source")
+                self.drop("unknown_source")
         elif message.message_class is not stun.Class.INDICATION:
-            peer = self._answers.pop(message.transaction_id, None)
+            peer = self._by_tag.get(message.transaction_id[:4])
             if peer is None or not peer.stun_response(udp, key, message, data):
-                self._drop("unknown_source")
+                self.drop("unknown_source")
 
     def _dtls(self, udp: UdpPort, key: bytes, data: bytes) -> None:
         peer = self._owners.get((udp, key))
         if peer is None or not peer.dtls_datagram(udp, key, data):
-            self._drop("unknown_source")
+            self.drop("unknown_source")
 
     def _within_rate(self, key: bytes) -> bool:
         now = self.clock.monotonic()
@@ -189,13 +186,14 @@ class Engine:
 
     def _complain(self, what: str) -> None:
         """Of a bug of ours: counted always, logged now and then."""
-        self._drop("malformed")
+        self.drop("malformed")
         now = self.clock.monotonic()
         if now >= self._next_log:
             self._next_log = now + _LOG_INTERVAL
             logger.exception("%s", what)
 
-    def _drop(self, reason: str) -> None:
+    def drop(self, reason: str) -> None:
+        """Count a dropped datagram."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
     # --- counts ------------------------------------------------------------------------------------------
@@ -208,6 +206,7 @@ class Engine:
         yield Counter("media_datagrams_total", sent, {"direction": "out"})
         dropped = dict(self.dropped)
         dropped["unknown_source"] = dropped.get("unknown_source", 0) + sum(udp.unknown_media for udp in self.ports)
+        dropped["oversize"] = sum(udp.oversize for udp in self.ports)
         dropped["send_buffer"] = sum(sum(udp.send_errors.values()) for udp in self.ports)
         for reason, count in dropped.items():
             yield Counter("media_datagrams_dropped_total", count, {"reason": reason})

@@ -118,7 +118,11 @@ class Pair:
 
 
 class IceAgent:
-    """ICE of one PeerConnection. ``emit`` takes events, ``selected_changed`` is told when the pair is another."""
+    """ICE of one PeerConnection.
+
+    ``emit`` takes events; ``proven`` says whether an address may be this peer's; ``selected_changed`` is told when the
+    pair is another; ``tag`` (4 bytes) begins the transaction ids of its probes, for whoever routes the answers.
+    """
 
     def __init__(
         self,
@@ -126,6 +130,7 @@ class IceAgent:
         clock: Clock,
         emit: Callable[[Body], None],
         *,
+        tag: bytes,
         proven: Callable[[Pair], bool],
         selected_changed: Callable[[Pair], None],
     ) -> None:
@@ -151,6 +156,7 @@ class IceAgent:
         self._proven = proven
         self._selected_changed = selected_changed
         self._types: dict[bytes, str] = {}
+        self._tag = tag
         self._tie_breaker = secrets.randbits(64)
         self._probes: dict[bytes, tuple[Pair, float]] = {}
         self._next_probe = 0.0
@@ -316,10 +322,6 @@ class IceAgent:
             pair.proven = self._proven(pair)
         return True
 
-    def owns(self, transaction_id: bytes) -> bool:
-        """Whether a probe of ours has that transaction id."""
-        return transaction_id in self._probes
-
     def _nominate(self, pair: Pair) -> None:
         first = not pair.nominated
         pair.nominated = True
@@ -349,27 +351,26 @@ class IceAgent:
 
     # --- time --------------------------------------------------------------------------------------------
 
-    def probe(self) -> list[tuple[bytes, "IceAgent"]]:
-        """Send the probes that are due; the transaction ids are for whoever routes the answers."""
+    def probe(self) -> None:
+        """Send the probes that are due."""
         now = self._clock.monotonic()
         for transaction, (_, sent_at) in list(self._probes.items()):
             if now - sent_at > PROBE_TIMEOUT:
                 del self._probes[transaction]
         if self.remote_ufrag is None or self.remote_pwd is None:
-            return []
+            return
         if self._awaiting_pair:
             targets = list(self.pairs.values())
         elif self.selected is not None and now >= self._next_probe:
             self._next_probe = now + PROBE_INTERVAL
             targets = [self.selected]
         else:
-            return []
-        sent: list[tuple[bytes, IceAgent]] = []
+            return
         username = f"{self.remote_ufrag}:{self.ufrag}"
         for pair in targets:
             if len(self._probes) >= OUTSTANDING_PROBES:
                 break
-            transaction = secrets.token_bytes(12)
+            transaction = self._tag + secrets.token_bytes(8)
             request = stun.binding_request(
                 transaction,
                 username,
@@ -380,8 +381,6 @@ class IceAgent:
             self._probes[transaction] = (pair, now)
             pair.requests_sent += 1
             pair.port.send(request, pair.key)
-            sent.append((transaction, self))
-        return sent
 
     @property
     def awaiting_pair(self) -> bool:

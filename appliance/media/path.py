@@ -22,6 +22,15 @@ SDES_MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 _FIRST_NACK_SECONDS = 0.005
 """Long enough for a reordered packet to come, short against a round trip."""
 _NACK_TICK_SECONDS = 0.025
+_DROPPED = {
+    "srtp_auth": "srtp",
+    "srtp_replay": "srtp",
+    "malformed": "malformed",
+    "ssrc_limit": "unknown_ssrc",
+    "unknown_ssrc": "unknown_ssrc",
+    "unknown_payload_type": "unknown_ssrc",
+}
+"""The engine's count for each kind of fault."""
 _HEADER = struct.Struct("!BBHII")
 _unpack_header = _HEADER.unpack_from
 _unprotect = srtp.unprotect
@@ -29,7 +38,10 @@ _LENGTH = srtp.LENGTH
 
 
 class MediaPath:
-    """Everything of one peer that packets meet. ``rtcp_received`` gets decrypted RTCP, parsed."""
+    """Everything of one peer that packets meet.
+
+    ``rtcp_received`` gets decrypted RTCP, parsed; ``dropped`` counts refused datagrams for the whole engine.
+    """
 
     def __init__(
         self,
@@ -37,6 +49,7 @@ class MediaPath:
         emit: Callable[[Body], None],
         rtcp_received: Callable[[list[rtcp.Packet], float], None],
         rtcp_ssrc: int,
+        dropped: Callable[[str], None],
     ) -> None:
         self.lines: list[Line] = []
         self.streams: dict[int, RxStream] = {}
@@ -54,6 +67,7 @@ class MediaPath:
         """A receiver of this peer's media tells what it can take (bits per second, now)."""
         self._clock = clock
         self._emit = emit
+        self._dropped = dropped
         self._rtcp_received = rtcp_received
         self._rx: srtp.Context | None = None
         self._tx: srtp.Context | None = None
@@ -121,8 +135,7 @@ class MediaPath:
             line.clear_sinks()
             if line.tx is not None:
                 line.tx.context = None
-                if line.tx.fed_by is not None:
-                    line.tx.fed_by.remove_sink(line.tx)
+                line.tx.unroute()
         self.queue = _nowhere
         self.port = None
         self._rx_handle = self._tx_handle = None
@@ -313,6 +326,7 @@ class MediaPath:
         if key not in self.faults and len(self.faults) >= MAX_STREAMS:
             key = (kind, None)
         self.faults[key] = self.faults.get(key, 0) + 1
+        self._dropped(_DROPPED[kind])
 
 
 def _nowhere(base: Any, length: int, name: Any) -> None:

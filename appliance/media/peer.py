@@ -62,17 +62,21 @@ class Peer:
         self._clock = clock
         self._observer = observer
         self._sender_clock = SenderClock()
+        self.tag = secrets.token_bytes(4)
+        """Begins the transaction ids of its probes."""
         self.ice = IceAgent(
             engine.ports,
             clock,
             self.emit,
+            tag=self.tag,
             proven=self._is_proven,
             selected_changed=self._pair_changed,
         )
-        self.path = MediaPath(clock, self.emit, self._rtcp_received, random.randrange(1, 1 << 32))
+        self.path = MediaPath(clock, self.emit, self._rtcp_received, random.randrange(1, 1 << 32), engine.drop)
         self.reports = Reports(self.path, clock, engine.ntp, self.emit)
         self.path.relay_estimate = self.reports.relay_estimate
         self._negotiated: tuple[NegotiatedLine, ...] = ()
+        self._told_dtls: DtlsDetail | None = None
         self._session_id = secrets.randbits(53)
         self._version = 0
         self._restarting = False
@@ -176,12 +180,16 @@ class Peer:
                 line.rembs = "goog-remb" in item.feedback
                 line.extensions = {extension.uri: extension.id for extension in item.extensions}
                 line.remote_ssrcs = item.remote_ssrcs
+                for stream in line.streams:
+                    stream.payload_type, stream.clock_rate = line.payload_type, line.clock_rate
                 sends = item.medium.direction in {"sendrecv", "sendonly"}
                 if sends and line.tx is None:
                     line.tx = TxStream(self.path, line, history_bytes=self._config.nack_history_bytes)
                 if line.tx is not None:
                     line.tx.payload_type = line.payload_type
                     line.tx.clock_rate = line.clock_rate
+            if line.tx is not None and item.medium.direction not in {"sendrecv", "sendonly"}:
+                line.tx.unroute()
             lines.append(line)
         self.lines = lines
         self.media = tuple(item.medium for item in negotiated)
@@ -208,8 +216,8 @@ class Peer:
         if source is None or sink is None or sink.tx is None:
             return
         tx = sink.tx
-        if tx.fed_by is not None and tx.fed_by is not source:
-            tx.fed_by.remove_sink(tx)
+        if tx.fed_by is not source:
+            tx.unroute()
         tx.fed_by = source
         tx.strips_extensions = mid != to_mid or source.extensions != sink.extensions
         source.add_sink(tx)
@@ -373,20 +381,21 @@ class Peer:
         if dtls is None or dtls.stage is DtlsStage.NEW:
             return
         expected = " ".join(f"{item.algorithm} {item.value}" for item in dtls.expected) or None
-        self.emit(
-            DtlsDetail(
-                role=dtls.role,
-                version=dtls.version,
-                cipher=dtls.cipher,
-                srtp_profile=dtls.profile.name if dtls.profile else None,
-                fingerprint_expected=expected,
-                fingerprint_received=f"{dtls.found.algorithm} {dtls.found.value}" if dtls.found else None,
-                records_received=dict(dtls.records_received),
-                records_sent=dict(dtls.records_sent),
-                first_fragment_seen=dtls.first_fragment_seen,
-                alert=dtls.last_alert,
-            )
+        detail = DtlsDetail(
+            role=dtls.role,
+            version=dtls.version,
+            cipher=dtls.cipher,
+            srtp_profile=dtls.profile.name if dtls.profile else None,
+            fingerprint_expected=expected,
+            fingerprint_received=f"{dtls.found.algorithm} {dtls.found.value}" if dtls.found else None,
+            records_received=dict(dtls.records_received),
+            records_sent=dict(dtls.records_sent),
+            first_fragment_seen=dtls.first_fragment_seen,
+            alert=dtls.last_alert,
         )
+        if detail != self._told_dtls:
+            self._told_dtls = detail
+            self.emit(detail)
 
     def _start_channels(self) -> None:
         if self.channels is not None or self.dtls is None:
@@ -398,10 +407,22 @@ class Peer:
                     self.dtls,
                     remote_port=port,
                     max_message_bytes=size,
-                    opened=self._observer.data_opened,
-                    received=self._observer.data,
+                    opened=self._data_opened,
+                    received=self._data_received,
                 )
                 return
+
+    def _data_opened(self, label: str, protocol: str) -> None:
+        try:
+            self._observer.data_opened(label, protocol)
+        except Exception:
+            logger.exception("an observer failed at a data channel that opened")
+
+    def _data_received(self, label: str, protocol: str, message: str | bytes) -> None:
+        try:
+            self._observer.data(label, protocol, message)
+        except Exception:
+            logger.exception("an observer failed at a data channel message")
 
     def _rtcp_received(self, packets: list[rtcp.Packet], now: float) -> None:
         self.reports.received(packets, now)
@@ -430,7 +451,7 @@ class Peer:
             self._received_before = self.path.received
             self._heard = now
             self.ice.heard_again()
-        self._engine.route_answers(self.ice.probe())
+        self.ice.probe()
         if now >= self._dtls_deadline:
             self._tell_dtls()
             self.close("DTLS timeout")
@@ -530,8 +551,11 @@ class Peer:
             self.emit(Connection(connection="hangup", reason=reason))
 
     def emit(self, body: Body) -> None:
-        """Tell the observer."""
-        self._observer.fact(body)
+        """Tell the observer. Its failures are its own: none may stop a call half-way through a change."""
+        try:
+            self._observer.fact(body)
+        except Exception:
+            logger.exception("an observer failed at %s", type(body).__name__)
 
     def _mark(self, what: str) -> None:
         self.moments.setdefault(what, self._clock.wall_us())

@@ -5,7 +5,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from appliance.media import srtp
-from appliance.media.config import DATAGRAM_BYTES, KEYFRAME_INTERVAL
+from appliance.media.config import KEYFRAME_INTERVAL
 from appliance.media.receive import RxStream
 from appliance.media.udp import Slot
 
@@ -89,6 +89,12 @@ class TxStream:
     def resume(self) -> None:
         """Go on with what comes next."""
         self.held = False
+
+    def unroute(self) -> None:
+        """Nothing feeds it any more."""
+        if self.fed_by is not None:
+            self.fed_by.remove_sink(self)
+            self.fed_by = None
 
     def _end(self) -> None:
         """The source's last packet is the last of this run of numbers; the next one joins on."""
@@ -177,7 +183,6 @@ def strip_extensions(view: memoryview, length: int) -> int:
 
 def copy_into(spare: Slot, slot: Slot, length: int) -> Slot:
     """Copy a packet for one of several receivers."""
-    assert length <= DATAGRAM_BYTES
     spare[0][:length] = slot[0][:length]
     return spare
 

@@ -26,7 +26,7 @@ LENGTH = ffi.new("int *")
 """The length in and out of every call; one for all, since there is one thread."""
 
 STATUS = {7: "srtp_auth", 9: "srtp_replay", 10: "srtp_replay"}
-"""Kinds of :class:`appliance.core.events.MediaFault` by libsrtp's status; any other is ``srtp_error``."""
+"""Kinds of :class:`appliance.core.events.MediaFault` by libsrtp's status; any other is ``srtp_auth``."""
 REPLAYED = frozenset({9, 10})
 
 

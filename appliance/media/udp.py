@@ -14,7 +14,7 @@ from typing import Any
 import cffi
 
 from appliance.media import srtp
-from appliance.media.config import BATCH, DATAGRAM_BYTES
+from appliance.media.config import BATCH, DATAGRAM_BYTES, SLOT_BYTES
 
 Slot = tuple[memoryview, Any, Any]
 """One datagram's room: for Python, for libsrtp (``char *``), for the kernel (``void *``)."""
@@ -74,15 +74,15 @@ class _Slots:
     def __init__(self, count: int, name_bytes: int) -> None:
         self.count = count
         self.name_bytes = name_bytes
-        self.memory = bytearray(count * DATAGRAM_BYTES)
+        self.memory = bytearray(count * SLOT_BYTES)
         view = memoryview(self.memory)
-        self._pin, pointers = srtp.pointers(self.memory, DATAGRAM_BYTES, count)
+        self._pin, pointers = srtp.pointers(self.memory, SLOT_BYTES, count)
         self._base = _ffi.from_buffer("char[]", self.memory)
         self.slots: list[Slot] = [
             (
-                view[i * DATAGRAM_BYTES : (i + 1) * DATAGRAM_BYTES],
+                view[i * SLOT_BYTES : (i + 1) * SLOT_BYTES],
                 pointers[i],
-                _ffi.cast("void *", self._base + i * DATAGRAM_BYTES),
+                _ffi.cast("void *", self._base + i * SLOT_BYTES),
             )
             for i in range(count)
         ]
@@ -132,6 +132,7 @@ class UdpPort:
         self.wakeups = self.received = self.sent = 0
         self.unknown_media = 0
         """Datagrams in the range of RTP from an address that no peer has validated."""
+        self.oversize = 0
         self.send_errors: dict[str, int] = {}
         self._name_bytes = _IPV4.size if self.family == socket.AF_INET else _IPV6.size
         self._incoming = _Slots(BATCH, self._name_bytes)
@@ -167,7 +168,9 @@ class UdpPort:
             start += stride
             view = slot[0]
             # A slot that holds fewer bytes still shows those of an earlier datagram.
-            if length > 1 and 127 < view[0] < 192:
+            if length >= DATAGRAM_BYTES:
+                self.oversize += 1
+            elif length > 1 and 127 < view[0] < 192:
                 receive = known(key)
                 if receive is not None:
                     receive(slot, length, now)
