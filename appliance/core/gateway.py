@@ -82,17 +82,14 @@ class Gateway:
 
     # --- life -------------------------------------------------------------------------------------------------
 
-    def start(self, transports: Iterable[ApiTransport | str] = ()) -> None:
+    def start(self, transports: Iterable[ApiTransport] = ()) -> None:
         """Say that we are here and what one can come in by, and begin to look after sessions.
 
-        A transport's counts go out with ours; one that is only named is shown in ``server_info`` and no more.
+        The transports' counts go out with ours.
         """
         for transport in transports:
-            if isinstance(transport, str):
-                self._transports[transport] = ModuleInfo(transport, "", "", "", 0)
-            else:
-                self._transports[transport.name] = transport.info
-                self._measured.append(transport)
+            self._transports[transport.name] = transport.info
+            self._measured.append(transport)
         self._context.emit(events.Core(status="started", info=self.server_info()))
         self._every("watchdog", WATCHDOG_S, self._expire_sessions)
         self._every("update", UPDATE_S, self._tell_update)

@@ -6,7 +6,7 @@ request means is the core's business.
 """
 
 from collections.abc import Awaitable, Iterable
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -72,9 +72,8 @@ class ModuleInfo(Struct, frozen=True):
 
 
 class ApiTransport(Protocol):
-    """A way in. Made with its configuration: ``HttpTransport(config)``. Counts what it drops (``measure``)."""
+    """A way in. Made with its configuration, ``HttpTransport(HttpTransport.Config())``; counts what it drops."""
 
-    Config: ClassVar[type[Struct]]
     name: str
     """Package name."""
     info: ModuleInfo
