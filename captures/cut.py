@@ -203,11 +203,8 @@ def rtcp(layer: ET.Element) -> dict[str, Any]:
         found["bitrate_bps"] = integer(layer, "rtcp.psfb.remb.fci.br_mantissa") << exponent
         found["ssrcs"] = [int(field.get("value", ""), 16) for field in fields(layer, "rtcp.psfb.remb.fci.ssrc")]
     if has(layer, "rtcp.rtpfb.nack_pid"):
-        lost: list[int] = []
-        for pid, blp in zip(fields(layer, "rtcp.rtpfb.nack_pid"), fields(layer, "rtcp.rtpfb.nack_blp"), strict=True):
-            first, mask = int(pid.get("value", ""), 16), int(blp.get("value", ""), 16)
-            lost += [first, *(first + bit & 0xFFFF for bit in range(1, 17) if mask >> (bit - 1) & 1)]
-        found["lost"] = lost
+        # TShark gives each number of the bit mask as one more PID.
+        found["lost"] = [integer_of(field) for field in fields(layer, "rtcp.rtpfb.nack_pid")]
     if has(layer, "rtcp.psfb.fir.fci.ssrc"):
         found["entries"] = [
             [int(ssrc.get("value", ""), 16), int(number.get("show", ""))]
@@ -232,11 +229,11 @@ def reports(layer: ET.Element) -> list[dict[str, Any]]:
         "lsr": "rtcp.ssrc.lsr",
         "dlsr": "rtcp.ssrc.dlsr",
     }
-    columns = [[number(field) for field in fields(layer, field_name)] for field_name in names.values()]
+    columns = [[integer_of(field) for field in fields(layer, field_name)] for field_name in names.values()]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def number(field: ET.Element) -> int:
+def integer_of(field: ET.Element) -> int:
     """Decimal or 0x."""
     return int(field.get("show", ""), 0)
 
