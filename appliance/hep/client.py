@@ -246,8 +246,11 @@ class TcpClient:
         self._queue: deque[tuple[bytes, int]] = deque()
         self._queued_bytes = 0
         self._wake: asyncio.Future[None] | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._resting = False
+        """It waits before it dials again."""
+        self._settled = asyncio.Event()
+        """Nothing will be sent for now: all is sent, or it rests."""
+        self._settled.set()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -267,7 +270,8 @@ class TcpClient:
             self._queued_bytes -= len(self._queue.popleft()[0])
         self._queue.append((packet, payload_type))
         self._queued_bytes += size
-        self._idle.clear()
+        if not self._resting:
+            self._settled.clear()
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
         return True
@@ -303,7 +307,15 @@ class TcpClient:
                     writer.transport.abort()
                 if loop.time() - began > STEADY_AFTER:
                     self._backoff.reset()
-            await self._sleep(self._backoff.next())
+            await self._rest()
+
+    async def _rest(self) -> None:
+        self._resting = True
+        self._settled.set()
+        await self._sleep(self._backoff.next())
+        self._resting = False
+        if self._queue:
+            self._settled.clear()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Write until something fails. :raises OSError, TimeoutError: it did."""
@@ -314,7 +326,7 @@ class TcpClient:
         try:
             while True:
                 if not self._queue:
-                    self._idle.set()
+                    self._settled.set()
                     self._wake = loop.create_future()
                     await asyncio.wait((gone, self._wake), return_when=asyncio.FIRST_COMPLETED)
                     self._wake = None
@@ -350,13 +362,12 @@ class TcpClient:
         self._queued_bytes += sum(len(packet) for packet, _ in batch)
 
     async def stop(self) -> None:
-        """Send what is queued if the connection stands, and close."""
+        """Send what is queued if the connection stands or is being made, and close."""
         if self._task is None:
             return
-        if not self._idle.is_set() and self.tally.connected:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN_TIMEOUT):
-                    await self._idle.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT):
+                await self._settled.wait()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None

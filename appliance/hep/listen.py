@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from appliance.hep.listener import HepListener
-from appliance.hep.message import TCP, UDP, HepMessage
+from appliance.hep.message import UDP, HepMessage
 from appliance.hep.template import endpoint
 
 TYPE_NAMES = {
@@ -76,30 +76,21 @@ def _payload(payload: bytes) -> Any:
 
 
 def inner_packet(message: HepMessage) -> bytes:
-    """The IP packet that was captured, made up again from the chunks: for a pcap of type :data:`LINK_TYPE_RAW`.
+    """The message as an IP packet, made up from the chunks: for a pcap of type :data:`LINK_TYPE_RAW`.
 
-    TCP keeps its protocol, with sequence numbers of zero; everything else becomes UDP. A payload that an IPv4 packet
-    cannot hold is cut.
+    Always UDP, whatever carried it: messages picked out of a TCP stream have no sequence numbers, and Wireshark would
+    take all but the first for retransmissions. A payload that an IPv4 packet cannot hold is cut.
     """
-    tcp = message.protocol == TCP
-    header_size = 20 if tcp else 8
-    payload = message.payload[: 65_535 - 20 - header_size]
-    length = header_size + len(payload)
-    if tcp:
-        push_ack = 5 << 12 | 0x18
-        header = struct.pack("!HHIIHHHH", message.src_port, message.dst_port, 0, 0, push_ack, 65_535, 0, 0)
-    else:
-        header = struct.pack("!HHHH", message.src_port, message.dst_port, length, 0)
-    protocol = TCP if tcp else UDP
-    pseudo = message.src.packed + message.dst.packed + struct.pack("!II", length, protocol)
-    checksum = _checksum(pseudo + header + payload) or 0xFFFF
-    at = 16 if tcp else 6
-    segment = header[:at] + checksum.to_bytes(2) + header[at + 2 :] + payload
+    payload = message.payload[: 65_535 - 20 - 8]
+    length = 8 + len(payload)
+    pseudo = message.src.packed + message.dst.packed + struct.pack("!II", length, UDP)
+    ports = struct.pack("!HHH", message.src_port, message.dst_port, length)
+    checksum = _checksum(pseudo + ports + payload) or 0xFFFF
+    datagram = ports + checksum.to_bytes(2) + payload
     if message.src.version == 6:
-        return struct.pack("!IHBB", 6 << 28, length, protocol, 64) + pseudo[:32] + segment
-    fields = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 0, 0x4000, 64, protocol, 0)
-    ip = fields + pseudo[:8]
-    return ip[:10] + _checksum(ip).to_bytes(2) + ip[12:] + segment
+        return struct.pack("!IHBB", 6 << 28, length, UDP, 64) + pseudo[:32] + datagram
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 0, 0x4000, 64, UDP, 0) + pseudo[:8]
+    return header[:10] + _checksum(header).to_bytes(2) + header[12:] + datagram
 
 
 def _checksum(data: bytes) -> int:

@@ -18,7 +18,10 @@ from appliance.core.events import (
     Handle,
     Jsep,
     PairAddresses,
+    ReportBlock,
+    RtcpReport,
     SelectedPair,
+    SenderInfo,
     Session,
     SessionDescription,
     Transport,
@@ -123,3 +126,17 @@ def as_row(message: HepMessage) -> Stored:
 def sip(messages: Iterable[Outgoing]) -> list[dict[str, Any]]:
     """The headers of those of type 1."""
     return [sip_headers(row.payload) for row in stored(messages) if row.payload_type == 1]
+
+
+def call_with_reports() -> list[Event]:
+    """The recorded call of aiortc, with the RTCP reports that Janus does not tell of."""
+    events = trace("aiortc_echo")
+    middle = next(at for at, item in enumerate(events) if item.type == 32 and item.subtype == 3)
+    block = ReportBlock(305419896, 12, -7, 65999, 31, 3735928559, 65536)
+    sender = SenderInfo(3897000000, 2147483648, 2881450, 990, 158400)
+    reports = [
+        RtcpReport(direction="in", packet_type=200, ssrc=3735928559, mid="0", sender_info=sender, blocks=(block,)),
+        RtcpReport(direction="out", packet_type=201, ssrc=7, mid="0", blocks=(block, block)),
+    ]
+    about = events[middle]
+    return [*events[:middle], *(replace(about, subtype=4, event=report) for report in reports), *events[middle:]]

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import Struct
 
@@ -60,7 +60,7 @@ class HepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class HepHandler:
     """Contract: :class:`appliance.core.handler.EventHandler`."""
 
-    Config = HepConfig
+    Config: ClassVar[type[Struct]] = HepConfig
     name = "hep"
 
     def __init__(self, config: HepConfig, context: HandlerContext) -> None:

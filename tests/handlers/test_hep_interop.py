@@ -1,0 +1,159 @@
+"""What other programs read in what the handler sends for a recorded call."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scapy.all import IP, UDP, rdpcap
+from scapy.error import Scapy_Exception
+from scapy.utils import RawPcapWriter
+
+from appliance.hep.listen import inner_packet
+from appliance.hep.message import HepMessage, decode
+from tests.handlers.hep_calls import call_with_reports, mapper, play
+from tests.handlers.test_hep_handler import handler
+from tests.hep.test_client import free_port
+from tests.hep.test_message import as_hep_js
+from tests.programs import need
+
+HEP_JS = "hep-js@1.0.22"
+DECODE = """
+const hep = require(process.argv[1]);
+const lines = require('fs').readFileSync(0, 'utf8').trim().split('\\n');
+console.log(JSON.stringify(lines.map(line => hep.decapsulate(Buffer.from(line, 'hex')))));
+"""
+
+
+def packets() -> list[bytes]:
+    target = mapper()
+    return [message.render() for message in [*play(target, call_with_reports()), *target.flush()]]
+
+
+@pytest.fixture(scope="session")
+def hep_js(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package from the npm registry."""
+    npm = need("npm", "node")
+    folder = tmp_path_factory.mktemp("hep-js")
+    command = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", HEP_JS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    if done.returncode:
+        message = f"npm did not give {HEP_JS}: {done.stderr.strip()[-300:]}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder / "node_modules" / "hep-js"
+
+
+@pytest.mark.interop
+def test_hep_js_reads_the_same_values(hep_js: Path) -> None:
+    sent = packets()
+    command = [need("node"), "-e", DECODE, str(hep_js)]
+    text = "\n".join(packet.hex() for packet in sent)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=True)
+    read = json.loads(done.stdout)
+    assert len(read) == len(sent)
+    assert {one["rcinfo"]["payloadType"] for one in read} == {1, 5, 100}
+    for packet, theirs in zip(sent, read, strict=True):
+        ours = decode(packet)
+        assert theirs["rcinfo"] == as_hep_js(ours)
+        assert theirs["payload"].encode() == ours.payload
+
+
+def queued_bytes(port: int) -> list[int]:
+    """Bytes that wait in each UDP socket of a port."""
+    rows = [line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+    return [int(row[4].partition(":")[2], 16) for row in rows if row[1].endswith(f":{port:04X}")]
+
+
+def packets_in(path: Path) -> list[Any]:
+    """Of a capture that is still written."""
+    try:
+        return list(rdpcap(str(path)))
+    except (OSError, Scapy_Exception, EOFError):
+        return []
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Another process can't be awaited, only asked."""
+    async with asyncio.timeout(15):
+        while not condition():  # noqa: ASYNC110  # see above
+            await asyncio.sleep(0.005)
+
+
+async def sngrep_reads(port: int, target: Path, wanted: int) -> list[Any]:
+    """Send the call to sngrep, and read what it unwraps."""
+    program = need("sngrep")
+    process = await asyncio.create_subprocess_exec(
+        program, "-L", f"udp:127.0.0.1:{port}", "-N", "-O", str(target),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        await until(lambda: bool(queued_bytes(port)))
+        made = handler(server=f"udp://127.0.0.1:{port}")
+        await made.start()
+        for item in call_with_reports():
+            await made.handle([item])
+            # As fast as it reads: its socket buffer is small.
+            await until(lambda: not any(queued_bytes(port)))
+        await made.stop()
+        await until(lambda: not any(queued_bytes(port)))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+    assert len(packets_in(target)) >= wanted
+    return packets_in(target)
+
+
+@pytest.mark.interop
+async def test_sngrep_unwraps_the_same_packets(tmp_path: Path) -> None:
+    told = [message for message in map(decode, packets()) if message.payload_type == 1]
+    inner = await sngrep_reads(free_port(), tmp_path / "out.pcap", len(told))
+    seen = [(packet, bytes(packet[UDP].payload)) for packet in inner]
+    for message in told:
+        packet = next(packet for packet, payload in seen if payload == message.payload)
+        assert (packet[IP].src, packet[UDP].sport) == (str(message.src), message.src_port)
+        assert (packet[IP].dst, packet[UDP].dport) == (str(message.dst), message.dst_port)
+        assert round(float(packet.time) * 1e6) == message.timestamp_us
+
+
+def write_pcap(path: Path, messages: Iterable[HepMessage]) -> None:
+    with RawPcapWriter(str(path), linktype=101) as writer:
+        writer.write_header(None)
+        for message in messages:
+            seconds, micros = divmod(message.timestamp_us, 1_000_000)
+            writer.write_packet(inner_packet(message), sec=seconds, usec=micros)
+
+
+@pytest.mark.interop
+def test_tshark_dissects_sip_without_a_complaint(tmp_path: Path) -> None:
+    """The inner packets as ``appliance listen --pcap`` writes them."""
+    tshark = need("tshark")
+    told = [message for message in map(decode, packets()) if message.payload_type == 1]
+    write_pcap(tmp_path / "inner.pcap", told)
+    checks = ("-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE")
+    command = [tshark, "-r", str(tmp_path / "inner.pcap"), *checks, "-T", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    layers = [packet["_source"]["layers"] for packet in json.loads(done.stdout)]
+    assert len(layers) == len(told) == 3
+    text = json.dumps(layers)
+    for complaint in ("_ws.malformed", "_ws.expert", "Unreassembled"):
+        assert complaint not in text
+    for packet, message in zip(layers, told, strict=True):
+        assert packet["sip"]["sip.msg_hdr_tree"]["sip.Call-ID"] == message.correlation_id
+        assert (packet["ip"]["ip.src"], packet["ip"]["ip.dst"]) == (str(message.src), str(message.dst))
+        assert (packet["udp"]["udp.srcport"], packet["udp"]["udp.dstport"]) == (
+            str(message.src_port),
+            str(message.dst_port),
+        )
+        assert packet["udp"]["udp.checksum.status"] == packet["ip"]["ip.checksum.status"] == "1", "good"
+    methods = [packet["sip"]["sip.msg_hdr_tree"]["sip.CSeq_tree"]["sip.CSeq.method"] for packet in layers]
+    assert methods == ["INVITE", "INVITE", "BYE"]
+    media = [line for line in text.split('"') if line.startswith("audio ")]
+    assert len(media) == 2, "the offer's and the answer's, read as SDP"
