@@ -95,6 +95,7 @@ class LinkHandler:
         self._connection: LinkConnection | None = None
         self._welcomed = False
         self._progress_at = 0.0
+        self._unsendable = 0
         self._failures = 0
         self._dialling: asyncio.Task[None] | None = None
         self._redial: Timer | None = None
@@ -177,11 +178,12 @@ class LinkHandler:
             on_request=self._serve,
         )
 
-    def _dial_later(self, why: str) -> None:
+    def _dial_later(self, why: str, *, lost: bool = False) -> None:
         if self._stopped:
             return
         if self._failures == 0:
-            logger.warning("link: no collector at %s: %s; events wait", self._address, why)
+            what = "no collector" if not lost else "the collector is gone"
+            logger.warning("link: %s at %s: %s; events wait", what, self._address, why)
         delay = REDIAL_SECONDS[min(self._failures, len(REDIAL_SECONDS) - 1)]
         self._failures += 1
         self._redial = self._clock.call_later(delay, self._dial)
@@ -196,12 +198,12 @@ class LinkHandler:
         if connection is not self._connection:
             return
         self._connection = None
-        if self._welcomed:
-            self._welcomed = False
+        lost, self._welcomed = self._welcomed, False
+        if lost:
             self._failures = 0
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
-        self._dial_later(why)
+        self._dial_later(why, lost=lost)
 
     def _watch_progress(self) -> None:
         self._watch = self._clock.call_later(1.0, self._watch_progress)
@@ -277,7 +279,10 @@ class LinkHandler:
         try:
             data = encode_msgpack(item)
         except (TypeError, OverflowError, RecursionError):
-            logger.exception("link: an event of type %d can't be encoded", item.type)
+            # A client can make it so: one word of it is enough.
+            if not self._unsendable:
+                logger.exception("link: an event of type %d can't be encoded; counting further ones", item.type)
+            self._unsendable += 1
             data = b""
         if not 0 < len(data) <= MAX_EVENT:
             self._queue.lose(item)

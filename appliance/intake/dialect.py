@@ -66,7 +66,7 @@ def read_one(item: object) -> Iterator[Event]:
                 raise EventDecodeError(f"event of type {found.type}: {name}: {number} came, wanted 0 to {limit - 1}")
         if not 0 < found.type < 2**15 or not 0 <= found.subtype < 2**15:
             raise EventDecodeError(f"event: type {found.type}, subtype {found.subtype} came, wanted small numbers")
-        yield check_depth(found)
+        yield checked(found)
 
 
 def _modern(item: dict[str, Any]) -> dict[str, Any]:
@@ -136,10 +136,10 @@ def _flag(key: str, value: object) -> object:
     return value
 
 
-def check_depth(item: Event) -> Event:
+def checked(item: Event) -> Event:
     """Pass on an event that every handler can encode again.
 
-    :raises EventDecodeError: what is kept as it came is nested too deeply.
+    :raises EventDecodeError: what is kept as it came is nested too deeply, or holds a number beyond 64 bits.
     """
     body = item.event
     if isinstance(body, Plugin | Transport | External):
@@ -160,6 +160,9 @@ def check_depth(item: Event) -> Event:
         ]
         if not level:
             return item
+        for value in level:
+            if isinstance(value, int) and _beyond(value):
+                raise EventDecodeError(f"event of type {item.type}: a number beyond 64 bits came")
     raise EventDecodeError(f"event of type {item.type}: nested deeper than {MAX_DEPTH}")
 
 

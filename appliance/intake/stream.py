@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from appliance.core.clock import Clock
 from appliance.core.events import Counter, EventDecodeError, Gap, decode_msgpack, event
 from appliance.core.intake import Deliver
-from appliance.intake.dialect import check_depth
+from appliance.intake.dialect import checked
 from appliance.net.link import (
     VERSION,
     Ack,
@@ -167,7 +167,8 @@ class StreamIntake:
         hello = self._connections.pop(connection, None)
         if hello is not None and self._by_name.get(hello.server) is connection:
             del self._by_name[hello.server]
-            logger.warning("link: gateway %s is gone: %s", hello.server, why)
+            if self._deliver is not None:
+                logger.warning("link: gateway %s is gone: %s", hello.server, why)
 
     def _message(self, connection: LinkConnection, message: Message) -> None:
         if self._deliver is None or connection not in self._connections:
@@ -238,7 +239,7 @@ class StreamIntake:
     def _take_one(self, data: bytes, *, replayed: bool = False) -> None:
         assert self._deliver is not None
         try:
-            item = check_depth(decode_msgpack(data))
+            item = checked(decode_msgpack(data))
         except EventDecodeError as problem:
             self.malformed += 1
             if self.malformed == 1:

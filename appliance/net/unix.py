@@ -13,7 +13,7 @@ class UnixListener:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._inode = 0
+        self._mark: tuple[int, int] | None = None
 
     def bind(self) -> socket.socket:
         """A bound socket, mode 0600. :raises OSError: somebody listens there, or a file of another kind is there."""
@@ -28,7 +28,7 @@ class UnixListener:
             raise
         finally:
             os.umask(before)
-        self._inode = self._path.lstat().st_ino
+        self._mark = self._found()
         bound.setblocking(False)
         return bound
 
@@ -51,5 +51,10 @@ class UnixListener:
     def remove(self) -> None:
         """Unlink it, unless another has taken the place."""
         with contextlib.suppress(OSError):
-            if self._path.lstat().st_ino == self._inode:
+            if self._found() == self._mark:
                 self._path.unlink()
+
+    def _found(self) -> tuple[int, int]:
+        # The number alone is given again at once by some file systems.
+        status = self._path.lstat()
+        return status.st_ino, status.st_ctime_ns
