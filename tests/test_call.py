@@ -299,3 +299,18 @@ async def test_a_client_that_closes(server: Server) -> None:
         assert (await client.next("event"))["plugindata"]["data"]["result"] == "done"
         assert (await client.next("hangup"))["reason"] == "DTLS alert"
         assert (await client.ask("keepalive"))["janus"] == "ack"
+
+
+async def test_an_offer_whose_request_is_refused_can_be_made_again(server: Server) -> None:
+    phone = Phone()
+    async with caller(server, "websocket") as client:
+        await client.begin()
+        offer = await phone.offer()
+        await client.ask("message", body={"audio": "x"}, jsep=offer)
+        refused = await client.next("event")
+        assert refused["plugindata"]["data"]["error_code"] == 413
+        assert "jsep" not in refused
+        await client.ask("message", body={"audio": True}, jsep=offer)
+        await phone.answer((await client.next("event"))["jsep"])
+        await client.next("webrtcup")
+        await phone.close()

@@ -72,6 +72,7 @@ class Gateway:
         self._auth = Authenticator(secret_of("api.api_secret", config.api_secret, config.api_secret_file))
         self._context = Context(config, clock, publish, media, server_name, self._defer)
         self._deferred: deque[Callable[[], None]] = deque()
+        self._coming_back = False
         self._stats_period_s = stats_period_s
         self._transports: dict[str, ModuleInfo] = {}
         self._handlers = dict(handlers or {})
@@ -115,20 +116,27 @@ class Gateway:
         self._timers[name] = self._clock.call_later(period_s, run)
 
     def _defer(self, action: Callable[[], None]) -> None:
-        if not self._deferred:
-            self._clock.call_soon(self._run_deferred)
         self._deferred.append(action)
+        self._come_back()
+
+    def _come_back(self) -> None:
+        if not self._coming_back:
+            self._coming_back = True
+            self._clock.call_soon(self._came_back)
+
+    def _came_back(self) -> None:
+        self._coming_back = False
+        self._run_deferred()
 
     def _run_deferred(self) -> None:
-        # What an action defers runs too, but no more than a plugin could mean by it.
-        for _ in range(10_000):
-            if not self._deferred:
-                return
+        # What an action defers in its turn waits for the next one, so that nothing goes round for ever.
+        for _ in range(len(self._deferred)):
             try:
                 self._deferred.popleft()()
             except Exception:
                 logger.exception("deferred work failed")
-        self._deferred.clear()
+        if self._deferred:
+            self._come_back()
 
     def _take(self, ids: Iterable[int]) -> list[Session]:
         return [self.sessions.pop(session_id) for session_id in ids]

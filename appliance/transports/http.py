@@ -176,7 +176,9 @@ class HttpTransport:
     async def _route(self, request: web.Request, request_id: str) -> web.Response:
         if self._server.connections > self.config.max_connections:
             self.dropped["connections"] += 1
-            return web.Response(status=503)
+            response = web.Response(status=503)
+            response.force_close()
+            return response
         if self._is_foreign(request):
             return web.Response(status=403)
         if request.method == "OPTIONS":

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from appliance.core import events
 from appliance.core.gateway import GatewayConfig
@@ -303,3 +304,35 @@ def test_what_the_collector_may_ask() -> None:
             assert message in str(error)
         else:
             raise AssertionError(f"{verb} {args} was served")
+
+
+def test_a_bug_of_ours_is_a_reply_too(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    ids = world.call()
+
+    def fail(self: object, *args: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("tests.core.fake_media.FakePeer.set_remote_offer", fail)
+    got = world.say("message", **ids, body={}, jsep={"type": "offer", "sdp": "v=0"})
+    assert got["error"] == {"code": 490, "reason": "Unknown error"}
+    assert "request message failed" in caplog.text
+    monkeypatch.setattr("appliance.core.handle.Handle.hangup", fail)
+    assert world.say("hangup", **ids)["janus"] == "success"
+    world.settle()
+    assert "deferred work failed" in caplog.text
+    assert world.say("keepalive", **ids)["janus"] == "ack"
+
+
+def test_deferred_work_that_defers_itself_does_not_go_round_for_ever() -> None:
+    world = World()
+    turns = []
+
+    def again() -> None:
+        turns.append(1)
+        world.gateway._defer(again)
+
+    world.gateway._defer(again)
+    world.say("ping")
+    world.say("ping")
+    assert len(turns) == 2
