@@ -1,0 +1,405 @@
+"""Calls that came up: what went wrong with them, and what only looks as if."""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from appliance.core.events import CandidateAddress, MediaFault, RtcpReport, SlowLink
+from tests.diagnosis.build import Call
+
+Story = Callable[[], Call]
+AV = ("audio sendrecv", "video sendrecv VP8")
+LOSSY = {"lost": 0.10}
+OTHER = CandidateAddress(address="198.51.100.8", port=50001, type="srflx")
+
+
+def alive(call: Call) -> Call:
+    return call.add(RtcpReport(direction="in", packet_type=201, ssrc=1))
+
+
+def paths(*seconds: float, same: bool = False) -> Call:
+    """The pair changes at those times."""
+    call = Call().up().media(1)
+    for number, when in enumerate(seconds):
+        remote = OTHER if number % 2 == 0 and not same else CandidateAddress(
+            address="198.51.100.7", port=50000, type="prflx" if same and number % 2 else "srflx"
+        )  # fmt: skip
+        call.media(when - call.now).select(remote)
+    return call.media(1).hangup()
+
+
+def storm(a_second: float) -> Call:
+    call = Call().up(*AV)
+    for second in range(15):
+        call.both(1, video={"plis_received": round(second * a_second)})
+    return call.hangup()
+
+
+def reports_each_five_seconds(share: float) -> Call:
+    call = Call().up()
+    lost = 0
+    for second in range(1, 31):
+        if second % 5 == 0:
+            lost += round(250 * share)
+        call.after(1).stats(lost_by_remote=0.0)
+        body = call.events.pop().event
+        call.add(replace(body, lost_by_remote=lost))
+    return call.hangup()
+
+
+def layers() -> Call:
+    call = Call().up(*AV).both(5)
+    call.receiving(False, mid="1", kind="video").both(10)
+    for _ in range(10):
+        call.after(1).stats(mid="1", kind="video-sim1", rate=0).stats(mid="1", kind="video", rate=60).stats()
+    return call.hangup()
+
+
+def skipped_numbers() -> Call:
+    """What both recorded echo calls show: the plugin paused the video, and the client counts what it skipped."""
+    call = Call().up(*AV).both(6).both(3, video={"rate": 30, "sent": 0})
+    call.counters["1", "video"]["lost_by_remote"] += 90
+    return call.both(1, video={"rate": 30, "sent": 18}).both(6).hangup()
+
+
+HOLDS: list[tuple[str, str, str, Story]] = [
+    (
+        "srtp_decrypt_failed",
+        "fault",
+        "certain",
+        lambda: Call().up().media(6, rate=0).add(MediaFault(kind="srtp_auth", count=300)).hangup(),
+    ),
+    (
+        "rtp_unroutable",
+        "fault",
+        "certain",
+        lambda: Call().up().media(6, rate=0).add(MediaFault(kind="unknown_payload_type", count=300)).hangup(),
+    ),
+    ("no_media_from_client", "fault", "certain", lambda: alive(Call().up().media(6, rate=0, sent=50)).hangup()),
+    ("no_media_from_client", "fault", "possible", lambda: Call().up().after(6).hangup()),
+    ("one_way_audio", "fault", "likely", lambda: Call().up(*AV).both(7, audio={"rate": 0, "sent": 50}).hangup()),
+    ("one_way_audio", "fault", "likely", lambda: Call().up(*AV).both(7, audio={"sent": 0}).hangup()),
+    ("no_video_from_client", "notice", "possible", lambda: Call().up(*AV).both(7, video={"rate": 0}).hangup()),
+    (
+        "no_media_to_client",
+        "notice",
+        "likely",
+        lambda: Call().up("audio recvonly", answer=("audio sendonly",)).media(7, rate=0).hangup(),
+    ),
+    # ICE itself says it.
+    ("network_lost", "fault", "certain", lambda: Call().up().media(5).ice("failed").after(5).hangup("ICE failed")),
+    ("network_lost", "fault", "certain", lambda: Call().up().media(5).ice("disconnected").after(7).session("timeout")),
+    # Everything ceased at once, and nobody hung up.
+    (
+        "network_lost",
+        "fault",
+        "likely",
+        lambda: Call().up().media(5).receiving(False).media(20, rate=0).session("timeout").detach(),
+    ),
+    (
+        "network_lost",
+        "fault",
+        "likely",
+        lambda: Call().up().media(5).media(9, rate=0).transport("disconnected").session("destroyed").detach(),
+    ),
+    # The probes tell even where the application hung up.
+    (
+        "network_lost",
+        "fault",
+        "certain",
+        lambda: (
+            Call()
+            .up()
+            .stun(2, 2, 5, 5, selected=True)
+            .media(5)
+            .media(20, rate=0)
+            .stun(7, 3, 9, 9, selected=True)
+            .hangup()
+        ),
+    ),
+    ("session_timeout", "fault", "certain", lambda: Call().up().media(20).session("timeout").detach()),
+    ("session_timeout", "fault", "certain", lambda: Call().after(12).session("timeout").detach()),
+    (
+        "media_stopped",
+        "notice",
+        "likely",
+        lambda: alive(Call().up().media(5).receiving(False).media(7, rate=0, sent=50)).hangup(),
+    ),
+    ("media_stopped", "notice", "possible", lambda: Call().up().media(5).media(7, rate=0).hangup()),
+    (
+        "media_stopped",
+        "notice",
+        "likely",
+        lambda: Call().up(*AV).both(5).both(7, video={"rate": 0, "sent": 0}).hangup(),
+    ),
+    (
+        "network_interrupted",
+        "fault",
+        "likely",
+        lambda: Call().up().media(10).media(12, rate=0, sent=50).media(1, rate=650, lost=600 / 650).media(20).hangup(),
+    ),
+    (
+        "network_interrupted",
+        "fault",
+        "likely",
+        lambda: Call().up().media(5).ice("disconnected").media(6).ice("connected").media(5).hangup(),
+    ),
+    ("uplink_loss", "fault", "certain", lambda: Call().up().media(5).media(8, lost=0.1).media(5).hangup()),
+    ("downlink_loss", "fault", "certain", lambda: Call().up().media(5).media(8, lost_by_remote=0.1).media(5).hangup()),
+    # Some clients report each five seconds only.
+    ("downlink_loss", "fault", "certain", lambda: reports_each_five_seconds(0.1)),
+    (
+        "congestion",
+        "fault",
+        "likely",
+        lambda: Call().up().media(5).media(9, lost=0.1, lost_by_remote=0.1, rtt=300).hangup(),
+    ),
+    (
+        "bandwidth_drop",
+        "notice",
+        "possible",
+        lambda: (
+            Call()
+            .up(*AV)
+            .both(5, video={"remb_bitrate": 2_000_000})
+            .both(4, video={"remb_bitrate": 500_000, "rtt": 200})
+            .hangup()
+        ),
+    ),
+    ("high_jitter", "notice", "likely", lambda: Call().up().media(5).media(4, jitter_local=45).media(5).hangup()),
+    ("keyframe_storm", "notice", "likely", lambda: storm(1)),
+    ("unstable_path", "notice", "likely", lambda: paths(5, 12, 20, 28)),
+    (
+        "loss_repaired",
+        "notice",
+        "likely",
+        lambda: Call().up().media(10, nacks_sent=100, in_media_link_quality=99).hangup(),
+    ),
+]
+
+
+# The innocent ones. Most are the false alarms that other tools are known for.
+MISSES: list[tuple[str, str, Story]] = [
+    (
+        "a stray packet or two",
+        "ended_by_app",
+        lambda: Call().up().media(9).add(MediaFault(kind="srtp_auth", count=12)).hangup(),
+    ),
+    (
+        "replays are no failure to decrypt",
+        "ended_by_app",
+        lambda: Call().up().media(9).add(MediaFault(kind="srtp_replay", count=900)).hangup(),
+    ),
+    ("gone before anything could come", "ended_by_app", lambda: Call().up().media(4, rate=0, sent=50).hangup()),
+    (
+        "receives only, and has no media events",
+        "ended_by_app",
+        lambda: Call().up("audio recvonly", answer=("audio sendonly",)).media(9, rate=0, sent=50).hangup(),
+    ),
+    (
+        "inactive",
+        "ended_by_app",
+        lambda: Call().up("audio inactive", answer=("audio inactive",)).media(9, rate=0).hangup(),
+    ),
+    (
+        "we refused its video",
+        "ended_by_app",
+        lambda: Call().up(*AV, answer=("audio sendrecv", "video rejected")).media(9).hangup(),
+    ),
+    (
+        "we do not take its video",
+        "ended_by_app",
+        lambda: (
+            Call().up(*AV, answer=("audio sendrecv", "video sendonly")).both(9, video={"rate": 0, "sent": 30}).hangup()
+        ),
+    ),
+    ("data alone, idle", "ended_by_app", lambda: Call().up("application").media(30, kind="data", rate=0).hangup()),
+    (
+        "data alone, Janus 1.4.1 counts none sent",
+        "ended_by_app",
+        lambda: Call().up("application").media(30, kind="data", rate=3, sent=0).hangup(),
+    ),
+    (
+        "data alone, vanished: nothing would have shown",
+        "session_timeout",
+        lambda: Call().up("application").media(30, kind="data", rate=0).session("timeout"),
+    ),
+    (
+        "muted by disabling the track: silence is sent",
+        "ended_by_app",
+        lambda: Call().up().media(5).media(20, rate=50, jitter_local=0).hangup(),
+    ),
+    (
+        "muted for a while by stopping the track",
+        "ended_by_app",
+        lambda: Call().up().media(5).receiving(False).media(20, rate=0).receiving(True).media(9).hangup(),
+    ),
+    (
+        "muted just before the end",
+        "ended_by_app",
+        lambda: Call().up().media(9).receiving(False).media(4, rate=0).hangup(),
+    ),
+    (
+        "renegotiated to receive only",
+        "ended_by_app",
+        lambda: (
+            Call().up().media(5).offer("audio recvonly").answer("audio sendonly").media(20, rate=0, sent=50).hangup()
+        ),
+    ),
+    ("DTX: a packet in 400 ms", "ended_by_app", lambda: Call().up().media(60, rate=2.5).hangup()),
+    (
+        "DTX, and one of its packets lost",
+        "ended_by_app",
+        lambda: Call().up().media(20, rate=3).media(3, rate=3, lost=0.34).media(20, rate=3).hangup(),
+    ),
+    ("a simulcast layer that was switched off", "ended_by_app", layers),
+    (
+        "no receiver report: unknown, not good and not bad",
+        "ended_by_app",
+        lambda: Call().up().media(9, has_reports=False, lost_by_remote=0.0, rtt=0).hangup(),
+    ),
+    ("reported lost, never sent", "ended_by_app", skipped_numbers),
+    ("one burst", "ended_by_app", lambda: Call().up().media(20).media(1, lost=0.5).media(20).hangup()),
+    ("a little loss", "ended_by_app", lambda: Call().up().media(60, lost=0.02).hangup()),
+    (
+        "ten bad seconds in an hour",
+        "ended_by_app",
+        lambda: Call().up().media(1800).media(10, lost=0.1).media(1800).hangup(),
+    ),
+    (
+        "lossy both ways at a steady round trip",
+        "uplink_loss",
+        lambda: Call().up().media(5).media(9, lost=0.1, lost_by_remote=0.1).hangup(),
+    ),
+    (
+        "the application capped the bitrate",
+        "ended_by_app",
+        lambda: (
+            Call().up(*AV).both(5, video={"remb_bitrate": 2_000_000}).both(5, video={"remb_bitrate": 128_000}).hangup()
+        ),
+    ),
+    (
+        "jitter of video holds the pacing of frames",
+        "ended_by_app",
+        lambda: Call().up(*AV).both(9, video={"jitter_local": 45}).hangup(),
+    ),
+    ("two uneven seconds", "ended_by_app", lambda: Call().up().media(9).media(2, jitter_local=45).media(9).hangup()),
+    ("a key frame now and then", "ended_by_app", lambda: storm(0.4)),
+    ("the path changes slowly", "ended_by_app", lambda: paths(5, 40, 80, 120)),
+    ("a candidate that gets its real name", "ended_by_app", lambda: paths(5, 6, 7, 8, same=True)),
+    (
+        "ICE blinks",
+        "ended_by_app",
+        lambda: Call().up().media(5).ice("disconnected").media(2).ice("connected").media(5).hangup(),
+    ),
+    (
+        "the probes were answered: it is the media that stopped",
+        "media_stopped",
+        lambda: (
+            Call()
+            .up()
+            .stun(2, 2, 5, 5, selected=True)
+            .media(5)
+            .media(20, rate=0)
+            .stun(7, 7, 9, 9, selected=True)
+            .hangup()
+        ),
+    ),
+    (
+        "unanswered before it was up does not count",
+        "media_stopped",
+        lambda: (
+            Call()
+            .settled()
+            .after(0.1)
+            .stun(9, 2, 5, 5, selected=True)
+            .connected()
+            .up()
+            .media(5)
+            .media(20, rate=0)
+            .stun(13, 6, 9, 9, selected=True)
+            .hangup()
+        ),
+    ),
+    (
+        "it said goodbye after the silence",
+        "media_stopped",
+        lambda: Call().up().media(5).media(9, rate=0).hangup("DTLS alert"),
+    ),
+    (
+        "a hangup came before the time-out",
+        "ended_by_app",
+        lambda: Call().up().media(9).hangup().after(60).session("timeout"),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "severity", "confidence", "story"), HOLDS, ids=[f"{n}-{c[0]}" for n, c in enumerate(HOLDS)]
+)
+def test_the_story_gets_its_verdict(code: str, severity: str, confidence: str, story: Story) -> None:
+    call = story()
+    verdict = call.verdict()
+    assert (verdict.code, verdict.severity, verdict.confidence) == (code, severity, confidence)
+    assert verdict.evidence
+    assert set(verdict.evidence) <= {item.id for item in call.events}
+    assert "{" not in verdict.sentence
+
+
+@pytest.mark.parametrize(("why", "instead", "story"), MISSES, ids=[case[0].replace(" ", "-") for case in MISSES])
+def test_the_innocent_is_not_accused(why: str, instead: str, story: Story) -> None:
+    assert story().code() == instead, why
+
+
+@pytest.mark.parametrize(("why", "instead", "story"), MISSES, ids=[case[0].replace(" ", "-") for case in MISSES])
+def test_nor_while_the_call_lives(why: str, instead: str, story: Story) -> None:
+    """The same stories without their end, as a live call of that moment."""
+    call = story()
+    while call.events[-1].type != 32:
+        call.events.pop()
+    verdict = call.verdict(final=False)
+    if instead in {"ended_by_app", "session_timeout"}:
+        assert verdict.severity != "fault", (why, verdict.code)
+
+
+def test_both_ways_are_both_told() -> None:
+    verdict = Call().up().media(5).media(8, lost=0.1, lost_by_remote=0.1).media(5).hangup().verdict()
+    assert (verdict.code, verdict.also) == ("uplink_loss", ("downlink_loss",))
+    assert verdict.detail["percent"] == 10.0
+
+
+def test_a_slow_link_is_evidence_in_the_words_of_people() -> None:
+    """Janus's downlink is the client's upload."""
+    call = Call().up().media(5)
+    for _ in range(8):
+        call.media(1, lost=0.1).add(SlowLink(mid="0", media="audio", slow_link="downlink", lost_lastsec=5))
+    slow = {item.id for item in call.events if isinstance(item.event, SlowLink)}
+    verdict = call.hangup().verdict()
+    assert verdict.code == "uplink_loss"
+    assert slow & set(verdict.evidence)
+    assert "uplink" not in verdict.sentence
+    assert "downlink" not in verdict.sentence
+
+
+def test_live_loss_comes_and_goes() -> None:
+    call = Call().up().media(9)
+    assert call.code(final=False) == "healthy"
+    assert call.media(6, lost=0.2).code(final=False) == "uplink_loss"
+    assert call.media(9).code(final=False) == "healthy"
+    assert call.hangup().code() == "uplink_loss"
+
+
+def test_unreported_is_unknown_and_healthy_says_so() -> None:
+    verdict = Call().up().media(9, has_reports=False, rtt=0).verdict(final=False)
+    assert (verdict.code, verdict.confidence) == ("healthy", "likely")
+    assert "unknown" in verdict.sentence
+    assert Call().up().media(9, has_reports=True).verdict(final=False).confidence == "certain"
+
+
+def test_from_before_there_were_mids() -> None:
+    """A Janus of 2017 told media by their kind alone."""
+    call = Call().up()
+    for item in Call().up().media(9, lost=0.1).events[-9:]:
+        call.after(1).add(replace(item.event, mid=None, mindex=None))
+    assert call.hangup().code() == "uplink_loss"
