@@ -44,7 +44,7 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(REQUESTS | JSON, max_size=8))
 def test_every_request_is_answered(requests: list[object]) -> None:
     world = World()
