@@ -130,6 +130,8 @@ class MediaPath:
             self._nack_timer.cancel()
             self._nack_timer = None
         for line in self.lines:
+            if line.keyframes.pending is not None:
+                line.keyframes.pending.cancel()
             for sink in line.sinks:
                 sink.fed_by = None
             line.clear_sinks()
@@ -170,7 +172,7 @@ class MediaPath:
         length = _LENGTH[0]
         self.received += 1
         if stream is None:
-            stream = self._new_stream(view, length, ssrc, second & 0x7F)
+            stream = self._new_stream(view, length, ssrc, second & 0x7F, sequence)
             if stream is None:
                 return
         if second & 0x7F != stream.payload_type:
@@ -197,7 +199,9 @@ class MediaPath:
             stream.duplicates += 1
         self._fault(srtp.STATUS.get(status, "srtp_auth"), ssrc if stream is not None else None)
 
-    def _new_stream(self, view: memoryview, length: int, ssrc: int, payload_type: int) -> RxStream | None:
+    def _new_stream(
+        self, view: memoryview, length: int, ssrc: int, payload_type: int, sequence: int
+    ) -> RxStream | None:
         """Find the m-line of a source: by its SSRC in the description, its MID, its payload type (RFC 8843 9.2)."""
         line = self._by_ssrc.get(ssrc)
         if line is None and self._mid_extension:
@@ -212,7 +216,7 @@ class MediaPath:
         if payload_type != line.payload_type:
             self._fault("unknown_payload_type", ssrc)
             return None
-        stream = RxStream(ssrc, payload_type, line.clock_rate, line)
+        stream = RxStream(ssrc, payload_type, line.clock_rate, line, sequence)
         stream.sinks = line.sinks
         self.streams[ssrc] = stream
         line.streams.append(stream)
@@ -255,9 +259,14 @@ class MediaPath:
             self._nack_timer = self._clock.call_later(_NACK_TICK_SECONDS, self._ask_again)
 
     def request_keyframe(self, line: Line) -> None:
-        """Ask the source of a line for a key frame, at most each 500 ms; a later one goes out with the next tick."""
+        """Ask the source of a line for a key frame, at most each 500 ms; one that comes too early is put off."""
+        throttle = line.keyframes
         stream = max(line.streams, key=lambda stream: stream.arrived, default=None)
-        if stream is None or not (line.plis or line.firs) or not line.keyframes.ask(self._clock.monotonic()):
+        if stream is None or not (line.plis or line.firs) or throttle.pending is not None:
+            return
+        wait = throttle.wait(self._clock.monotonic())
+        if wait:
+            throttle.pending = self._clock.call_later(wait, lambda: self._request_put_off(line))
             return
         line.plis_sent += 1
         if line.plis:
@@ -266,6 +275,10 @@ class MediaPath:
             line.fir_number = (line.fir_number + 1) & 0xFF
             entries = ((stream.ssrc, line.fir_number),)
             self.send_rtcp([rtcp.Fir(sender_ssrc=self.rtcp_ssrc, media_ssrc=0, entries=entries)])
+
+    def _request_put_off(self, line: Line) -> None:
+        line.keyframes.pending = None
+        self.request_keyframe(line)
 
     def _receive_rtcp(self, slot: Slot, length: int, now: float) -> None:
         source = int.from_bytes(slot[0][4:8], "big")

@@ -474,9 +474,6 @@ class Peer:
 
     def _report(self, now: float) -> None:
         self.path.check_silence(now, self._config.no_media_timer)
-        for line in self.lines:
-            if line.keyframes.pending:
-                self.path.request_keyframe(line)
         # Ticks drift by a little; half a tick of grace keeps them from skipping a beat.
         soon = now + TICK / 2
         if soon >= self._next_report:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 MAX_MISORDER = 100
 """Packets that come later than this many after their turn are of a restarted source (RFC 3550 appendix A.1)."""
 MAX_DROPOUT = 3000
+_NEVER = float("-inf")
 _RENACK_SECONDS = 0.05
 """At least between two requests for the same packet; the round trip where it is longer."""
 
@@ -47,12 +48,11 @@ class RxStream:
         "retransmissions_prior",
         "sinks",
         "ssrc",
-        "started",
         "timestamp",
         "transit",
     )
 
-    def __init__(self, ssrc: int, payload_type: int, clock_rate: int, line: "Line") -> None:
+    def __init__(self, ssrc: int, payload_type: int, clock_rate: int, line: "Line", first_sequence: int) -> None:
         self.ssrc = ssrc
         self.payload_type = payload_type
         self.clock_rate = clock_rate
@@ -60,9 +60,11 @@ class RxStream:
         self.sinks: tuple[TxStream, ...] = ()
         self.live = False
         """A packet came within the last second; what turns media events on."""
-        self.started = False
         self.packets = self.bytes = 0
-        self.highest = self.cycles = self.base = 0
+        # As if the packet before the first had come; where that is 65535, the first itself counts the cycle.
+        self.base = first_sequence
+        self.highest = (first_sequence - 1) & 0xFFFF
+        self.cycles = 0 if first_sequence else -0x10000
         self.bad_sequence = -1
         self.timestamp = -1
         self.arrived = 0.0
@@ -103,10 +105,6 @@ class RxStream:
         return True
 
     def _out_of_step(self, sequence: int, step: int, now: float) -> bool:
-        if not self.started:
-            self.started = True
-            self.highest = self.base = sequence
-            return True
         if step == 0:
             self.duplicates += 1
         elif step < MAX_DROPOUT:
@@ -148,12 +146,12 @@ class RxStream:
             self.needs_keyframe = True
             return
         for number in range(1, step):
-            self.missing[(self.highest + number) & 0xFFFF] = [now, 0.0, 0]
+            self.missing[(self.highest + number) & 0xFFFF] = [now, _NEVER, 0]
 
     @property
     def expected(self) -> int:
         """Packets that would have come without loss."""
-        return self.cycles + self.highest - self.base + 1 if self.started else 0
+        return self.cycles + self.highest - self.base + 1
 
     @property
     def lost(self) -> int:

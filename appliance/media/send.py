@@ -4,6 +4,7 @@ import random
 import struct
 from typing import TYPE_CHECKING, Any
 
+from appliance.core.clock import Timer
 from appliance.media import srtp
 from appliance.media.config import KEYFRAME_INTERVAL
 from appliance.media.receive import RxStream
@@ -188,17 +189,16 @@ def copy_into(spare: Slot, slot: Slot, length: int) -> Slot:
 
 
 class KeyframeThrottle:
-    """One request each 500 ms for a source; what comes in between is remembered, not lost."""
+    """One request each 500 ms for a source; what comes in between is put off, not lost."""
 
     def __init__(self) -> None:
         self._last = -KEYFRAME_INTERVAL
-        self.pending = False
+        self.pending: Timer | None = None
 
-    def ask(self, now: float) -> bool:
-        """Whether to send a request now."""
-        if now - self._last < KEYFRAME_INTERVAL:
-            self.pending = True
-            return False
+    def wait(self, now: float) -> float:
+        """Seconds until a request may go out; 0 lets this one go."""
+        left = self._last + KEYFRAME_INTERVAL - now
+        if left > 0:
+            return left
         self._last = now
-        self.pending = False
-        return True
+        return 0.0
