@@ -48,6 +48,8 @@ __all__ = [
 MAX_TEXT = 256 * 1024
 """Characters."""
 MAX_MEDIA = 64
+MAX_LINES = 1024
+"""Of the session level or of one m-line; Chromium writes some 160 for video."""
 MAX_CANDIDATES = 256
 """Of the whole description."""
 MAX_FORMATS = 128
@@ -85,6 +87,8 @@ class _Line(NamedTuple):
 
     def error(self, wanted: str) -> SdpDecodeError:
         text = f"{self.letter}={self.value}"
+        if self.value.startswith("ice-pwd:"):  # messages reach logs, and a password must not
+            text = f"a=ice-pwd:<{len(self.value) - len('ice-pwd:')} characters>"
         return SdpDecodeError(f"line {self.number} is {_short(text)!r}, wanted {wanted}")
 
 
@@ -147,6 +151,8 @@ def _sections(text: str) -> list[list[_Line]]:
             if len(sections) > MAX_MEDIA:
                 raise line.error(f"at most {MAX_MEDIA} m-lines")
             sections.append([])
+        if len(sections[-1]) == MAX_LINES:
+            raise line.error(f"at most {MAX_LINES} lines before the next m-line")
         sections[-1].append(line)
     return sections
 
@@ -310,7 +316,9 @@ def _ice(line: _Line, shortest: int) -> str:
 
 def _fingerprint(line: _Line) -> Fingerprint:
     match = _matched(
-        line, rf"({_WORD}) ([0-9A-Fa-f]{{2}}(?::[0-9A-Fa-f]{{2}})*)", "a=fingerprint:<hash> <hex pairs with colons>"
+        line,
+        rf"({_WORD}) ([0-9A-Fa-f]{{2}}(?::[0-9A-Fa-f]{{2}}){{0,127}})",
+        "a=fingerprint:<hash> <hex pairs with colons>",
     )
     algorithm, value = match[1].lower(), match[2].upper()
     size = (len(value) + 1) // 3
@@ -339,11 +347,10 @@ def _candidates(level: _Level) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
 
 def _codecs(level: _Level, payload_types: list[int]) -> dict[int, Codec]:
     maps = {number: (name, rate, channels) for number, name, rate, channels in map(_rtpmap, level.all("rtpmap"))}
-    formats: dict[int, str] = {}
+    formats: dict[int, list[str]] = {}
     for line in level.all("fmtp"):
         match = _matched(line, r"([0-9]{1,3}) +(.*)", "a=fmtp:<payload type> <parameters>")
-        number = int(match[1])
-        formats[number] = f"{formats[number]};{match[2]}" if number in formats else match[2]
+        formats.setdefault(int(match[1]), []).append(match[2])
     feedback: dict[int | None, list[str]] = {}
     for line in level.all("rtcp-fb"):
         match = _matched(line, r"([0-9]{1,3}|\*) +(\S.*)", "a=rtcp-fb:<payload type or *> <feedback>")
@@ -359,7 +366,7 @@ def _codecs(level: _Level, payload_types: list[int]) -> dict[int, Codec]:
             name=name,
             clock_rate=rate,
             channels=channels,
-            fmtp=formats.get(number),
+            fmtp=";".join(formats[number]) if number in formats else None,
             rtcp_feedback=tuple(feedback.get(number, []) + feedback.get(None, [])),
         )
     return codecs

@@ -327,7 +327,7 @@ def minimal(*lines: str, media: str = "m=audio 9 UDP/TLS/RTP/SAVPF 111") -> str:
         (minimal("a=mid:"), "line 6 is 'a=mid:', wanted a value after the colon"),
         (minimal("a=mid:a b"), "line 6 is 'a=mid:a b', wanted a=mid:<token>"),
         (minimal("a=ice-ufrag:abc"), "line 6 is 'a=ice-ufrag:abc', wanted 4..256 letters, digits, + or /"),
-        (minimal("a=ice-pwd:short"), "line 6 is 'a=ice-pwd:short', wanted 22..256 letters, digits, + or /"),
+        (minimal("a=ice-pwd:short"), "line 6 is 'a=ice-pwd:<5 characters>', wanted 22..256 letters, digits, + or /"),
         (minimal("a=fingerprint:sha-256 AB"), "line 6 is 'a=fingerprint:sha-256 AB', wanted 32 bytes of sha-256"),
         (minimal("a=fingerprint:sha-256"), "line 6 is 'a=fingerprint:sha-256', wanted a=fingerprint:<hash> <hex"),
         (minimal("a=setup:maybe"), "line 6 is 'a=setup:maybe', wanted active, passive, actpass or holdconn"),
@@ -347,6 +347,7 @@ def minimal(*lines: str, media: str = "m=audio 9 UDP/TLS/RTP/SAVPF 111") -> str:
         (minimal("a=max-message-size:-1"), "line 6 is 'a=max-message-size:-1', wanted bytes within 0.."),
         (minimal("a=mid:1", "m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:1"), "line 8 is 'a=mid:1', wanted a mid"),
         (minimal(*["m=audio 0 RTP/AVP 0"] * 64), "line 69 is 'm=audio 0 RTP/AVP 0', wanted at most 64 m-lines"),
+        (minimal(*["a=x"] * 1024), "line 1029 is 'a=x', wanted at most 1024 lines before the next m-line"),
         (minimal(*["a=candidate:x"] * 257), "more than 256 candidates up to line 262"),
     ],
 )  # fmt: skip
