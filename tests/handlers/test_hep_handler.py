@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.core.archive import HepJournal
 from appliance.core.bus import EventBus
-from appliance.core.events import Connection, EventType, IceState, MediaStats
+from appliance.core.events import Body, Connection, Event, EventType, IceState, MediaStats, event
 from appliance.core.handler import EventHandler, HandlerContext
+from appliance.handlers.diagnosis import DiagnosisConfig, DiagnosisHandler
 from appliance.handlers.hep import HepConfig, HepHandler
 from appliance.handlers.hep.journal import Journal
 from appliance.hep.listener import HepListener
@@ -152,6 +154,13 @@ async def test_the_key_comes_from_a_file_and_goes_nowhere_else(
     assert "s3cret" not in str(made.journal.sent(CALL)) + str(counts(made)) + caplog.text
 
 
+async def test_a_key_that_receivers_choke_on_is_refused(tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text('s3"cret')
+    with pytest.raises(ValueError, match="auth_key: a secret came"):
+        await handler(auth_key_file=str(key_file)).start()
+
+
 async def test_a_missing_key_file_is_said() -> None:
     with pytest.raises(OSError, match="no-such-file"):
         await handler(auth_key_file="/no-such-file").start()
@@ -163,20 +172,14 @@ async def test_a_missing_key_file_is_said() -> None:
         ({"server": "homer:9060"}, "capture server 'homer:9060': wanted udp://host:port"),
         ({"also": ["ftp://homer:1"]}, "capture server 'ftp://homer:1'"),
         ({"events": "jseps"}, "unknown event type 'jseps'"),
+        ({"node_name": 'a"b'}, "node_name: 'a\"b' came, wanted printable text"),
+        ({"agent_id": -1}, "agent_id: -1 came, wanted 0 to"),
         ({"api_address": "homer"}, "'homer' does not appear to be an IPv4 or IPv6 address"),
     ],
 )
 async def test_wrong_settings_are_said(settings: dict[str, Any], wanted: str) -> None:
     with pytest.raises(ValueError, match=wanted):
         handler(**settings)
-
-
-async def test_a_name_that_receivers_choke_on_is_counted_not_raised() -> None:
-    made = handler(node_name='a"b', server=f"udp://127.0.0.1:{free_port()}")
-    await made.start()
-    await made.handle([of_handle(IceState(ice="ready"))])
-    await made.stop()
-    assert counts(made)["hep_events_skipped_total", "invalid"] == 1
 
 
 async def test_a_time_that_no_packet_carries_is_counted_not_raised() -> None:
@@ -239,3 +242,39 @@ async def test_statistics_are_the_first_to_go() -> None:
     assert [b"ice-state" in packet for packet in queued] == [False] * 15 + [True] * 5
     assert all(receive(packet) for packet in queued)
     await made.stop()
+
+
+@pytest.mark.parametrize(("case", "code"), [("aiortc_echo", "ended_by_app"), ("dtls_badfp", "fingerprint_mismatch")])
+async def test_the_bye_tells_what_the_diagnosis_says(case: str, code: str) -> None:
+    clock, inbox = FakeClock(), Inbox()
+    async with HepListener(inbox, port=0) as listener:
+        made = handler(clock, server=f"udp://127.0.0.1:{listener.port}", events="jsep")
+        await made.start()
+        said: list[Event] = []
+
+        def publish(body: Body, about: Event) -> None:
+            verdict_event = event(body, emitter=about.emitter, timestamp=clock.wall_us(), session_id=about.session_id)
+            said.append(replace(verdict_event, handle_id=about.handle_id, correlation_id=about.correlation_id))
+
+        diagnosis = DiagnosisHandler(DiagnosisConfig(live=False), replace(context(clock, Path()), publish=publish))
+        await diagnosis.start()
+
+        async def pass_time(seconds: float) -> None:
+            """In steps, as the bus hands over what is published between two timers."""
+            for _ in range(min(20, int(seconds / 0.25) + 1)):
+                clock.advance(min(seconds, 0.25))
+                await made.handle(said)
+                said.clear()
+
+        before = None
+        for item in trace(case):
+            await pass_time((item.timestamp - (before or item.timestamp)) / 1e6)
+            before = item.timestamp
+            await diagnosis.handle([item])
+            await made.handle([item])
+        await pass_time(1.0)
+        bye = (await inbox.have(3))[-1].payload
+        await made.stop()
+        await diagnosis.stop()
+    assert bye.startswith(b"BYE ")
+    assert f"X-Verdict: {code}\r\n".encode() in bye

@@ -18,6 +18,7 @@ from appliance.handlers.hep.mapping import HepMapper, MapperConfig, Outgoing
 from appliance.hep.client import TcpClient, UdpClient, make_client
 from appliance.hep.endpoint import parse_endpoint
 from appliance.hep.message import HepEncodeError
+from appliance.hep.template import HepTemplate
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class HepHandler:
     name = "hep"
 
     def __init__(self, config: HepConfig, context: HandlerContext) -> None:
-        """:raises ValueError: a server's URL, the address or a word of ``events`` is wrong."""
+        """:raises ValueError: a server's URL, a name or number, the address or a word of ``events`` is wrong."""
         self._config = config
         self._clock = context.clock
         self._wanted = parse_mask(config.events)
@@ -80,7 +81,17 @@ class HepHandler:
         context.measured.append(self)
 
     def _make_mapper(self, auth_key: str | None) -> HepMapper:
+        """:raises HepEncodeError: no packet carries the node's name, the agent's number or the key."""
         config = self._config
+        HepTemplate(
+            src=self._api_address,
+            dst=self._api_address,
+            src_port=0,
+            dst_port=0,
+            agent_id=config.agent_id,
+            node_name=self._node_name,
+            auth_key=auth_key,
+        )
         return HepMapper(
             MapperConfig(
                 agent_id=config.agent_id,
@@ -96,7 +107,10 @@ class HepHandler:
         )
 
     async def start(self) -> None:
-        """Begin to reach the capture servers; none needs to be there. :raises OSError: a file can't be read."""
+        """Begin to reach the capture servers; none needs to be there.
+
+        :raises OSError, ValueError: a file can't be read, or the key in it holds what receivers choke on.
+        """
         if self._config.auth_key_file:
             key = Path(self._config.auth_key_file).read_text("utf-8").strip()  # noqa: ASYNC240  # a line, at start
             self._mapper = self._make_mapper(key or None)
