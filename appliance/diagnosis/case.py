@@ -90,8 +90,8 @@ class Case:
         up = self.t.up
         if up is None:
             return {}
-        if not self.t.descriptions:
-            # We came late: what has flowed is what there is.
+        if not any(description.media for description in self.t.descriptions):
+            # We came late, or were not shown the SDP: what has flowed is what there is.
             return {track.mid: self.since(up) for track in self.t.rtp_tracks() if track.received_us is not None}
         return {mid: self.since(max(since, up.timestamp_us)) for mid, since in self.t.expected_since.items()}
 

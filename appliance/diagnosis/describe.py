@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.core import events as e
+from appliance.diagnosis.descriptions import fingerprints_match
 
 SIDES = {"remote": "the client", "local": "the server"}
 ICE_WORDS = {
@@ -95,8 +96,8 @@ def _dtls_detail(body: e.DtlsDetail) -> str:
     if body.alert is not None:
         parts.append(f"{body.alert.level} alert {body.alert.direction}: {body.alert.name} ({body.alert.code})")
     if body.fingerprint_expected and body.fingerprint_received:
-        same = body.fingerprint_expected.lower() == body.fingerprint_received.lower()
-        parts.append("fingerprint as announced" if same else "fingerprint not the one announced")
+        same = fingerprints_match(body.fingerprint_expected, body.fingerprint_received)
+        parts.append("fingerprint not the one announced" if same is False else "fingerprint as announced")
     if body.first_fragment_seen is False:
         parts.append("the first fragment of the ClientHello never came")
     parts.append(f"{sum(body.records_received.values())} records received, {sum(body.records_sent.values())} sent")

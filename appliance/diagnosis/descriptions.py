@@ -145,3 +145,15 @@ def _close(line: MediaLine | None, payloads: list[str]) -> None:
 def _port(text: str) -> int:
     digits = text.partition("/")[0]
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 5 else 0
+
+
+def fingerprints_match(expected: str, received: str) -> bool | None:
+    """Whether a certificate is one that the SDP named; ``None`` where it named none of that hash.
+
+    ``expected`` may hold several, ``sha-256 AA:BB sha-512 CC:DD`` (RFC 8122 section 5); one that fits is enough.
+    """
+    words = expected.lower().split()
+    wanted = list(zip(words[::2], words[1::2], strict=False))
+    algorithm, _, value = received.lower().strip().partition(" ")
+    values = [each for name, each in wanted if name == algorithm]
+    return value.strip() in values if values else None

@@ -1,4 +1,7 @@
-"""Renders the table of verdicts as ``docs/verdicts.md``: ``python -m appliance.diagnosis.handbook > docs/verdicts.md``."""
+"""Renders the table of verdicts as a page.
+
+``python -m appliance.diagnosis.handbook > docs/verdicts.md``
+"""
 
 import re
 import sys

@@ -85,6 +85,7 @@ def one_way_audio(case: Case) -> Finding | None:
 
 def network_lost(case: Case) -> Finding | None:
     """After it was up, the path went: ICE says so, or everything of the client's ceased at once and it said no word."""
+    # Never certain: a page that is closed without a word looks the same.
     if case.t.up is None:
         return None
     hangup = case.t.end("hangup")
@@ -94,9 +95,9 @@ def network_lost(case: Case) -> Finding | None:
         or (hangup is not None and hangup.reason == "ICE failed")
     ):
         gone = max(case.since(case.t.ice_lost), case.since(case.t.peer_us))
-        return Finding([*_stop_ids(case), case.t.ice_lost, *case.ending], "certain", seconds=round(gone, 1))
+        return Finding([*_stop_ids(case), case.t.ice_lost, *case.ending], "likely", seconds=round(gone, 1))
     if hangup is not None and hangup.reason == "ICE failed":
-        return Finding([*_stop_ids(case), *case.ending], "certain", seconds=round(case.since(case.t.peer_us), 1))
+        return Finding([*_stop_ids(case), *case.ending], "likely", seconds=round(case.since(case.t.peer_us), 1))
     stops = case.all_stopped
     gone = min((seconds for seconds, _ in stops), default=0.0)
     if gone < limit.LOST_NETWORK_S or case.silence < limit.LOST_NETWORK_S:
@@ -106,7 +107,7 @@ def network_lost(case: Case) -> Finding | None:
         # Consent is asked for each 5 s: two in a row without an answer are no accident.
         if probes < 2:
             return None
-        return Finding([*_stop_ids(case), case.t.last_counters, *case.ending], "certain", seconds=round(gone, 1))
+        return Finding([*_stop_ids(case), case.t.last_counters, *case.ending], "likely", seconds=round(gone, 1))
     if not case.ended or case.left_by_itself:
         return None
     return Finding([*_stop_ids(case), case.t.transport_closed, *case.ending], "likely", seconds=round(gone, 1))

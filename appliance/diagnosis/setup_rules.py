@@ -7,6 +7,7 @@ the docstrings are those of the field's own failures, see ``docs/verdicts.md`` f
 from appliance.diagnosis import thresholds as limit
 from appliance.diagnosis.candidates import is_private, is_public, same_network
 from appliance.diagnosis.case import Case, Finding
+from appliance.diagnosis.descriptions import fingerprints_match
 from appliance.diagnosis.timeline import Mark
 
 CERTIFICATE_ALERTS = {42, 43, 44, 45, 46, 48}
@@ -214,8 +215,7 @@ def fingerprint_mismatch(case: Case) -> Finding | None:
     detail = case.t.dtls
     if detail is not None and detail.fingerprint_expected and detail.fingerprint_received:
         expected, received = detail.fingerprint_expected, detail.fingerprint_received
-        same_hash = expected.split()[0].lower() == received.split()[0].lower()
-        if not same_hash or expected.lower() == received.lower() or case.t.up is not None:
+        if fingerprints_match(expected, received) is not False or case.t.up is not None:
             return None
         return Finding(_dtls_evidence(case), "certain", expected=expected, received=received)
     # Janus gives no reason, but it checks the certificate at the end of a handshake and nowhere else says failed.
@@ -267,16 +267,13 @@ def dtls_alert_received(case: Case) -> Finding | None:
 
 def srtp_no_profile(case: Case) -> Finding | None:
     """The handshake succeeded, and no SRTP protection profile is common to both."""
-    hangup = case.t.end("hangup")
     if not case.t.has_rtp or case.t.up is not None:
         return None
     detail = case.t.dtls
-    if detail is not None and detail.version is not None and case.t.dtls_connected is not None:
-        if detail.srtp_profile is None:
-            return Finding(_dtls_evidence(case), "certain")
-    elif hangup is not None and hangup.reason == "DTLS-SRTP stack error":
-        return Finding(_dtls_evidence(case), "possible")
-    return None
+    refused = case.t.hangup_reason == "DTLS-SRTP stack error"
+    if detail is not None and detail.version is not None and detail.srtp_profile is None:
+        return Finding(_dtls_evidence(case), "certain") if refused or case.t.dtls_connected is not None else None
+    return Finding(_dtls_evidence(case), "possible") if refused and detail is None else None
 
 
 def _records(case: Case) -> int | None:

@@ -88,8 +88,8 @@ HOLDS: list[tuple[str, str, str, Story]] = [
         lambda: Call().up("audio recvonly", answer=("audio sendonly",)).media(7, rate=0).hangup(),
     ),
     # ICE itself says it.
-    ("network_lost", "fault", "certain", lambda: Call().up().media(5).ice("failed").after(5).hangup("ICE failed")),
-    ("network_lost", "fault", "certain", lambda: Call().up().media(5).ice("disconnected").after(7).session("timeout")),
+    ("network_lost", "fault", "likely", lambda: Call().up().media(5).ice("failed").after(5).hangup("ICE failed")),
+    ("network_lost", "fault", "likely", lambda: Call().up().media(5).ice("disconnected").after(7).session("timeout")),
     # Everything ceased at once, and nobody hung up.
     (
         "network_lost",
@@ -107,7 +107,7 @@ HOLDS: list[tuple[str, str, str, Story]] = [
     (
         "network_lost",
         "fault",
-        "certain",
+        "likely",
         lambda: (
             Call()
             .up()

@@ -6,7 +6,8 @@ from appliance.diagnosis.calls import split
 from appliance.diagnosis.explain import Explanation, explain
 from appliance.diagnosis.timeline import Timeline
 from appliance.diagnosis.verdict import judge
-from tests.diagnosis.build import recording
+from appliance.intake.files import read_events
+from tests.diagnosis.build import DATA, recording
 
 EXPECTED = [
     ("aiortc_echo", ["ended_by_app"]),
@@ -118,6 +119,16 @@ def test_no_moment_of_a_healthy_call_is_a_fault(case: str) -> None:
         timeline.add(item)
         verdict = judge(timeline, final=False)
         assert verdict.severity != "fault", (verdict.code, item)
+
+
+def test_a_trace_of_2017_has_no_fault() -> None:
+    """From the talk that introduced event handlers: no mids, no subtypes, the SDP left out."""
+    problems: list[str] = []
+    events = read_events(DATA / "seeds" / "talk-echotest.jsonl", lambda line, problem: problems.append(problem))
+    (call,) = (explain(call) for call in split(events).values())
+    assert not problems
+    assert call.verdict.code == "healthy"
+    assert call.up_us is not None
 
 
 def test_the_calls_of_a_room_are_told_apart() -> None:

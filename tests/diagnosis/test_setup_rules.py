@@ -113,6 +113,18 @@ HOLDS: list[tuple[str, str, str, Story]] = [
     ("ice_failed_unknown", "network", "certain", lambda: relayed("relay", "host")),
     ("fingerprint_mismatch", "application developer", "certain", lambda: prints("sha-256 AA:BB", "sha-256 AA:CC")),
     (
+        "fingerprint_mismatch",
+        "application developer",
+        "certain",
+        lambda: prints("sha-384 CC:DD sha-256 AA:BB", "sha-256 AA:CC"),
+    ),
+    (
+        "srtp_no_profile",
+        "application developer",
+        "certain",
+        lambda: Call().connected().after(0.1).dtls("failed").detail(version="DTLSv1.2").hangup("DTLS-SRTP stack error"),
+    ),
+    (
         "dtls_role_conflict",
         "application developer",
         "certain",
@@ -217,6 +229,12 @@ MISSES: list[tuple[str, str, Story]] = [
     # A fingerprint may be written in either case, and of another hash there is nothing to compare.
     ("fingerprint_mismatch", "dtls_failed_unknown", lambda: prints("SHA-256 aa:bb", "sha-256 AA:BB")),
     ("fingerprint_mismatch", "dtls_failed_unknown", lambda: prints("sha-512 AA:BB", "sha-256 AA:CC")),
+    # aiortc names three; one that fits is enough.
+    (
+        "fingerprint_mismatch",
+        "dtls_failed_unknown",
+        lambda: prints("sha-256 AA:BB sha-384 CC:DD sha-512 EE:FF", "sha-256 AA:BB"),
+    ),
     (
         "dtls_alert_received",
         "healthy",
