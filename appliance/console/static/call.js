@@ -3,7 +3,7 @@
 import { downloadUrl, getCall, getConfig, watch } from "./api.js";
 import { copyButton, h, replace } from "./dom.js";
 import { EventList } from "./events.js";
-import { clock, count, duration, fill, moment, offset } from "./format.js";
+import { clock, duration, fill, moment, offset } from "./format.js";
 import { HepList } from "./hep.js";
 import { onEvery, route, showConnection } from "./page.js";
 import { showCandidates, showDtls, showPairs } from "./pairs.js";
@@ -16,6 +16,8 @@ const SECTIONS = [
   ["verdict", "Verdict"], ["phases", "Phases"], ["evidence", "Evidence"], ["path", "Path"], ["media", "Media"],
   ["sdp", "Offer and answer"], ["events", "Events"], ["hep", "HEP packets"],
 ];
+
+const LISTS_EVERY_MS = 5_000;
 
 /** Shows the call in `main`; returns what ends it. */
 export function showCall(main, correlationId) {
@@ -119,11 +121,18 @@ class CallPage {
     ]);
     this.plots.show(data.tracks, this.startUs);
     this.part("sdp", data.descriptions, () => showDescriptions(data.descriptions));
-    if (this.total !== undefined && this.total !== data.event_count) {
+    this.refreshLists();
+  }
+
+  /** The raw events cost a read of all of them: a live call's are not read again with every second's statistics. */
+  refreshLists() {
+    const now = performance.now();
+    if (this.live && now - this.listsAt < LISTS_EVERY_MS) return;
+    if (this.listsAt !== undefined) {
       this.events.load();
       this.hep.load();
     }
-    this.total = data.event_count;
+    this.listsAt = now;
   }
 
   drawHead() {
@@ -131,7 +140,6 @@ class CallPage {
     const who = call.opaque_id ?? (call.room ? `room ${call.room}` : `handle ${call.handle_id}`);
     const details = [
       call.plugin?.replace(/^janus\.plugin\./, ""), call.room ? `room ${call.room}` : null, call.client_address, `on ${call.server}`,
-      `${count(this.data.event_count)} events`,
     ].filter(Boolean).join(" · ");
     const text = JSON.stringify([call, this.links, details]);
     if (this.drawn.head === text) return;

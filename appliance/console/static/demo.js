@@ -74,6 +74,7 @@ function dataOpen(open) {
 
 function ended(reason) {
   stopStats();
+  $("browser-stats").textContent = "";
   $("text").disabled = true;
   $("send").disabled = true;
   stopMedia();
@@ -135,6 +136,7 @@ function showStats() {
   return async () => {
     if (!call?.peer || call.over) return;
     const now = { ...(await call.stats()), at: performance.now() };
+    if (call === null) return;
     const rate = (name) => (last ? ((now[name] - last[name]) * 8000) / (now.at - last.at) : null);
     const parts = [
       `browser sends ${bitrateText(rate("sent"))}, receives ${bitrateText(rate("received"))}`,

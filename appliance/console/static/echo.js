@@ -28,9 +28,13 @@ export class EchoCall {
     this.peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     const back = new MediaStream();
     this.peer.ontrack = ({ track }) => { back.addTrack(track); this.on.remote(back); };
+    // One after the other, once the offer has been answered: parallel requests overtake each other, and an end of
+    // candidates that comes before a candidate, or a candidate before the offer, is not what anyone means.
+    let offered = () => {};
+    this.trickling = new Promise((resolve) => { offered = resolve; });
     this.peer.onicecandidate = ({ candidate }) => this.trickle(candidate);
     this.peer.onconnectionstatechange = () => {
-      const words = { connecting: "Connecting", disconnected: "Interrupted", failed: "No connection" };
+      const words = { connecting: "Connecting", connected: "In the call", disconnected: "Interrupted", failed: "No connection" };
       if (words[this.peer.connectionState]) this.on.state(words[this.peer.connectionState]);
     };
     for (const track of stream?.getTracks() ?? []) this.peer.addTrack(track, stream);
@@ -42,13 +46,14 @@ export class EchoCall {
     const answer = await this.handle.message(body, { type, sdp });
     if (!answer.jsep) throw new Error("The plugin sent no answer to the offer.");
     await this.peer.setRemoteDescription(answer.jsep);
+    offered();
   }
 
   trickle(candidate) {
-    if (this.over) return;
     // An empty candidate is the browser's own end mark for one generation; null follows and says the same.
     if (candidate && candidate.candidate === "") return;
-    this.handle.trickle(candidate).catch((error) => this.on.note(`A candidate was refused: ${error.message}`));
+    this.trickling = this.trickling.then(() => (this.over ? null : this.handle.trickle(candidate)))
+      .catch((error) => this.on.note(`A candidate was refused: ${error.message}`));
   }
 
   openChannel() {

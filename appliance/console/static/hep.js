@@ -43,6 +43,6 @@ export class HepList {
         h("td", { class: "nowrap" }, h("code", {}, packet.source)),
         h("td", { class: "nowrap" }, h("code", {}, packet.destination)),
         h("td", { class: "number" }, bytes(packet.size)),
-        h("td", { class: "break" }, h("code", {}, packet.summary)))))));
+        h("td", { class: "begins", title: packet.summary }, h("code", {}, packet.summary)))))));
   }
 }

@@ -12,14 +12,15 @@ const OUTCOMES = {
   failed: ["fail", "stopped here"],
   pending: ["wait", "going on"],
   unfinished: ["info", "not finished"],
+  later: ["wait", "not yet"],
   skipped: ["info", "not reached"],
 };
 
-/** `live`: a phase that is pending goes on; in a call that has ended it was left undone. */
+/** `live`: what is pending goes on and the rest may follow; in a call that has ended both were left undone. */
 export function showPhases(phases, live, nowUs) {
   if (!phases?.length) return h("p", { class: "empty" }, "No phase was seen yet.");
   return h("ol", { class: "phases" }, phases.map((phase) => {
-    const outcome = phase.outcome === "pending" && !live ? "unfinished" : phase.outcome;
+    const outcome = (live ? { skipped: "later" } : { pending: "unfinished" })[phase.outcome] ?? phase.outcome;
     const [tone, word] = OUTCOMES[outcome] ?? ["info", outcome];
     const since = outcome === "pending" && phase.start_us ? Math.max(0, nowUs - phase.start_us) : null;
     const long = phase.duration_us ?? since;

@@ -70,11 +70,11 @@ function tracks(all) {
   const share = (value) => percent(value === null || value === undefined ? null : value * 100);
   return h("div", { class: "card scroll" }, h("table", {},
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Track"),
-      ["Loss from you", "Loss to you", "Jitter", "Round trip", "Bitrate in / out"].map((title) => h("th", { scope: "col", class: "number" }, title)))),
+      ["Loss from you", "Loss to you", "Jitter", "Round trip", "Bitrate from you", "Bitrate to you"].map((title) => h("th", { scope: "col", class: "number" }, title)))),
     h("tbody", {}, media.map((track) => {
       const last = Object.fromEntries(Object.entries(track.series).map(([name, values]) => [name, values.at(-1)]));
       return h("tr", {}, h("th", { scope: "row", class: "nowrap" }, `${track.kind} ${track.codec ?? ""}`),
         [share(last.loss_in), share(last.loss_out), ms(last.jitter_in_ms), ms(last.rtt_ms),
-          `${bitrate(last.bitrate_in_bps)} / ${bitrate(last.bitrate_out_bps)}`].map((text) => h("td", { class: "number" }, text)));
+          bitrate(last.bitrate_in_bps), bitrate(last.bitrate_out_bps)].map((text) => h("td", { class: "number" }, text)));
     }))));
 }

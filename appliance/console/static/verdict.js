@@ -61,7 +61,7 @@ export function showVerdict(verdict, live, { compact = false } = {}) {
     verdict ? h("dl", { class: "facts" },
       fact("Who should act", nobody ? "nobody" : verdict.actor),
       fact("Confidence", h("span", { class: "confidence", "data-level": verdict.confidence }, verdict.confidence)),
-      verdict.advice ? fact("What to do next", verdict.advice) : null,
+      verdict.advice && !nobody ? fact("What to do next", verdict.advice) : null,
       !compact && verdict.disproof ? fact("What would disprove it", verdict.disproof) : null,
       verdict.also?.length ? fact("Also", verdict.also.map(nameOf).join(", ")) : null) : null);
 }
