@@ -88,6 +88,14 @@ def _enabled(settings: Settings, kind: str) -> Iterator[tuple[str, Any, Any]]:
             yield section, component, config
 
 
+def _make(what: str, component: Any, *arguments: Any) -> Any:
+    """Build one component. :raises ConfigError: it finds a value of its settings wrong."""
+    try:
+        return component(*arguments)
+    except ValueError as problem:
+        raise ConfigError(f"{what}: {problem}") from None
+
+
 async def run_gateway(settings: Settings) -> None:
     """The process that carries calls. :raises ConfigError, OSError: it can't start; the message says why."""
     from appliance.core.gateway import Gateway, GatewayConfig
@@ -116,7 +124,10 @@ async def run_gateway(settings: Settings) -> None:
             clock,
             bus.publish,
             engine,
-            {plugin.package: plugin(config) for _, plugin, config in _enabled(settings, "plugins")},
+            {
+                plugin.package: _make(f"plugins.{section}", plugin, config)
+                for section, plugin, config in _enabled(settings, "plugins")
+            },
             server_name=server_name(server),
             stats_period_s=media.stats_period,
             measured=[bus, engine, link],
@@ -125,6 +136,8 @@ async def run_gateway(settings: Settings) -> None:
         link.on_request = gateway.command
         gateway.start(transports.values())
         addresses = {"media": ", ".join(f"{host}:{port} (UDP)" for host, port in engine.addresses)}
+        # Sessions end while their clients can still be told; the transports go after that, and the core's goodbye
+        # is the last event but what a closing connection tells.
         for section, transport in transports.items():
             await transport.start(gateway)
             stack.push_async_callback(transport.stop)
@@ -188,14 +201,14 @@ class Collector:
             bus=self.bus,
             measured=self.measured,
         )
-        for _, handler_class, config in _enabled(self.settings, "handlers"):
-            handler: EventHandler = handler_class(config, context)
+        for section, handler_class, config in _enabled(self.settings, "handlers"):
+            handler: EventHandler = _make(f"handlers.{section}", handler_class, config, context)
             self.handlers.append(handler)
             self.bus.add(handler)
 
     async def _start_intakes(self, stack: AsyncExitStack) -> None:
-        for _, intake_class, config in _enabled(self.settings, "intake"):
-            intake = intake_class(config, self.clock)
+        for section, intake_class, config in _enabled(self.settings, "intake"):
+            intake = _make(f"intake.{section}", intake_class, config, self.clock)
             if isinstance(intake, StreamIntake):
                 intake.listen_on(link_address(self.server), token=link_token(self.server))
             await intake.start(self.deliver)

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {"core"},
     "handlers": {"core", "net", "hep", "metrics", "diagnosis"},
     "console": {"core", "net", "diagnosis"},
-    "demo": {"core", "hep", "net", "diagnosis"},
+    "demo": {"core", "hep", "net", "diagnosis", "supervisor"},
     "commands": {"core", "hep", "net", "diagnosis", "wire", "config", "supervisor", "app"},
 }
 """Composition (app, supervisor, cli, config, components) may import everything."""

@@ -94,7 +94,7 @@ async def test_a_port_that_is_taken_is_said_in_words(tmp_path: Path) -> None:
     [
         (["--set", "consol.port=1", "run"], "consol: no such section; did you mean 'console'?"),
         (["--set", "transports.http.prot=1", "gateway"], "transports.http.prot: no such setting (value 1)"),
-        (["--set", "handlers.hep.server=homer", "collect"], "handlers.hep.server"),
+        (["--set", "handlers.hep.enabled=true", "--set", "handlers.hep.server=homer", "collect"], "handlers.hep: "),
         (["--set", "server.log_level=loud", "show-config"], "server.log_level: 'loud': wanted debug, info"),
         (["--config", "/nonexistent.toml", "run"], "/nonexistent.toml: No such file or directory"),
     ],

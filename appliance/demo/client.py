@@ -97,12 +97,19 @@ class EchoCall:
     async def _poll(self) -> None:
         assert self._http is not None
         while True:
-            async with self._http.get(f"{self.url}/{self.session_id}?maxev=10") as reply:
-                if reply.status != 200:
-                    return
-                for item in await reply.json():
-                    self.notified.append(item["janus"])
-                    await self._events.put(item)
+            try:
+                async with self._http.get(f"{self.url}/{self.session_id}?maxev=10") as reply:
+                    if reply.status != 200:
+                        return
+                    told = await reply.json()
+            except aiohttp.ClientError as problem:
+                # The server went; whoever waits for something from it is told so.
+                told = [{"janus": "gone", "error": str(problem)}]
+            for item in told:
+                self.notified.append(item["janus"])
+                await self._events.put(item)
+            if self.notified[-1:] == ["gone"]:
+                return
 
     async def _consume(self, track: Any) -> None:
         with contextlib.suppress(Exception):  # the track ends with an exception of its own

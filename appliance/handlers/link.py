@@ -47,6 +47,8 @@ DEPTH = 50_000
 """Events that wait while the collector is away: some minutes of fifty calls."""
 MAX_BYTES = 32 * 2**20
 REDIAL_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+PATIENCE = 3
+"""Dials in vain before it is said that there is no collector."""
 STALL_SECONDS = 5.0
 """A collector that acknowledges nothing for so long is given up, and dialled again."""
 FLUSH_SECONDS = 3.0
@@ -96,7 +98,8 @@ class LinkHandler:
         self._welcomed = False
         self._progress_at = 0.0
         self._unsendable = 0
-        self._failures = 0
+        self.failures = 0
+        """Dials in vain since it was connected last."""
         self._dialling: asyncio.Task[None] | None = None
         self._redial: Timer | None = None
         self._watch: Timer | None = None
@@ -122,7 +125,11 @@ class LinkHandler:
 
     async def stop(self) -> None:
         """Give the collector a moment to take what is left, and end."""
-        if self._welcomed and (self._queue.waiting() or self._unacknowledged):
+        if self._queue.waiting() or self._unacknowledged:
+            if self._redial is not None:
+                # A gateway that ends right after it began: the collector may have come up just now.
+                self._redial.cancel()
+                self._dial()
             self._idle = asyncio.get_running_loop().create_future()
             try:
                 async with asyncio.timeout(FLUSH_SECONDS):
@@ -181,11 +188,12 @@ class LinkHandler:
     def _dial_later(self, why: str, *, lost: bool = False) -> None:
         if self._stopped:
             return
-        if self._failures == 0:
+        # Both processes are started together: the first refusals mean nothing.
+        if lost or self.failures == PATIENCE:
             what = "no collector" if not lost else "the collector is gone"
             logger.warning("link: %s at %s: %s; events wait", what, self._address, why)
-        delay = REDIAL_SECONDS[min(self._failures, len(REDIAL_SECONDS) - 1)]
-        self._failures += 1
+        delay = REDIAL_SECONDS[min(self.failures, len(REDIAL_SECONDS) - 1)]
+        self.failures += 1
         self._redial = self._clock.call_later(delay, self._dial)
 
     def _opened(self, connection: LinkConnection) -> None:
@@ -200,7 +208,7 @@ class LinkHandler:
         self._connection = None
         lost, self._welcomed = self._welcomed, False
         if lost:
-            self._failures = 0
+            self.failures = 0
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
         self._dial_later(why, lost=lost)
@@ -225,6 +233,7 @@ class LinkHandler:
     def _begin(self, connection: LinkConnection, welcome: Welcome) -> None:
         if welcome.v != VERSION or welcome.error:
             why = welcome.error or f"it speaks version {welcome.v} of the link, this gateway {VERSION}"
+            logger.warning("link: the collector at %s refuses: %s", self._address, why)
             connection.abort(f"the collector refuses: {why}")
             return
         first = self._unacknowledged[0][0] if self._unacknowledged else self._next
@@ -241,7 +250,7 @@ class LinkHandler:
             connection.send(Events(seq=seq, events=frame))
             seq += len(frame)
         logger.info("link: connected to %s; %d events told again, %d sent again", self._address, len(old), len(again))
-        self._failures = 0
+        self.failures = 0
         self._welcomed = True
         self._progress_at = self._clock.monotonic()
         self._pump()

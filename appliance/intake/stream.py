@@ -168,7 +168,7 @@ class StreamIntake:
         if hello is not None and self._by_name.get(hello.server) is connection:
             del self._by_name[hello.server]
             if self._deliver is not None:
-                logger.warning("link: gateway %s is gone: %s", hello.server, why)
+                logger.info("link: gateway %s is gone: %s", hello.server, why)
 
     def _message(self, connection: LinkConnection, message: Message) -> None:
         if self._deliver is None or connection not in self._connections:

@@ -65,6 +65,11 @@ window.stats = async () => {
   return found;
 };
 
+// Resolves once what `wanted` makes of the statistics is true; the test's own time limit ends a wait in vain.
+window.untilStats = async (wanted) => {
+  while (!wanted(await window.stats())) await new Promise((next) => setTimeout(next, 50));
+};
+
 window.hangUp = async () => {
   window.handle.hangup(true);
   await new Promise((done) => {
