@@ -160,9 +160,7 @@ def _thinned(found: list[tuple[int, bool]], limit: int) -> list[int]:
 
 def _around(connection: Connection, call: Row[Any]) -> set[int]:
     """Numbers of what is not the call's own and explains it: handle, session, API connection, server."""
-    sessions, handles, transports, core, events = (
-        schema.sessions.c, schema.handles.c, schema.transports.c, schema.core.c, schema.events.c,
-    )  # fmt: skip
+    sessions, handles, core, events = schema.sessions.c, schema.handles.c, schema.core.c, schema.events.c
     ids: set[int] = set()
     ids.update(
         connection.execute(
@@ -178,17 +176,11 @@ def _around(connection: Connection, call: Row[Any]) -> set[int]:
             .limit(MAX_NEAR)
         ).scalars()
     )
-    created_by = select(sessions.transport_id).where(
+    created_by = select(sessions.transport_id, sessions.timestamp).where(
         sessions.session == call.session, sessions.server == call.server, sessions.transport_id.is_not(None)
     )
-    for transport_id in connection.execute(created_by.limit(2)).scalars().all():
-        ids.update(
-            connection.execute(
-                select(transports.id)
-                .where(transports.transport_id == transport_id, transports.server == call.server)
-                .limit(MAX_NEAR)
-            ).scalars()
-        )
+    for transport_id, when_us in connection.execute(created_by.limit(2)).all():
+        ids.update(_of_connection(connection, call.server, transport_id, when_us))
     during = select(core.id).where(
         core.server == call.server,
         core.timestamp >= call.started_us,
@@ -198,6 +190,27 @@ def _around(connection: Connection, call: Row[Any]) -> set[int]:
         during = during.where(core.timestamp <= call.ended_us + AFTER_CALL_US)
     ids.update(connection.execute(during.limit(MAX_NEAR)).scalars())
     return ids
+
+
+def _of_connection(connection: Connection, server: str, transport_id: str, created_us: int) -> list[int]:
+    """The API connection that made a session at ``created_us``, and its end. Janus uses the ids again, HTTP's soon."""
+    transports = schema.transports.c
+    ours = select(transports.id, transports.event).where(
+        transports.transport_id == transport_id, transports.server == server
+    )
+    before = ours.where(transports.timestamp <= created_us).order_by(transports.timestamp.desc()).limit(1)
+    after = ours.where(transports.timestamp > created_us).order_by(transports.timestamp).limit(1)
+    opened, next_one = connection.execute(before).one_or_none(), connection.execute(after).one_or_none()
+    if opened is None:
+        return [] if next_one is None else [next_one.id]
+    if next_one is not None and _says_disconnected(next_one.event):
+        return [opened.id, next_one.id]
+    return [opened.id]
+
+
+def _says_disconnected(text: str) -> bool:
+    data = msgspec.json.decode(text)
+    return isinstance(data, dict) and data.get("event") == "disconnected"
 
 
 def _event(row: Row[Any]) -> Event:

@@ -66,11 +66,12 @@ class Call:
 
 
 class _Session:
-    __slots__ = ("handles", "over", "transport_id")
+    __slots__ = ("address", "handles", "over", "transport_id")
 
     def __init__(self) -> None:
         self.over = False
         self.transport_id = ""
+        self.address: str | None = None
         self.handles: set[HandleKey] = set()
 
 
@@ -160,7 +161,8 @@ class CallBook:
             call = _bounded(self._live, correlation, Call(item), MAX_LIVE)
             call.plugin, call.room = handle.plugin, handle.room
             call.opaque_id = call.opaque_id or handle.opaque_id
-            call.client_address = self._addresses.get((item.emitter, self._session_of(item).transport_id))
+            session = self._session_of(item)
+            call.client_address = session.address or self._addresses.get((item.emitter, session.transport_id))
             handle.call = call
             self._changed[correlation] = call
         body = item.event
@@ -192,6 +194,8 @@ class CallBook:
         if body.name == "created":
             if body.transport is not None:
                 session.transport_id = body.transport.id
+                # Now, because the id may soon be that of another client's request.
+                session.address = self._addresses.get((item.emitter, body.transport.id))
             return
         for key in session.handles:
             handle = self._handles.get(key)

@@ -209,7 +209,7 @@ class StoreHandler:
             words = str(problem.args[0]) if problem.args else type(problem).__name__
             if isinstance(problem, SQLAlchemyError) and database.is_broken(problem) and not self._set_aside:
                 await self._begin_anew(words)
-                return False
+                return await self._try(block)
             if isinstance(problem, SQLAlchemyError) and database.is_passing(problem):
                 if not self._in_trouble:
                     self._in_trouble = True
