@@ -3,6 +3,7 @@
 import secrets
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from appliance.core.clock import Clock
@@ -77,6 +78,8 @@ class Client:
         self.packets: list[tuple[RtpHeader, bytes]] = []
         self.reports: list[rtcp.Packet] = []
         self.ignored: list[bytes] = []
+        self.listener: Callable[[bytes], bool] = lambda _data: True
+        """Sees every datagram that comes, and loses those that it returns false for."""
         self._tx: srtp.Context | None = None
         self._rx: srtp.Context | None = None
 
@@ -176,7 +179,8 @@ class Client:
             except BlockingIOError:
                 return count
             count += 1
-            self._received(data)
+            if self.listener(data):
+                self._received(data)
 
     def _received(self, data: bytes) -> None:
         if stun.is_stun(data):

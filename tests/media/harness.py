@@ -53,7 +53,6 @@ class Handle:
     def all(self, kind: type[T]) -> list[T]:
         return [fact for fact in self.facts if isinstance(fact, kind)]
 
-    @property
     def hangup(self) -> str | None:
         """The reason, once it has hung up."""
         return next((fact.reason for fact in self.all(Connection) if fact.connection == "hangup"), None)
