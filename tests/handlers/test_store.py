@@ -24,6 +24,7 @@ from appliance.core.events import (
     Event,
     External,
     Gap,
+    Handle,
     Jsep,
     MediaStats,
     Plugin,
@@ -171,6 +172,14 @@ async def test_counters_are_for_prometheus(tmp_path: Path) -> None:
         await handler.flush()
     with database(tmp_path) as connection:
         assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
+
+
+async def test_a_clients_token_is_not_kept(tmp_path: Path) -> None:
+    async with running(tmp_path) as handler:
+        await handler.handle([of_call(Handle(name="attached", plugin="p", token="hunter2"), 1), of_call(OFFER, 2)])
+        found = await handler.archive.events("1-2-1@gw")
+        assert found[0].body == Handle(name="attached", plugin="p")
+    assert all(b"hunter2" not in file.read_bytes() for file in tmp_path.iterdir())  # noqa: ASYNC240 - a test's own
 
 
 # --- calls ---------------------------------------------------------------------------------------------------

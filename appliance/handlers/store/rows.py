@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from appliance.core.events import (
     Connection,
@@ -49,7 +50,7 @@ def rows_of(items: Sequence[Event]) -> Rows:
         events.append(
             (
                 item.id, item.timestamp, session, handle, item.type, item.subtype, text(item.opaque_id, 255),
-                body_json(item).decode(), correlation, server,
+                body_text(item), correlation, server,
             )
         )  # fmt: skip
         found = _own_row(item)
@@ -65,6 +66,14 @@ def rows_of(items: Sequence[Event]) -> Rows:
             row = (item.id, item.timestamp, session, handle, *columns, correlation, server)
             rows.setdefault(name, []).append(row)
     return rows
+
+
+def body_text(item: Event) -> str:
+    """JSON of the body as it is stored: without a client's token, which would open the API to whoever reads it."""
+    body = item.event
+    if isinstance(body, Handle) and body.token is not None:
+        item = replace(item, event=replace(body, token=None))
+    return body_json(item).decode()
 
 
 def _own_row(item: Event) -> tuple[str, Row] | None:
@@ -98,7 +107,7 @@ def _own_row(item: Event) -> tuple[str, Row] | None:
             return "sessions", (text(body.name, 32), *named)
         case Handle() as body:
             opaque = body.opaque_id or item.opaque_id
-            return "handles", (text(body.name, 32), text(body.plugin, 64), text(opaque, 255), text(body.token, 255))
+            return "handles", (text(body.name, 32), text(body.plugin, 64), text(opaque, 255))
         case Core() as body:
             return "core", ("status", text(body.status, 64))
         case Shutdown() as body:

@@ -81,7 +81,6 @@ handles = _table(
     Column("event", WORD),
     Column("plugin", NAME),
     Column("opaque_id", String(255)),
-    Column("token", String(255)),
 )
 Index("ix_handles_opaque", handles.c.opaque_id)
 

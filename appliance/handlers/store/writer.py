@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, insert, select, update
 
-from appliance.core.events import Core, Event, Transport, body_json
+from appliance.core.events import Core, Event, Transport
 from appliance.handlers.store import database, schema
 from appliance.handlers.store.calls import Call, CallBook
-from appliance.handlers.store.rows import Rows, is_kept, rows_of, text
+from appliance.handlers.store.rows import Rows, body_text, is_kept, rows_of, text
 
 logger = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ def _forget(connection: Connection, item: Event) -> None:
         events.c.timestamp == item.timestamp,
         events.c.type == item.type,
         events.c.subtype == item.subtype,
-        events.c.body == body_json(item).decode(),
+        events.c.body == body_text(item),
         events.c.server == text(item.emitter, 64),
     ]
     # Without a session there is no index on events; the tables of these kinds have one.
