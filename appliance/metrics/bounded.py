@@ -5,7 +5,7 @@ uses their own timestamps.
 """
 
 import re
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -121,31 +121,23 @@ class BoundedTier:
         return self._ledger.table(family)
 
     def _levels(self) -> None:
-        gauges = (n.SESSIONS, n.HANDLES, n.PEERCONNECTIONS, n.PEERCONNECTIONS_SILENT)
-        for family in gauges:
+        for family in (n.SESSIONS, n.HANDLES, n.PEERCONNECTIONS, n.PEERCONNECTIONS_SILENT):
             self.table(family).clear()
             for label in self._live.servers:
                 self.table(family).zero(label)
-        for emitter, _ in self._sessions:
-            self.table(n.SESSIONS).add(self.bounds.admit(n.SERVER, emitter))
-        now = self._clock.monotonic()
-        handles, peers, silent = (
-            self.table(n.HANDLES),
-            self.table(n.PEERCONNECTIONS),
-            self.table(n.PEERCONNECTIONS_SILENT),
-        )
-        for life in self.handles.values():
-            handles.add(life.server, life.plugin)
-            peer = life.peer
-            if peer is not None:
-                peers.add(life.server, peer.state)
-                if (
-                    peer.up_at is not None
-                    and not peer.seen_media
-                    and now - peer.up_at >= FIRST_MEDIA_S
-                    and peer.setup.expects_media
-                ):
-                    silent.add(life.server)
+        # Counted first: thousands of handles are few kinds.
+        for emitter, count in Counter(emitter for emitter, _ in self._sessions).items():
+            self.table(n.SESSIONS).add(self.bounds.admit(n.SERVER, emitter), by=count)
+        lives = self.handles.values()
+        for values, count in Counter((life.server, life.plugin) for life in lives).items():
+            self.table(n.HANDLES).add(*values, by=count)
+        peers = [(life.server, life.peer) for life in lives if life.peer is not None]
+        for values, count in Counter((server, peer.state) for server, peer in peers).items():
+            self.table(n.PEERCONNECTIONS).add(*values, by=count)
+        long_ago = self._clock.monotonic() - FIRST_MEDIA_S
+        for server, peer in peers:
+            if not peer.seen_media and peer.up_at is not None and peer.up_at <= long_ago and peer.setup.expects_media:
+                self.table(n.PEERCONNECTIONS_SILENT).add(server)
 
     # --- events ----------------------------------------------------------------------------------------------
 
