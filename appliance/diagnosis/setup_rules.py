@@ -295,9 +295,10 @@ def dtls_no_response(case: Case) -> Finding | None:
     if not case.dtls_stuck or records:
         return None
     if records is None:
-        # Janus is DTLS client and counts nothing but what it sent in vain.
+        # Janus is DTLS client and counts nothing but what it sent in vain; our gateway tells once it is over.
         told = case.t.hangup_reason == "DTLS timeout"
-        if not told and case.t.retransmissions < limit.DTLS_RETRANSMISSIONS:
+        late = waited >= 2 * limit.DTLS_WAIT_S and case.dtls_over is None
+        if not told and not late and case.t.retransmissions < limit.DTLS_RETRANSMISSIONS:
             return None
         sure = "likely" if told else "possible"
     elif waited < limit.DTLS_WAIT_S:
