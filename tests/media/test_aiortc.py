@@ -1,0 +1,141 @@
+"""aiortc as a real client, over loopback: codecs, SCTP and congestion control that are not ours."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aioice.ice
+import pytest
+import pytest_asyncio
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+
+from appliance.core.events import Body, Connection, MediaStats
+from appliance.media.engine import Engine
+from tests.media.harness import Handle, engine
+
+
+@pytest_asyncio.fixture
+async def live(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
+    """An engine on the event loop's own clock, and an aiortc that uses loopback."""
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+    found = await engine(stats_period=0.5)
+    yield found
+    await found.stop()
+
+
+def client() -> Any:
+    return RTCPeerConnection(RTCConfiguration(iceServers=[]))
+
+
+async def negotiate(connection: Any, handle: Handle) -> None:
+    await connection.setLocalDescription(await connection.createOffer())
+    answer = handle.answer(connection.localDescription.sdp)
+    await connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+
+
+async def until(handle: Handle, found: Any) -> None:
+    """Wait for a fact for which ``found()`` is true."""
+    event = asyncio.Event()
+
+    def look(_fact: Body) -> None:
+        if found():
+            event.set()
+
+    handle.on_fact = look
+    look(Connection(connection="now"))
+    async with asyncio.timeout(20):
+        await event.wait()
+
+
+async def test_audio_video_and_data_come_back(live: Engine) -> None:
+    handle, connection = Handle(live), client()
+    got: list[str | bytes] = []
+    answered = asyncio.Event()
+    tracks: dict[str, Any] = {}
+    connection.addTrack(AudioStreamTrack())
+    connection.addTrack(VideoStreamTrack())
+    channel = connection.createDataChannel("chat")
+    large = bytes(range(256)) * 400
+
+    def send() -> None:
+        for message in ("hello", b"\x00\x01", large, ""):
+            channel.send(message)
+
+    def take(message: str | bytes) -> None:
+        got.append(message)
+        if len(got) == 4:
+            answered.set()
+
+    channel.on("open", send)
+    channel.on("message", take)
+    connection.on("track", lambda track: tracks.update({track.kind: track}))
+    await negotiate(connection, handle)
+    async with asyncio.timeout(20):
+        frames = [await tracks["video"].recv() for _ in range(5)]
+        sound = await tracks["audio"].recv()
+        await answered.wait()
+    assert (frames[0].width, frames[0].height) == (640, 480)
+    assert sound.sample_rate == 48_000
+    assert got == ["echo: hello", b"\x00\x01", large, "echo: "]
+    assert handle.opened == [("chat", "")]
+
+    def both_report() -> bool:
+        latest = {stats.media: stats for stats in handle.all(MediaStats)}
+        return all(latest[kind].has_reports for kind in ("audio", "video") if kind in latest) and len(latest) == 3
+
+    await until(handle, both_report)
+    shown = {stats.media: stats for stats in handle.all(MediaStats)}
+    for kind in ("audio", "video"):
+        assert shown[kind].lost == 0
+        assert shown[kind].packets_received == shown[kind].packets_sent
+        assert shown[kind].packets_received
+    await connection.close()
+    await until(handle, lambda: handle.hangup() is not None)
+    assert handle.hangup() == "DTLS alert"
+
+
+async def test_data_alone_needs_no_media_keys(live: Engine) -> None:
+    handle, connection = Handle(live), client()
+    got: asyncio.Queue[str] = asyncio.Queue()
+    channel = connection.createDataChannel("only", protocol="words")
+    channel.on("open", lambda: channel.send("hi"))
+    channel.on("message", got.put_nowait)
+    await negotiate(connection, handle)
+    async with asyncio.timeout(20):
+        assert await got.get() == "echo: hi"
+    assert handle.opened == [("only", "words")]
+    # Without a partner the gateway's own end closes it.
+    closed = asyncio.Event()
+    connection.on("connectionstatechange", lambda: closed.set() if connection.connectionState == "closed" else None)
+    handle.peer.close("Janus API")
+    async with asyncio.timeout(20):
+        await closed.wait()
+    await connection.close()
+
+
+async def test_hostile_data_is_dropped_and_the_channel_lives(live: Engine) -> None:
+    handle, connection = Handle(live), client()
+    got: asyncio.Queue[str] = asyncio.Queue()
+    channel = connection.createDataChannel("chat")
+    channel.on("open", lambda: channel.send("first"))
+    channel.on("message", got.put_nowait)
+    await negotiate(connection, handle)
+    async with asyncio.timeout(20):
+        assert await got.get() == "echo: first"
+        # What any authenticated peer may send inside DTLS: no SCTP, SCTP cut short, a chunk that aiortc asserts about.
+        dtls = connection.sctp.transport
+        for junk in (b"", b"x", bytes(12), bytes(40)):
+            await dtls._send_data(junk) if junk else None
+        association = connection.sctp
+        await association._send(1, 51, b"\xff\xfe not UTF-8")  # as text, on the open channel's stream
+        await association._send(1, 50, b"\x02 acknowledges what nobody asked")
+        channel.send("second")
+        assert await got.get() == "echo: second"
+    channels = handle.peer.channels
+    assert channels is not None
+    assert channels.messages_received == 2
+    assert channels.send("no such channel", "", "x") is False
+    assert channels.errors["closed"] == 1
+    assert channels.errors["packet"] >= 2
+    await connection.close()
