@@ -137,5 +137,5 @@ async def test_hostile_data_is_dropped_and_the_channel_lives(live: Engine) -> No
     assert channels.messages_received == 2
     assert channels.send("no such channel", "", "x") is False
     assert channels.errors["closed"] == 1
-    assert channels.errors["packet"] >= 2
+    assert channels.errors["packet"] >= 1
     await connection.close()
