@@ -28,7 +28,7 @@ function state(text, live = false) {
 
 function log(kind, text) {
   const list = $("log");
-  list.append(h("li", { class: kind }, text));
+  list.append(h("p", { class: kind }, text));
   while (list.children.length > 200) list.firstChild.remove();
   list.scrollTop = list.scrollHeight;
 }

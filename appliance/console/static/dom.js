@@ -2,6 +2,11 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// Characters that turn the reading order around would let an endpoint rewrite the words beside its own.
+const TURNING = /[\u202A-\u202E\u2066-\u2069]/g;
+
+export const plain = (text) => String(text).replace(TURNING, "\uFFFD");
+
 /** h("a", {href, class, onclick, "aria-label": ...}, children...): null and false children are left out. */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
@@ -19,7 +24,7 @@ export function h(tag, props = {}, ...children) {
 function append(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
-    element.append(child instanceof Node ? child : String(child));
+    element.append(child instanceof Node ? child : plain(child));
   }
 }
 

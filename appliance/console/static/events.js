@@ -1,7 +1,7 @@
 // The raw events: what each says in words, its JSON on demand, by type, a page at a time.
 
 import { getEvents } from "./api.js";
-import { h, replace } from "./dom.js";
+import { h, plain, replace } from "./dom.js";
 import { count, isoTime, offset } from "./format.js";
 
 const PAGE = 200;
@@ -28,7 +28,7 @@ export class EventList {
     this.range = h("span", { class: "muted", role: "status" });
     this.element = h("div", {},
       h("div", { class: "section-tools" }, this.chips),
-      h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Events" }, h("table", { class: "events" },
+      h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Table of events" }, h("table", { class: "events" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "number" }, "After"),
           ["Type", "What happened"].map((title) => h("th", { scope: "col" }, title)))),
         this.body)),
@@ -83,7 +83,7 @@ export class EventList {
     const json = h("pre", { class: "json" });
     const details = h("details", { "data-id": String(event.id), open: open.has(String(event.id)) },
       h("summary", { class: "break" }, text), json);
-    const fill = () => { if (details.open) json.textContent = JSON.stringify(event, null, 2); };
+    const fill = () => { if (details.open) json.textContent = plain(JSON.stringify(event, null, 2)); };
     details.addEventListener("toggle", fill);
     fill();
     return h("tr", { id: `event-${event.id}` },

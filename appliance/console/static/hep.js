@@ -30,7 +30,7 @@ export class HepList {
   }
 
   table(packets) {
-    return h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "HEP packets" }, h("table", {},
+    return h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Table of HEP packets" }, h("table", {},
       h("caption", { class: "visually-hidden" }, "HEP packets"),
       h("thead", {}, h("tr", {},
         h("th", { scope: "col", class: "number" }, "After"),

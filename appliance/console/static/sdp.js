@@ -131,7 +131,7 @@ function drawSection(index, offered, answered, offerSession, answerSession) {
     const mark = one === null ? "only-right" : other === null ? "only-left" : one === other ? "same" : "differs";
     return h("tr", { class: mark },
       h("td", {}, one === null ? "" : h("code", {}, one)),
-      h("td", { class: "sign" }, h("span", { "aria-label": SIGN_WORDS[mark] }, SIGNS[mark])),
+      h("td", { class: "sign" }, h("span", { "aria-hidden": "true" }, SIGNS[mark]), h("span", { class: "visually-hidden" }, SIGN_WORDS[mark])),
       h("td", {}, other === null ? "" : h("code", {}, other)));
   });
   const different = rows.filter((row) => row.className !== "same").length;
@@ -142,7 +142,7 @@ function drawSection(index, offered, answered, offerSession, answerSession) {
 }
 
 const SIGNS = { same: "", differs: "≠", "only-left": "−", "only-right": "+" };
-const SIGN_WORDS = { same: "same", differs: "differs", "only-left": "only offered", "only-right": "only answered" };
+const SIGN_WORDS = { same: "", differs: "differs", "only-left": "only offered", "only-right": "only answered" };
 
 function mediaSummary(line) {
   const [offered, answered] = line.direction;
