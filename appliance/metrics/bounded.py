@@ -5,9 +5,9 @@ uses their own timestamps.
 """
 
 import re
-from collections import Counter, OrderedDict, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from appliance.core import events as ev
 from appliance.core.clock import Clock
@@ -15,25 +15,13 @@ from appliance.core.events import Event
 from appliance.metrics import names as n
 from appliance.metrics.family import OTHER, Family
 from appliance.metrics.ledger import Ledger, Server
-from appliance.metrics.lives import QUIET_S, HandleKey, Life, Peer, Recent
+from appliance.metrics.lives import Life, Peer, Recent
+from appliance.metrics.population import MAX_HANDLES, HandleWatcher, Population
 from appliance.metrics.series import Bounds, Table
 from appliance.metrics.setup import FIRST_MEDIA_S, Setup
 from appliance.metrics.track import kind_of, mid_of
 
-MAX_HANDLES = 100_000
-MAX_SESSIONS = 100_000
-
 _PAIR = re.compile(r"\[(\w+),(\w+)\] <-> .* ?\[(\w+),(\w+)\]$")
-
-
-class HandleWatcher(Protocol):
-    """Whoever shows single handles."""
-
-    def seen(self, life: Life) -> None:
-        """Something of this handle came: it is alive."""
-
-    def ended(self, life: Life) -> None:
-        """It is gone."""
 
 
 def reason_word(reason: str) -> str:
@@ -61,23 +49,15 @@ class BoundedTier:
         max_handles: int = MAX_HANDLES,
     ) -> None:
         self._clock = clock
-        self._watcher = watcher
-        self._max_handles = max_handles
         known = tuple(codes)
         self.bounds = Bounds({"code": known} if known else None)
         self._live = Ledger(self.bounds)
         self._shadow = Ledger(self.bounds)
         """Where what is told again is counted, and never shown."""
         self._ledger = self._live
-        self._sessions: OrderedDict[tuple[str, int], str | None] = OrderedDict()
-        """To the id of the transport that made it."""
-        self.handles: OrderedDict[HandleKey, Life] = OrderedDict()
-        """The one that was quiet longest first."""
-        self._ended = Recent()
+        self.population = Population(clock, watcher=watcher, max_handles=max_handles, lost=self._lost)
         self._gone_transports = Recent(1_000)
         self._judged = Recent()
-        self._orphans: deque[tuple[float, tuple[str, int]]] = deque()
-        self.forgotten = 0
         self.tracks_refused = 0
         self._takers: dict[type, Callable[[Server, Event, Any], None]] = {
             ev.MediaStats: self._media_stats,
@@ -112,7 +92,7 @@ class BoundedTier:
     def lines(self, openmetrics: bool) -> Iterator[str]:
         """Every family, after the levels are brought up to date."""
         self._ledger = self._live
-        self._sweep()
+        self.population.sweep()
         self._levels()
         yield from self._live.lines(openmetrics)
 
@@ -126,9 +106,9 @@ class BoundedTier:
             for label in self._live.servers:
                 self.table(family).zero(label)
         # Counted first: thousands of handles are few kinds.
-        for emitter, count in Counter(emitter for emitter, _ in self._sessions).items():
+        for emitter, count in Counter(emitter for emitter, _ in self.population.sessions).items():
             self.table(n.SESSIONS).add(self.bounds.admit(n.SERVER, emitter), by=count)
-        lives = self.handles.values()
+        lives = self.population.handles.values()
         for values, count in Counter((life.server, life.plugin) for life in lives).items():
             self.table(n.HANDLES).add(*values, by=count)
         peers = [(life.server, life.peer) for life in lives if life.peer is not None]
@@ -159,104 +139,40 @@ class BoundedTier:
         if taker is not None:
             taker(server, item, item.event)
 
-    def _life(self, server: Server, item: Event, *, known: bool = False) -> Life | None:
-        """The handle of an event; made if need be, but for one that has ended."""
-        if item.session_id is None or item.handle_id is None:
-            return None
-        key = HandleKey(item.emitter, item.session_id, item.handle_id)
-        life = self.handles.get(key)
-        if life is None:
-            if known:
-                self._ended.discard(key)
-            elif key in self._ended:
-                return None
-            life = self.handles[key] = Life(key, server.label, known=known, now=self._clock.monotonic())
-            self._session_alive(item.emitter, item.session_id, None)
-            if len(self.handles) > self._max_handles:
-                _, oldest = self.handles.popitem(last=False)
-                self.forgotten += 1
-                self._gone(oldest)
-        else:
-            self.handles.move_to_end(key)
-            life.seen_at = self._clock.monotonic()
-        if item.opaque_id is not None and item.opaque_id != life.opaque_id:
-            life.opaque_id = item.opaque_id
-            life.labels = None
-        if self._watcher is not None:
-            self._watcher.seen(life)
-        return life
-
-    def _gone(self, life: Life) -> None:
-        self._ended.add(life.key)
-        if self._watcher is not None:
-            self._watcher.ended(life)
-
-    def _session_alive(self, emitter: str, session_id: int, transport: str | None) -> None:
-        key = (emitter, session_id)
-        if key not in self._sessions and key not in self._ended:
-            self._sessions[key] = transport
-            if len(self._sessions) > MAX_SESSIONS:
-                self._sessions.popitem(last=False)
+    # --- sessions and handles --------------------------------------------------------------------------------
 
     def _session(self, server: Server, item: Event, body: ev.Session) -> None:
         if item.session_id is None:
             return
         key = (item.emitter, item.session_id)
         if body.name == "created":
-            self._ended.discard(key)
-            self._session_alive(*key, body.transport.id if body.transport else None)
-            return
-        if key in self._ended:
-            return
-        transport = self._sessions.pop(key, None)
-        self._ended.add(key)
-        reason = body.name
-        if reason == "destroyed" and transport is not None and (item.emitter, transport) in self._gone_transports:
-            reason = "transport_gone"
-        self.table(n.SESSIONS_ENDED).add(server.label, reason)
-        # The last statistics and the detached of its handles are still to come.
-        self._orphans.append((self._clock.monotonic(), key))
-        if len(self._orphans) > MAX_SESSIONS:
-            self._orphans.popleft()
-
-    def _sweep(self) -> None:
-        """End the handles whose session ended without their ``detached`` ever coming."""
-        now = self._clock.monotonic()
-        overdue: set[tuple[str, int]] = set()
-        while self._orphans and now - self._orphans[0][0] > QUIET_S:
-            overdue.add(self._orphans.popleft()[1])
-        if overdue:
-            for key, life in list(self.handles.items()):
-                if (key.emitter, key.session_id) in overdue and now - life.seen_at > QUIET_S:
-                    self._drop(key)
-
-    def _drop(self, key: HandleKey) -> None:
-        life = self.handles.pop(key)
-        if life.peer is not None:
-            self._end_peer(life, life.peer, None, self._clock.wall_us())
-        self._gone(life)
+            self.population.session_began(key, body.transport.id if body.transport else None)
+        elif body.name in {"destroyed", "timeout"}:
+            transport = self.population.sessions.get(key)
+            reason = body.name
+            if reason == "destroyed" and transport is not None and (item.emitter, transport) in self._gone_transports:
+                reason = "transport_gone"
+            if self.population.session_ended(key):
+                self.table(n.SESSIONS_ENDED).add(server.label, reason)
 
     def _handle(self, server: Server, item: Event, body: ev.Handle) -> None:
         if body.name == "detached":
-            self._detached(item, body)
+            life = self.population.alive(item)
+            if life is not None:
+                life.plugin = life.plugin or plugin_word(body.plugin)
+                if life.peer is not None:
+                    self._end_peer(life, life.peer, None, item.timestamp)
+                self.population.detach(life)
             return
-        life = self._life(server, item, known=True)
+        life = self.population.life(item, server.label, known=True)
         if life is not None:
             life.plugin = plugin_word(body.plugin)
             life.opaque_id = item.opaque_id or body.opaque_id
             life.labels = None
 
-    def _detached(self, item: Event, body: ev.Handle) -> None:
-        if item.session_id is None or item.handle_id is None:
-            return
-        key = HandleKey(item.emitter, item.session_id, item.handle_id)
-        life = self.handles.pop(key, None)
-        if life is None:
-            return
-        life.plugin = life.plugin or plugin_word(body.plugin)
+    def _lost(self, life: Life) -> None:
         if life.peer is not None:
-            self._end_peer(life, life.peer, None, item.timestamp)
-        self._gone(life)
+            self._end_peer(life, life.peer, None, self._clock.wall_us())
 
     def _external(self, server: Server, item: Event, body: ev.External) -> None:
         if body.schema != ev.VERDICT_SCHEMA:
@@ -302,7 +218,7 @@ class BoundedTier:
         life.ended_peers += 1
 
     def _jsep(self, server: Server, item: Event, body: ev.Jsep) -> None:
-        life = self._life(server, item)
+        life = self.population.life(item, server.label)
         if life is None:
             return
         self._correlation = item.correlation_id
@@ -311,7 +227,7 @@ class BoundedTier:
 
     def _ice_state(self, server: Server, item: Event, body: ev.IceState) -> None:
         self.table(n.ICE_STATES).add(server.label, body.ice)
-        life = self._life(server, item)
+        life = self.population.life(item, server.label)
         if life is None:
             return
         self._correlation = item.correlation_id
@@ -340,7 +256,7 @@ class BoundedTier:
         self.table(n.SELECTED_PAIRS).add(server.label, *values)
 
     def _dtls_state(self, server: Server, item: Event, body: ev.DtlsState) -> None:
-        life = self._life(server, item)
+        life = self.population.life(item, server.label)
         if life is None or life.peer is None:
             return
         self._correlation = item.correlation_id
@@ -359,7 +275,7 @@ class BoundedTier:
             peer.dtls = body.dtls
 
     def _dtls_detail(self, server: Server, item: Event, body: ev.DtlsDetail) -> None:
-        life = self._life(server, item)
+        life = self.population.life(item, server.label)
         if life is None or life.peer is None or life.peer.dtls == "connected":
             return
         received, expected = body.fingerprint_received, body.fingerprint_expected
@@ -371,7 +287,7 @@ class BoundedTier:
             life.peer.detail = "no_srtp_profile"
 
     def _connection(self, server: Server, item: Event, body: ev.Connection) -> None:
-        life = self._life(server, item)
+        life = self.population.life(item, server.label)
         if life is None or life.peer is None:
             return
         self._correlation = item.correlation_id
@@ -386,7 +302,7 @@ class BoundedTier:
     # --- media -----------------------------------------------------------------------------------------------
 
     def _media_stats(self, server: Server, item: Event, body: ev.MediaStats) -> None:
-        life = self._life(server, item)
+        life = self.population.life(item, server.label)
         if life is None:
             return
         if life.peer is None and not life.ended_peers and not life.known:
@@ -409,7 +325,7 @@ class BoundedTier:
             cells.measure(track, item.correlation_id, item.timestamp / 1e6)
 
     def _media_state(self, server: Server, item: Event, body: ev.MediaState) -> None:
-        life = self._life(server, item)
+        life = self.population.life(item, server.label)
         if life is None or life.peer is None:
             return
         key = f"{body.mid}/{body.media}/{body.substream}"
@@ -435,7 +351,7 @@ class BoundedTier:
     # --- the rest --------------------------------------------------------------------------------------------
 
     def _plugin(self, server: Server, item: Event, body: ev.Plugin) -> None:
-        life = self._life(server, item)
+        life = self.population.life(item, server.label)
         if life is None:
             return
         if not life.plugin:
@@ -455,26 +371,20 @@ class BoundedTier:
             self._gone_transports.add((item.emitter, body.id))
 
     def _core(self, server: Server, item: Event, body: ev.Core) -> None:
-        if body.status == "started":
-            self._restarted(item.emitter)
+        # Where an end was lost, an update that knows of nobody puts it right.
+        counts = [(body.info or {}).get(key) for key in ("sessions", "handles", "peerconnections")]
+        if body.status == "started" or (body.status == "update" and counts == [0, 0, 0]):
+            self.population.clear(item.emitter)
 
     def _shutdown(self, server: Server, item: Event, body: ev.Shutdown) -> None:
-        self._restarted(item.emitter)
-
-    def _restarted(self, emitter: str) -> None:
-        """Nothing of before is alive."""
-        for key in [key for key in self.handles if key.emitter == emitter]:
-            self._drop(key)
-        for session in [session for session in self._sessions if session[0] == emitter]:
-            del self._sessions[session]
-            self._ended.add(session)
+        self.population.clear(item.emitter)
 
     def _gap(self, server: Server, item: Event, body: ev.Gap) -> None:
         self.table(n.EVENT_GAPS).add(server.label, body.reason)
         for word, count in body.dropped.items():
             self.table(n.EVENTS_MISSING).add(server.label, word, by=max(0, count))
         if body.reason == "restart":
-            self._restarted(item.emitter)
+            self.population.clear(item.emitter)
 
     def _api_error(self, server: Server, item: Event, body: ev.ApiError) -> None:
         self.table(n.API_REFUSALS).add(server.label, str(body.code))

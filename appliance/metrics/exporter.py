@@ -73,8 +73,8 @@ class Exporter:
         }
         shown: list[tuple[Family, str, float]] = [
             (n.BUILD_INFO, label_text(build), 1),
-            (n.HANDLES_NOT_EXPORTED, "", len(self.bounded.handles) - len(self.handles)),
-            (n.HANDLES_FORGOTTEN, "", self.bounded.forgotten),
+            (n.HANDLES_NOT_EXPORTED, "", len(self.bounded.population.handles) - len(self.handles)),
+            (n.HANDLES_FORGOTTEN, "", self.bounded.population.forgotten),
             (n.TRACKS_REFUSED, "", self.bounded.tracks_refused),
             (n.SERIES, "", self.bounded.series),
         ]

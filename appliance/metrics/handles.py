@@ -35,7 +35,7 @@ def opaque_hash(opaque_id: str) -> str:
 class HandleTier:
     """The handles that are shown: at most ``max_handles``, and once they are, a quiet one gives way to a new one.
 
-    ``opaque_id`` is hash, clear or off. Implements :class:`appliance.metrics.bounded.HandleWatcher`.
+    ``opaque_id`` is hash, clear or off. Implements :class:`appliance.metrics.population.HandleWatcher`.
     """
 
     def __init__(self, clock: Clock, *, max_handles: int = MAX_HANDLES, opaque_id: str = "hash") -> None:

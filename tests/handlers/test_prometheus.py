@@ -97,7 +97,7 @@ async def test_a_call_that_ends_while_it_is_written_harms_nothing() -> None:
     pieces = target.exporter.handle_pieces(openmetrics=False)
     begun = [next(pieces)]
     await target.handle(until("chrome_echo_http", 7)[len(events) :])
-    target.exporter.bounded._restarted("janus-ref")
+    target.exporter.bounded.population.clear("janus-ref")
     assert read("".join((*begun, *pieces)))
 
 

@@ -248,7 +248,14 @@ def test_what_is_told_again_says_what_is_alive_and_counts_nowhere() -> None:
 def test_a_server_that_starts_again_has_nobody() -> None:
     clock = FakeClock()
     target = exporter(clock)
-    for body in (ev.Core(status="started"), ev.Shutdown(), ev.Gap(reason="restart")):
+    nobody = {"sessions": 0, "handles": 0, "peerconnections": 0, "stats-period": 1}
+    bodies = (
+        ev.Core(status="started"),
+        ev.Core(status="update", info=nobody),
+        ev.Shutdown(),
+        ev.Gap(reason="restart"),
+    )
+    for body in bodies:
         up(target, clock)
         assert Scrape(target).total("peerconnections") == 1
         target.take(event(body, emitter=SERVER, timestamp=clock.wall_us()))
@@ -392,7 +399,7 @@ def test_ten_thousand_hostile_handles_add_no_series() -> None:
         if number in {999, 9_999}:
             sizes.append((len(Scrape(target).values), target.bounded.series))
     assert sizes[0] == sizes[1]
-    assert len(target.bounded.handles) == 10_000
+    assert len(target.bounded.population.handles) == 10_000
     scrape = Scrape(target)
     servers = {value for _, labels in scrape.values for name, value in labels if name == "server"}
     assert len(servers) == 64 + 1
@@ -425,7 +432,7 @@ def test_no_event_raises(steps: list[tuple[int, str, int]]) -> None:
 def test_too_many_tracks_and_handles_are_counted() -> None:
     clock = FakeClock()
     target = Exporter(clock, server_name="collector")
-    target.bounded._max_handles = 10
+    target.bounded.population._max_handles = 10
     for handle_id in range(12):
         up(target, clock, handle_id=handle_id)
     for number in range(300):
