@@ -1,7 +1,6 @@
 """What recorded calls count, and what nothing can make of the number of series."""
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -140,19 +139,19 @@ def test_loss_of_packets_that_the_plugin_held_back_does_not_count() -> None:
     assert scraped("aiortc_echo")("rtp_packets_lost_total", kind="video", direction="out", observer="remote") == 0
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["aiortc_echo", "loss_slowlink", "reneg_icerestart"])
 def test_no_counter_ever_falls(case: str) -> None:
-    clock = FakeClock()
-    target = exporter(clock)
-    scrapes = []
+    target = exporter()
+    before: dict[str, float] = {}
     for item in trace(case):
         target.take(item)
         if item.type == ev.EventType.MEDIA:
-            scrapes.append(Scrape(target).values)
-    for before, after in pairwise(scrapes):
-        for key, value in before.items():
-            if key[0].endswith(("_total", "_count", "_bucket")):
-                assert after[key] >= value, key
+            after = dict(line.rsplit(" ", 1) for line in target.bounded.lines(False) if not line.startswith("#"))
+            for series, value in before.items():
+                if "_total{" in series or "_count{" in series or "_bucket{" in series:
+                    assert float(after[series]) >= value, series
+            before = {series: float(value) for series, value in after.items()}
+    assert before
 
 
 def up(target: Exporter, clock: FakeClock, *, handle_id: int = 1, sdp: str = "m=audio 9 X 0\r\na=sendrecv\r\n") -> None:
