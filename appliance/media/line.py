@@ -117,6 +117,11 @@ class Line:
         self._bytes_lastsec = (received - self._bytes_before[0], sent - self._bytes_before[1])
         self._bytes_before = (received, sent)
 
+    @property
+    def bytes_sent_lastsec(self) -> int:
+        """Bytes sent in the last whole second."""
+        return self._bytes_lastsec[1]
+
     def lost_since(self) -> tuple[int, int]:
         """Packets lost on the way in and, as the peer says, on the way out, since the last call."""
         now = (self.lost, self.lost_by_remote)

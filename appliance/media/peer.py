@@ -73,7 +73,7 @@ class Peer:
             selected_changed=self._pair_changed,
         )
         self.path = MediaPath(clock, self.emit, self._rtcp_received, random.randrange(1, 1 << 32), engine.drop)
-        self.reports = Reports(self.path, clock, engine.ntp, self.emit)
+        self.reports = Reports(self.path, clock, engine.ntp, self.emit, max_bitrate=config.max_bitrate)
         self.path.relay_estimate = self.reports.relay_estimate
         self._negotiated: tuple[NegotiatedLine, ...] = ()
         self._told_dtls: DtlsDetail | None = None

@@ -18,6 +18,8 @@ REMB_INTERVAL = 1.0
 """Seconds between two bitrate caps."""
 RELAY_INTERVAL = 0.2
 """Seconds between two estimates that are passed on."""
+BOTTLENECK = 0.8
+"""Estimates below this share of what flows are passed on."""
 _NTP_EPOCH = 2_208_988_800
 """Seconds from 1900 to 1970."""
 _MAX_BLOCKS = 31
@@ -38,7 +40,9 @@ class NtpClock:
 class Reports:
     """Reads and writes the RTCP of one path."""
 
-    def __init__(self, path: MediaPath, clock: Clock, ntp: NtpClock, emit: Callable[[Body], None]) -> None:
+    def __init__(
+        self, path: MediaPath, clock: Clock, ntp: NtpClock, emit: Callable[[Body], None], *, max_bitrate: int
+    ) -> None:
         self.bitrate = 0
         """What the client may send, bits per second; 0 is no cap."""
         self.counts: dict[str, int] = {}
@@ -47,6 +51,7 @@ class Reports:
         self._clock = clock
         self._ntp = ntp
         self._emit = emit
+        self._max_bitrate = max_bitrate
         self._last_remb = 0.0
 
     # --- in ----------------------------------------------------------------------------------------------
@@ -115,9 +120,13 @@ class Reports:
         if not sending:
             return
         sending[0].remb_bps = packet.bitrate_bps
+        # A receiver estimates little more than what it gets: only an estimate well below that is a bottleneck. Passing
+        # on the others would hold the source where it happens to be, or in an echo talk it down.
+        flowing = 8 * sum(line.bytes_sent_lastsec for line in sending)
+        limit = packet.bitrate_bps if packet.bitrate_bps < BOTTLENECK * flowing else self._max_bitrate
         sources = {line.tx.fed_by.path for line in sending if line.tx is not None and line.tx.fed_by is not None}
         for path in sources:
-            path.relay_estimate(packet.bitrate_bps, now)
+            path.relay_estimate(limit, now)
 
     def _line_of(self, ssrc: int) -> Line | None:
         for line in self._path.lines:
