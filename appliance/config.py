@@ -53,6 +53,7 @@ class ConsoleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     janus_http: str = ""
     """URL of the Janus API for the demo page; empty: that of the gateway on this host."""
     janus_websocket: str = ""
+    """The same over WebSocket."""
     homer_url: str = ""
     """Link template for a call in Homer, ``{correlation_id}`` replaced."""
     grafana_url: str = ""

@@ -16,6 +16,12 @@ class GatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     api_secret: str = ""
     """What every request must carry as ``apisecret``; empty: the API is open."""
     api_secret_file: str = ""
+    """The same from a file, which keeps it out of the environment and the process list."""
+    token_auth: bool = False
+    """Accept tokens that the Admin API stores (``add_token``), each for the plugins that it is allowed."""
+    token_auth_secret: str = ""
+    """Accept tokens that are signed with this secret, until they expire."""
+    token_auth_secret_file: str = ""
     session_timeout_s: float = 60.0
     """A session without a request for so long ends; 0: never."""
     reclaim_session_timeout_s: float = 0.0
@@ -25,9 +31,11 @@ class GatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     opaqueid_in_api: bool = False
     """Repeat a handle's ``opaque_id`` in what its client is sent."""
     max_sessions: int = 10_000
+    """Of the whole gateway; one more is refused (472)."""
     max_handles: int = 100
     """Of one session."""
     max_sdp_bytes: int = 262_144
+    """Of one description; a larger one is refused (465)."""
     max_early_candidates: int = 100
     """Of one handle, before its description."""
     max_opaque_id: int = 1024

@@ -39,6 +39,7 @@ class HttpIntakeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     user: str = ""
     """With a password: what ``backend_user`` and ``backend_pwd`` of sampleevh must be."""
     password: str = ""
+    """What Janus sends as ``backend_pwd``."""
     max_body_bytes: int = 8 * 2**20
     """Of one POST, after decompression."""
 

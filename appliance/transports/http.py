@@ -105,6 +105,7 @@ class HttpTransport:
         host: str = "127.0.0.1"
         port: int = 8088
         base_path: str = "/janus"
+        """The path of the API, below which sessions and handles have theirs."""
         events: bool = True
         """Publish a transport event (type 128) for each request."""
         allow_origin: str = "*"
@@ -112,9 +113,11 @@ class HttpTransport:
         enforce_cors: bool = False
         """Refuse (403) requests that a page of another origin makes, instead of leaving it to its browser."""
         max_message_bytes: int = 1_048_576
+        """Of one request; a larger one is refused."""
         max_queued_events: int = 1000
         """Of one session between two long polls; the oldest is dropped."""
         max_connections: int = 10_000
+        """At once; a further one is closed."""
 
     name = "janus.transport.http"
     info = ModuleInfo("HTTP transport", "The appliance's authors", "The Janus API over HTTP.", "0.0.2", 2)

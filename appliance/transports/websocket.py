@@ -88,9 +88,11 @@ class WebSocketTransport:
         heartbeat_s: float = 0.0
         """A ping after so long; a client that does not answer within half of it is gone. 0: none."""
         max_message_bytes: int = 1_048_576
+        """Of one request; a larger one is refused."""
         max_queued_bytes: int = 4_194_304
         """That wait for one client to read; it is disconnected when there are more."""
         max_connections: int = 10_000
+        """At once; a further one is closed."""
 
     name = "janus.transport.websockets"
     info = ModuleInfo("WebSockets transport", "The appliance's authors", "The Janus API over WebSockets.", "0.0.1", 1)
