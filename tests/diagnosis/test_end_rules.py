@@ -107,3 +107,23 @@ def test_lost_statistics_tell_nothing_of_a_handshake() -> None:
 def test_with_nothing_but_a_hole_nothing_is_said() -> None:
     verdict = Call().gap().detach().verdict()
     assert (verdict.code, verdict.severity) == ("evidence_incomplete", "notice")
+
+
+@pytest.mark.parametrize(("reason", "words"), [("Something new", "Something new"), ("", "none given")])
+def test_an_unknown_reason_is_quoted(reason: str, words: str) -> None:
+    assert Call().up().media(5).hangup(reason).verdict().sentence.endswith(f"{words}.")
+
+
+def test_of_a_client_that_only_listens_the_first_media_are_ours() -> None:
+    call = Call().up("audio recvonly", answer=("audio sendonly",)).media(3, rate=0, sent=50)
+    phases = {phase.name: phase for phase in call.explained().phases}
+    assert phases["first_media"].outcome == "ok"
+    assert phases["first_media"].duration_us == 1_000_000
+    assert phases["media"].outcome == "pending"
+
+
+def test_while_nothing_came_the_first_media_are_awaited() -> None:
+    """Though we send: the client had agreed to."""
+    call = Call().up().media(3, rate=0, sent=50)
+    phases = {phase.name: phase.outcome for phase in call.explained().phases}
+    assert (phases["first_media"], phases["media"]) == ("pending", "skipped")

@@ -49,10 +49,12 @@ def reports_each_five_seconds(share: float) -> Call:
 
 
 def layers() -> Call:
-    call = Call().up(*AV).both(5)
-    call.receiving(False, mid="1", kind="video").both(10)
-    for _ in range(10):
-        call.after(1).stats(mid="1", kind="video-sim1", rate=0).stats(mid="1", kind="video", rate=60).stats()
+    """All three come, then the client's encoder drops the upper ones."""
+    call = Call().up(*AV)
+    for rate in (*[60] * 10, *[0] * 10):
+        call.after(1).stats(mid="1", kind="video", rate=60).stats()
+        for layer in ("video-sim1", "video-sim2"):
+            call.stats(mid="1", kind=layer, rate=rate, sent=0)
     return call.hangup()
 
 
@@ -78,6 +80,12 @@ HOLDS: list[tuple[str, str, str, Story]] = [
     ),
     ("no_media_from_client", "fault", "certain", lambda: alive(Call().up().media(6, rate=0, sent=50)).hangup()),
     ("no_media_from_client", "fault", "possible", lambda: Call().up().after(6).hangup()),
+    (
+        "no_media_from_client",
+        "fault",
+        "likely",
+        lambda: Call().up().media(12, rate=0, sent=0, rtt=0).session("timeout").detach(),
+    ),
     ("one_way_audio", "fault", "likely", lambda: Call().up(*AV).both(7, audio={"rate": 0, "sent": 50}).hangup()),
     ("one_way_audio", "fault", "likely", lambda: Call().up(*AV).both(7, audio={"sent": 0}).hangup()),
     ("no_video_from_client", "notice", "possible", lambda: Call().up(*AV).both(7, video={"rate": 0}).hangup()),

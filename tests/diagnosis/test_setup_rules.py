@@ -246,6 +246,13 @@ MISSES: list[tuple[str, str, Story]] = [
         "in_progress",
         lambda: Call().connected("application").after(0.1).detail(version="DTLSv1.2").dtls("connected").after(1),
     ),
+    ("dtls_alert_sent", "dtls_failed_unknown", lambda: alert("sent", "warning", 0, "close_notify")),
+    (
+        "dtls_alert_sent",
+        "ended_by_app",
+        lambda: Call().up().media(3).detail(alert=DtlsAlert("sent", "fatal", 40, "handshake_failure")).hangup(),
+    ),
+    ("dtls_role_conflict", "dtls_failed_unknown", lambda: silent_dtls(20, **HELLO).hangup("DTLS timeout")),
     ("dtls_mtu", "in_progress", lambda: silent_dtls(2, **HELLO, first_fragment_seen=True)),
     ("dtls_no_response", "in_progress", lambda: silent_dtls(3)),
     ("dtls_no_response", "in_progress", lambda: silent_dtls(6, **HELLO)),
