@@ -166,6 +166,7 @@ class BoundedTier:
             return
         life = self.population.life(item, server.label, known=True)
         if life is not None:
+            life.attached = True
             life.plugin = plugin_word(body.plugin)
             life.opaque_id = item.opaque_id or body.opaque_id
             life.labels = None
@@ -198,7 +199,9 @@ class BoundedTier:
         life.next_peer(peer)
         return peer
 
-    def _start_peer(self, server: Server, life: Life) -> Peer:
+    def _start_peer(self, server: Server, item: Event, life: Life) -> Peer:
+        if life.attached and not item.replayed:
+            life.known = True
         self.table(n.PEERCONNECTIONS_STARTED).add(server.label, life.plugin)
         return self._new_peer(life)
 
@@ -222,7 +225,7 @@ class BoundedTier:
         if life is None:
             return
         self._correlation = item.correlation_id
-        peer = life.peer or self._start_peer(server, life)
+        peer = life.peer or self._start_peer(server, item, life)
         peer.setup.described(body.owner, body.jsep.sdp, item.timestamp)
 
     def _ice_state(self, server: Server, item: Event, body: ev.IceState) -> None:
@@ -236,7 +239,7 @@ class BoundedTier:
             if body.ice != "gathering":
                 return
             # A plugin that makes the offer gathers before it has one.
-            peer = self._start_peer(server, life)
+            peer = self._start_peer(server, item, life)
         peer.setup.ice(body.ice, item.timestamp)
         if peer.up_at is not None:
             if body.ice in {"disconnected", "failed"}:
@@ -380,11 +383,10 @@ class BoundedTier:
         self.population.clear(item.emitter)
 
     def _gap(self, server: Server, item: Event, body: ev.Gap) -> None:
+        # A restart may be this collector's own: a gateway's own begins with ``started``.
         self.table(n.EVENT_GAPS).add(server.label, body.reason)
         for word, count in body.dropped.items():
             self.table(n.EVENTS_MISSING).add(server.label, word, by=max(0, count))
-        if body.reason == "restart":
-            self.population.clear(item.emitter)
 
     def _api_error(self, server: Server, item: Event, body: ev.ApiError) -> None:
         self.table(n.API_REFUSALS).add(server.label, str(body.code))

@@ -44,8 +44,8 @@ class Life:
     """One handle."""
 
     __slots__ = (
-        "ended_peers", "key", "known", "labels", "last_shown", "opaque_id", "peer", "plugin", "room", "round_trip",
-        "seen_at", "server", "stalled", "tracks",
+        "attached", "ended_peers", "key", "known", "labels", "last_shown", "opaque_id", "peer", "plugin", "room",
+        "round_trip", "seen_at", "server", "stalled", "tracks",
     )  # fmt: skip
 
     def __init__(self, key: HandleKey, server: str, *, known: bool, now: float) -> None:
@@ -53,7 +53,9 @@ class Life:
         self.server = server
         """As a label."""
         self.known = known
-        """Its beginning was seen, so its counts began at 0."""
+        """Its beginning was seen as it happened, so its counts begin at 0."""
+        self.attached = False
+        """Its beginning was told, be it again."""
         self.plugin = ""
         self.room = ""
         self.opaque_id: str | None = None

@@ -65,7 +65,8 @@ class Population:
                 self._ended.discard(key)
             elif key in self._ended:
                 return None
-            life = self.handles[key] = Life(key, server, known=known, now=self._clock.monotonic())
+            fresh = known and not item.replayed
+            life = self.handles[key] = Life(key, server, known=fresh, now=self._clock.monotonic())
             self._session_alive((key.emitter, key.session_id), None)
             if len(self.handles) > self._max_handles:
                 _, quietest = self.handles.popitem(last=False)

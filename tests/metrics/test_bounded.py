@@ -236,12 +236,42 @@ def test_what_is_told_again_says_what_is_alive_and_counts_nowhere() -> None:
     target = exporter(clock)
     events = [item for item in trace("chrome_echo_http") if item.timestamp < trace("chrome_echo_http")[-20].timestamp]
     play(target, [replace(item, replayed=True) for item in events], clock)
+    target.take(event(ev.Gap(reason="restart"), emitter=SERVER, timestamp=clock.wall_us()))
     scrape = Scrape(target)
     assert scrape("peerconnections", state="up") == 1
     assert scrape.total("rtp_packets_total") == 0
     assert scrape.total("peerconnections_started_total") == 0
     assert scrape.total("setup_phase_duration_seconds_count") == 0
     assert scrape.handle("handle_rtp_packets_total", direction="in")
+
+
+@pytest.mark.parametrize("with_statistics", [True, False])
+def test_counting_goes_on_from_what_was_told_again(with_statistics: bool) -> None:
+    clock = FakeClock()
+    target = exporter(clock)
+    events = trace("chrome_echo_http")
+    stats = [index for index, item in enumerate(events) if isinstance(item.event, ev.MediaStats)]
+    again = [
+        replace(item, replayed=True)
+        for item in events[: stats[8] + 1]
+        if with_statistics or not isinstance(item.event, ev.MediaStats)
+    ]
+    play(target, again, clock)
+    target.take(event(ev.Gap(reason="restart"), emitter=SERVER, timestamp=clock.wall_us()))
+    play(target, events[stats[8] + 1 : stats[17] + 1], clock)
+    audio = [events[index].event.packets_received for index in stats[:18] if events[index].event.media == "audio"]
+    seen = audio[5] - audio[2 if with_statistics else 3]
+    assert Scrape(target)("rtp_packets_total", direction="in", kind="audio") == seen
+
+
+def test_a_call_on_a_handle_of_before_counts_from_zero() -> None:
+    clock = FakeClock()
+    target = exporter(clock)
+    body = ev.Handle(name="attached", plugin="janus.plugin.echotest")
+    target.take(about(body, clock, replayed=True))
+    target.take(about(ev.Jsep(owner="remote", jsep=ev.SessionDescription("offer", "")), clock))
+    target.take(about(ev.MediaStats(media="audio", mid="0", packets_received=50), clock))
+    assert Scrape(target)("rtp_packets_total", direction="in", kind="audio") == 50
 
 
 def test_a_server_that_starts_again_has_nobody() -> None:
@@ -252,7 +282,6 @@ def test_a_server_that_starts_again_has_nobody() -> None:
         ev.Core(status="started"),
         ev.Core(status="update", info=nobody),
         ev.Shutdown(),
-        ev.Gap(reason="restart"),
     )
     for body in bodies:
         up(target, clock)
