@@ -4,41 +4,25 @@ One certificate and one OpenSSL context serve the whole process; making them for
 more than the handshake. We are the server unless the client insists on being it: then we choose the SRTP profile.
 """
 
-import datetime
-import secrets
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
-from OpenSSL.crypto import X509
 
 from appliance.core.clock import Clock, Timer
 from appliance.core.events import DtlsAlert
 from appliance.media import srtp
 from appliance.media.config import MTU
+from appliance.media.identity import DtlsIdentity, fingerprint_of, preferred
 from appliance.wire.description import Fingerprint
 from appliance.wire.dtls import alert_name
-
-HASHES: dict[str, hashes.HashAlgorithm] = {
-    "sha-256": hashes.SHA256(),
-    "sha-384": hashes.SHA384(),
-    "sha-512": hashes.SHA512(),
-}
-"""Fingerprints that are accepted, the preferred first (RFC 8122 section 5 asks to check the preferred one)."""
 
 CONTENT_TYPES = {20: "change_cipher_spec", 21: "alert", 22: "handshake", 23: "application_data"}
 _CLIENT_HELLO = 1
 
-_CIPHERS = (
-    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384"
-    b":ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA"
-)
 _EXPORTER_LABEL = b"EXTRACTOR-dtls_srtp"
-_CERTIFICATE_DAYS = 365
 
 
 class DtlsStage(Enum):
@@ -58,51 +42,6 @@ STAGES: dict[DtlsStage, frozenset[DtlsStage]] = {
     DtlsStage.FAILED: frozenset({DtlsStage.CLOSED}),
     DtlsStage.CLOSED: frozenset(),
 }
-
-
-class DtlsIdentity:
-    """The process's certificate and OpenSSL context."""
-
-    def __init__(self) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, secrets.token_hex(8))])
-        now = datetime.datetime.now(tz=datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=_CERTIFICATE_DAYS))
-            .sign(key, hashes.SHA256())
-        )
-        self.fingerprint = fingerprint_of(certificate, "sha-256")
-        context = SSL.Context(SSL.DTLS_METHOD)
-        context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_QUERY_MTU | SSL.OP_NO_RENEGOTIATION)
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
-        context.set_info_callback(_inform)
-        context.use_certificate(certificate)
-        context.use_privatekey(key)
-        context.set_cipher_list(_CIPHERS)
-        context.set_tlsext_use_srtp(b":".join(profile.name.encode() for profile in srtp.PROFILES))
-        self.context = context
-
-
-def fingerprint_of(certificate: x509.Certificate, algorithm: str) -> Fingerprint:
-    """As SDP writes it (RFC 8122)."""
-    digest = certificate.fingerprint(HASHES[algorithm])
-    return Fingerprint(algorithm, ":".join(f"{byte:02X}" for byte in digest))
-
-
-def preferred(fingerprints: Sequence[Fingerprint]) -> tuple[Fingerprint, ...]:
-    """Those of the preferred hash among the ones offered; empty when none is known."""
-    for algorithm in HASHES:
-        found = tuple(item for item in fingerprints if item.algorithm == algorithm)
-        if found:
-            return found
-    return ()
 
 
 class DtlsObserver(Protocol):
@@ -141,6 +80,7 @@ class Dtls:
         fingerprints: Sequence[Fingerprint],
     ) -> None:
         self.stage = DtlsStage.NEW
+        self.has_begun = False
         self.is_client = is_client
         self.expected = preferred(fingerprints)
         self.found: Fingerprint | None = None
@@ -174,6 +114,7 @@ class Dtls:
 
     def start(self) -> None:
         """Begin; as a client, with a ClientHello."""
+        self.has_begun = True
         self._to(DtlsStage.TRYING)
         self._handshake()
 
@@ -232,6 +173,8 @@ class Dtls:
             self._flush()
         self._cancel()
         self._to(DtlsStage.CLOSED)
+        # OpenSSL calls back no more: let go of the circle, so that memory returns at once.
+        self._connection.set_app_data(None)
 
     def verify(self, certificate: x509.Certificate) -> bool:
         """Whether a certificate is that of the description: called by OpenSSL when it has come."""
@@ -354,18 +297,3 @@ def records(data: bytes) -> list[bytes]:
 def _increment(counts: dict[str, int], content_type: int) -> None:
     name = CONTENT_TYPES.get(content_type, "other")
     counts[name] = counts.get(name, 0) + 1
-
-
-def _verify(connection: SSL.Connection, certificate: X509, error: int, depth: int, ok: int) -> bool:
-    # Certificates here are self-signed: the fingerprint in the description is the only thing that counts.
-    association: Dtls = connection.get_app_data()
-    try:
-        return association.verify(certificate.to_cryptography())
-    except ValueError:  # OpenSSL reads certificates that cryptography refuses
-        return False
-
-
-def _inform(connection: SSL.Connection, where: int, value: int) -> None:
-    if where & SSL.SSL_CB_ALERT:
-        association: Dtls = connection.get_app_data()
-        association.alerted("received" if where & SSL.SSL_CB_READ else "sent", value)

@@ -8,8 +8,8 @@ from appliance.core.clock import Clock
 from appliance.core.events import Counter
 from appliance.core.peer import PeerObserver
 from appliance.media.config import MAX_STUN_SOURCES, STUN_REQUESTS_PER_SECOND, MediaConfig
-from appliance.media.dtls import DtlsIdentity
-from appliance.media.ice import Pair
+from appliance.media.identity import DtlsIdentity
+from appliance.media.pair import Pair
 from appliance.media.peer import Peer
 from appliance.media.reports import NtpClock
 from appliance.media.udp import UdpPort

@@ -8,22 +8,19 @@ five seconds on the selected pair. Requests and answers in each direction are th
 import secrets
 from collections.abc import Callable
 from enum import Enum
-from ipaddress import ip_address
 
 from appliance.core.clock import Clock
 from appliance.core.events import (
     Body,
-    CandidateAddress,
     EndOfCandidates,
     IceState,
     LocalCandidate,
-    PairAddresses,
     PairCounters,
-    PairStats,
     RemoteCandidate,
     SelectedPair,
 )
 from appliance.media.config import MAX_CANDIDATES, MAX_REMOTE_ADDRESSES, OUTSTANDING_PROBES
+from appliance.media.pair import Pair
 from appliance.media.udp import UdpPort, address_of, sockaddr
 from appliance.wire import stun
 from appliance.wire.candidate import Candidate, CandidateDecodeError
@@ -64,57 +61,6 @@ STAGES: dict[IceStage, frozenset[IceStage]] = {
     IceStage.FAILED: frozenset({IceStage.GATHERING, IceStage.CLOSED}),
     IceStage.CLOSED: frozenset(),
 }
-
-
-class Pair:
-    """One of our addresses and one of theirs."""
-
-    def __init__(self, port: UdpPort, key: bytes, remote_type: str) -> None:
-        self.port = port
-        self.key = key
-        self.host, self.remote_port = address_of(key)
-        self.remote_type = remote_type
-        self.priority = 0
-        self.proven = False
-        """A message with the right MESSAGE-INTEGRITY came from there."""
-        self.nominated = False
-        self.heard = 0.0
-        """When the last request came, monotonic."""
-        self.requests_sent = self.responses_received = self.requests_received = self.responses_sent = 0
-        self.bad_integrity = 0
-        self.rtt_ms: float | None = None
-
-    @property
-    def addresses(self) -> PairAddresses:
-        """Both ends as events show them."""
-        return PairAddresses(
-            CandidateAddress(self.port.announced, self.port.port, "host", family=_family(self.port.announced)),
-            CandidateAddress(self.host, self.remote_port, self.remote_type, family=_family(self.host)),
-        )
-
-    @property
-    def text(self) -> str:
-        """As Janus writes it."""
-        return (
-            f"{self.port.announced}:{self.port.port} [host,udp] <-> "
-            f"{self.host}:{self.remote_port} [{self.remote_type},udp]"
-        )
-
-    def stats(self, *, selected: bool) -> PairStats:
-        """Its counters."""
-        ends = self.addresses
-        return PairStats(
-            local=ends.local,
-            remote=ends.remote,
-            selected=selected,
-            nominated=self.nominated,
-            requests_sent=self.requests_sent,
-            responses_received=self.responses_received,
-            requests_received=self.requests_received,
-            responses_sent=self.responses_sent,
-            bad_integrity=self.bad_integrity,
-            rtt_ms=self.rtt_ms,
-        )
 
 
 class IceAgent:
@@ -459,7 +405,3 @@ def _local_candidate(index: int, port: UdpPort) -> Candidate:
         port=port.port,
         type="host",
     )
-
-
-def _family(address: str) -> int:
-    return ip_address(address).version

@@ -7,6 +7,7 @@ from appliance.core.peer import Medium
 from appliance.media.quality import Quality
 from appliance.media.receive import RxStream, SenderClock
 from appliance.media.send import KeyframeThrottle, TxStream
+from appliance.wire.description import Codec
 from appliance.wire.rtcp import ReportBlock
 
 if TYPE_CHECKING:
@@ -54,6 +55,23 @@ class Line:
         self._bytes_before = (0, 0)
         self._bytes_lastsec = (0, 0)
         self._lost_before = (0, 0)
+
+    def adopt(
+        self, codec: Codec, *, feedback: tuple[str, ...], extensions: dict[str, int], remote_ssrcs: tuple[int, ...]
+    ) -> None:
+        """Take what was negotiated, now or anew."""
+        self.payload_type = codec.payload_type
+        self.clock_rate = codec.clock_rate
+        self.nacks = "nack" in feedback
+        self.plis = "nack pli" in feedback
+        self.firs = "ccm fir" in feedback
+        self.rembs = "goog-remb" in feedback
+        self.extensions = extensions
+        self.remote_ssrcs = remote_ssrcs
+        for stream in self.streams:
+            stream.payload_type, stream.clock_rate = self.payload_type, self.clock_rate
+        if self.tx is not None:
+            self.tx.payload_type, self.tx.clock_rate = self.payload_type, self.clock_rate
 
     @property
     def is_rtp(self) -> bool:

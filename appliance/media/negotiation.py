@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from appliance.core.peer import AnswerPolicy, Medium, SdpRefusedError
 from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES, MAX_SDP_BYTES
+from appliance.media.identity import HASHES
 from appliance.media.sctp import MAX_MESSAGE_BYTES
 from appliance.wire import sdp
 from appliance.wire.candidate import Candidate
@@ -26,7 +27,6 @@ from appliance.wire.description import (
     Ssrc,
 )
 
-HASHES = ("sha-256", "sha-384", "sha-512")
 _HELPERS = frozenset({"rtx", "red", "ulpfec", "flexfec-03", "flexfec", "cn", "telephone-event"})
 """Codecs that carry no medium of their own."""
 _FEEDBACK = ("ccm fir", "nack", "nack pli", "goog-remb")

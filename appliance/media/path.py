@@ -11,8 +11,8 @@ from appliance.core.clock import Clock, Timer
 from appliance.core.events import Body, MediaFault, MediaState
 from appliance.media import srtp
 from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS
-from appliance.media.ice import Pair
 from appliance.media.line import Line
+from appliance.media.pair import Pair
 from appliance.media.receive import RxStream, extension
 from appliance.media.send import copy_into
 from appliance.media.udp import Slot, UdpPort, pinned

@@ -6,12 +6,12 @@ import secrets
 from typing import TYPE_CHECKING, Any, cast
 
 from appliance.core.clock import Clock, Timer
-from appliance.core.events import Body, Connection, DtlsAlert, DtlsDetail, DtlsState, MediaStats, SlowLink
+from appliance.core.events import Body, Connection, DtlsAlert, DtlsDetail, DtlsState
 from appliance.core.peer import AnswerPolicy, Medium, PeerConnection, PeerObserver, SdpRefusedError
 from appliance.media.config import EARLY_DATAGRAMS, MAX_REMOTE_ADDRESSES, MediaConfig
 from appliance.media.describe import describe
 from appliance.media.dtls import Dtls, DtlsStage
-from appliance.media.ice import IceAgent, IceStage, Pair
+from appliance.media.ice import IceAgent, IceStage
 from appliance.media.line import Line
 from appliance.media.negotiation import (
     LocalTransport,
@@ -22,11 +22,13 @@ from appliance.media.negotiation import (
     remote_data,
     write_answer,
 )
+from appliance.media.pair import Pair
 from appliance.media.path import MediaPath
 from appliance.media.receive import SenderClock
 from appliance.media.reports import Reports
 from appliance.media.sctp import DataChannels
 from appliance.media.send import TxStream
+from appliance.media.stats import dtls_detail, media_stats, slow_links
 from appliance.media.udp import UdpPort
 from appliance.wire import rtcp, stun
 
@@ -172,22 +174,15 @@ class Peer:
             line.medium = item.medium
             line.remote_msid = item.offered.msid
             if item.codec is not None:
-                line.payload_type = item.codec.payload_type
-                line.clock_rate = item.codec.clock_rate
-                line.nacks = "nack" in item.feedback
-                line.plis = "nack pli" in item.feedback
-                line.firs = "ccm fir" in item.feedback
-                line.rembs = "goog-remb" in item.feedback
-                line.extensions = {extension.uri: extension.id for extension in item.extensions}
-                line.remote_ssrcs = item.remote_ssrcs
-                for stream in line.streams:
-                    stream.payload_type, stream.clock_rate = line.payload_type, line.clock_rate
+                line.adopt(
+                    item.codec,
+                    feedback=item.feedback,
+                    extensions={extension.uri: extension.id for extension in item.extensions},
+                    remote_ssrcs=item.remote_ssrcs,
+                )
                 sends = item.medium.direction in {"sendrecv", "sendonly"}
                 if sends and line.tx is None:
                     line.tx = TxStream(self.path, line, history_bytes=self._config.nack_history_bytes)
-                if line.tx is not None:
-                    line.tx.payload_type = line.payload_type
-                    line.tx.clock_rate = line.clock_rate
             if line.tx is not None and item.medium.direction not in {"sendrecv", "sendonly"}:
                 line.tx.unroute()
             lines.append(line)
@@ -377,23 +372,8 @@ class Peer:
             self.channels.receive(data)
 
     def _tell_dtls(self) -> None:
-        dtls = self.dtls
-        if dtls is None or dtls.stage is DtlsStage.NEW:
-            return
-        expected = " ".join(f"{item.algorithm} {item.value}" for item in dtls.expected) or None
-        detail = DtlsDetail(
-            role=dtls.role,
-            version=dtls.version,
-            cipher=dtls.cipher,
-            srtp_profile=dtls.profile.name if dtls.profile else None,
-            fingerprint_expected=expected,
-            fingerprint_received=f"{dtls.found.algorithm} {dtls.found.value}" if dtls.found else None,
-            records_received=dict(dtls.records_received),
-            records_sent=dict(dtls.records_sent),
-            first_fragment_seen=dtls.first_fragment_seen,
-            alert=dtls.last_alert,
-        )
-        if detail != self._told_dtls:
+        detail = dtls_detail(self.dtls)
+        if detail is not None and detail != self._told_dtls:
             self._told_dtls = detail
             self.emit(detail)
 
@@ -484,37 +464,13 @@ class Peer:
         if self._config.stats_period and soon >= self._next_stats:
             self._next_stats = max(self._next_stats, now - TICK / 2) + self._config.stats_period
             self._tell_stats()
-            self._tell_slow_links()
+            for body in slow_links(self.lines, self._config.slowlink_threshold):
+                self.emit(body)
             self.path.tell_faults()
 
     def _tell_stats(self) -> None:
-        for line in self.lines:
-            if line.is_rtp:
-                self.emit(line.stats())
-            elif line.medium.kind == "application" and not line.medium.rejected:
-                dtls = self.dtls
-                self.emit(
-                    MediaStats(
-                        mid=line.medium.mid,
-                        mindex=line.medium.mindex,
-                        media="data",
-                        packets_received=dtls.packets_received if dtls else 0,
-                        packets_sent=dtls.packets_sent if dtls else 0,
-                        bytes_received=dtls.bytes_received if dtls else 0,
-                        bytes_sent=dtls.bytes_sent if dtls else 0,
-                    )
-                )
-
-    def _tell_slow_links(self) -> None:
-        threshold = self._config.slowlink_threshold
-        for line in self.lines:
-            if not line.is_rtp:
-                continue
-            incoming, outgoing = line.lost_since()
-            for lost, word in ((incoming, "downlink"), (outgoing, "uplink")):
-                if threshold and lost >= threshold:
-                    medium = line.medium
-                    self.emit(SlowLink(mid=medium.mid, media=medium.kind, slow_link=word, lost_lastsec=lost))
+        for body in media_stats(self.lines, self.dtls):
+            self.emit(body)
 
     def _fail_ice(self) -> None:
         self.ice.fail()

@@ -9,9 +9,9 @@ from typing import Any
 from appliance.core.clock import Clock
 from appliance.core.events import DtlsAlert
 from appliance.media import srtp
-from appliance.media.dtls import Dtls, DtlsIdentity
+from appliance.media.dtls import Dtls
 from appliance.media.engine import Engine
-from appliance.media.negotiation import HASHES
+from appliance.media.identity import HASHES, DtlsIdentity
 from appliance.wire import rtcp, sdp, stun
 from appliance.wire.description import Fingerprint
 from appliance.wire.rtp import RtpHeader, parse_header

@@ -17,7 +17,7 @@ from appliance.core.events import (
     event,
     to_janus,
 )
-from appliance.media.dtls import DtlsIdentity
+from appliance.media.identity import DtlsIdentity
 from appliance.wire.dtls import records
 from tests.clock import FakeClock
 from tests.media.conftest import Call

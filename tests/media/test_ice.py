@@ -12,9 +12,10 @@ from appliance.core.events import (
 )
 from appliance.media.config import MAX_CANDIDATES, MAX_REMOTE_ADDRESSES
 from appliance.media.dtls import STAGES as DTLS_STAGES
-from appliance.media.dtls import Dtls, DtlsIdentity
+from appliance.media.dtls import Dtls
 from appliance.media.engine import Engine
 from appliance.media.ice import STAGES, IceStage
+from appliance.media.identity import DtlsIdentity
 from appliance.wire import stun
 from tests.clock import FakeClock
 from tests.media.client import IDENTITY, Client

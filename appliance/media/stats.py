@@ -1,0 +1,53 @@
+"""What is told of a PeerConnection from time to time and at its end, as events."""
+
+from collections.abc import Iterable, Iterator
+
+from appliance.core.events import DtlsDetail, MediaStats, SlowLink
+from appliance.media.dtls import Dtls
+from appliance.media.line import Line
+
+
+def media_stats(lines: Iterable[Line], dtls: Dtls | None) -> Iterator[MediaStats]:
+    """One event for each medium in use; a data medium counts DTLS records, as Janus does."""
+    for line in lines:
+        if line.is_rtp:
+            yield line.stats()
+        elif line.medium.kind == "application" and not line.medium.rejected:
+            yield MediaStats(
+                mid=line.medium.mid,
+                mindex=line.medium.mindex,
+                media="data",
+                packets_received=dtls.packets_received if dtls else 0,
+                packets_sent=dtls.packets_sent if dtls else 0,
+                bytes_received=dtls.bytes_received if dtls else 0,
+                bytes_sent=dtls.bytes_sent if dtls else 0,
+            )
+
+
+def slow_links(lines: Iterable[Line], threshold: int) -> Iterator[SlowLink]:
+    """Media that lost at least ``threshold`` packets since the last call; a threshold of 0 is none."""
+    for line in lines:
+        if not line.is_rtp:
+            continue
+        incoming, outgoing = line.lost_since()
+        for lost, word in ((incoming, "downlink"), (outgoing, "uplink")):
+            if threshold and lost >= threshold:
+                yield SlowLink(mid=line.medium.mid, media=line.medium.kind, slow_link=word, lost_lastsec=lost)
+
+
+def dtls_detail(dtls: Dtls | None) -> DtlsDetail | None:
+    """How the handshake is or was; ``None`` before it has begun."""
+    if dtls is None or not dtls.has_begun:
+        return None
+    return DtlsDetail(
+        role=dtls.role,
+        version=dtls.version,
+        cipher=dtls.cipher,
+        srtp_profile=dtls.profile.name if dtls.profile else None,
+        fingerprint_expected=" ".join(f"{item.algorithm} {item.value}" for item in dtls.expected) or None,
+        fingerprint_received=f"{dtls.found.algorithm} {dtls.found.value}" if dtls.found else None,
+        records_received=dict(dtls.records_received),
+        records_sent=dict(dtls.records_sent),
+        first_fragment_seen=dtls.first_fragment_seen,
+        alert=dtls.last_alert,
+    )
