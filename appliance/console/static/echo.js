@@ -10,6 +10,7 @@ export class EchoCall {
   constructor(on) {
     this.on = on;
     this.over = false;
+    this.up = false;
   }
 
   async place({ url, stream, bitrate, opaqueId }) {
@@ -18,7 +19,7 @@ export class EchoCall {
     this.session.onlost = (reason) => this.end(reason);
     this.handle = await this.session.attach(PLUGIN, opaqueId);
     this.handle.on = {
-      webrtcup: () => this.on.state("In the call"),
+      webrtcup: () => { this.up = true; this.showState(); this.announceData(); },
       hangup: (message) => this.end(`The gateway hung up: ${message.reason}`),
       detached: () => this.end("The gateway ended the call."),
       media: (message) => { if (!message.receiving) this.on.note(`The server hears no ${message.type} from you.`); },
@@ -33,10 +34,7 @@ export class EchoCall {
     let offered = () => {};
     this.trickling = new Promise((resolve) => { offered = resolve; });
     this.peer.onicecandidate = ({ candidate }) => this.trickle(candidate);
-    this.peer.onconnectionstatechange = () => {
-      const words = { connecting: "Connecting", connected: "In the call", disconnected: "Interrupted", failed: "No connection" };
-      if (words[this.peer.connectionState]) this.on.state(words[this.peer.connectionState]);
-    };
+    this.peer.onconnectionstatechange = () => this.showState();
     for (const track of stream?.getTracks() ?? []) this.peer.addTrack(track, stream);
     this.openChannel();
     await this.peer.setLocalDescription(await this.peer.createOffer());
@@ -49,6 +47,18 @@ export class EchoCall {
     offered();
   }
 
+  /** In the call is what both sides say: the browser is connected, and the gateway has told so. */
+  showState() {
+    const state = this.peer.connectionState;
+    if (state === "connected" && this.up) this.on.state("In the call");
+    else this.on.state({ disconnected: "Interrupted", failed: "No connection" }[state] ?? "Connecting");
+  }
+
+  /** A text that is sent before the gateway's plugin has heard of the connection would be lost. */
+  announceData() {
+    if (this.up && this.channel.readyState === "open") this.on.data(true);
+  }
+
   trickle(candidate) {
     // An empty candidate is the browser's own end mark for one generation; null follows and says the same.
     if (candidate && candidate.candidate === "") return;
@@ -58,7 +68,7 @@ export class EchoCall {
 
   openChannel() {
     this.channel = this.peer.createDataChannel(LABEL, { ordered: true });
-    this.channel.onopen = () => this.on.data(true);
+    this.channel.onopen = () => this.announceData();
     this.channel.onclose = () => this.on.data(false);
     this.channel.onmessage = ({ data }) => this.on.text(typeof data === "string" ? data : `${data.byteLength} bytes`);
   }
