@@ -9,9 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from msgspec import to_builtins
-
-from appliance import __version__
 from appliance.core import events
 from appliance.core.api_meter import ApiMeter
 from appliance.core.auth import Authenticator, secret_of
@@ -24,7 +21,9 @@ from appliance.core.measure import Measured
 from appliance.core.messages import MAX_ID, Envelope, error_reply, read_envelope, reply
 from appliance.core.peer import MediaEngine
 from appliance.core.plugin import Plugin
+from appliance.core.server_info import server_info
 from appliance.core.session import Session, new_id
+from appliance.core.tokens import StoredTokens
 from appliance.core.transport import ApiTransport, Client, ModuleInfo
 
 logger = logging.getLogger(__name__)
@@ -35,8 +34,6 @@ UPDATE_S = 15.0
 """Between two core events ``update``."""
 COUNTERS_S = 5.0
 """Between two events ``Counters``."""
-API_VERSION, API_VERSION_TEXT = 1401, "1.4.1"
-"""The Janus whose API and events these are; clients and consumers branch on it."""
 __all__ = ["Gateway", "GatewayConfig"]
 
 
@@ -67,14 +64,19 @@ class Gateway:
         """False while draining: ``create`` is refused (472)."""
         self.sessions: dict[int, Session] = {}
         self.plugins = dict(plugins)
-        self._config = config
         self._clock = clock
-        self._auth = Authenticator(secret_of("api.api_secret", config.api_secret, config.api_secret_file))
-        self._context = Context(config, clock, publish, media, server_name, self._defer)
+        self.auth = Authenticator(
+            secret_of("api.api_secret", config.api_secret, config.api_secret_file),
+            tokens=StoredTokens(self.plugins) if config.token_auth else None,
+            token_secret=secret_of("api.token_auth_secret", config.token_auth_secret, config.token_auth_secret_file),
+            now_s=lambda: clock.wall_us() / 1_000_000,
+        )
+        self.context = Context(config, clock, publish, media, server_name, self._defer)
         self._deferred: deque[Callable[[], None]] = deque()
         self._coming_back = False
         self._stats_period_s = stats_period_s
-        self._transports: dict[str, ModuleInfo] = {}
+        self.transports: dict[str, ApiTransport] = {}
+        """By package name."""
         self._handlers = dict(handlers or {})
         self._info = dict(info or {})
         self._measured = list(measured)
@@ -89,9 +91,9 @@ class Gateway:
         The transports' counts go out with ours.
         """
         for transport in transports:
-            self._transports[transport.name] = transport.info
+            self.transports[transport.name] = transport
             self._measured.append(transport)
-        self._context.emit(events.Core(status="started", info=self.server_info()))
+        self.context.emit(events.Core(status="started", info=self.server_info()))
         self._every("watchdog", WATCHDOG_S, self._expire_sessions)
         self._every("update", UPDATE_S, self._tell_update)
         self._every("counters", COUNTERS_S, self._tell_counters)
@@ -106,7 +108,7 @@ class Gateway:
         for session in self._take(list(self.sessions)):
             session.destroy()
         self._tell_counters()
-        self._context.emit(events.Shutdown(signum=signum))
+        self.context.emit(events.Shutdown(signum=signum))
 
     def _every(self, name: str, period_s: float, action: Callable[[], None]) -> None:
         def run() -> None:
@@ -143,23 +145,27 @@ class Gateway:
 
     def _expire_sessions(self) -> None:
         now = self._clock.monotonic()
-        timeout, reclaim = self._config.session_timeout_s, self._config.reclaim_session_timeout_s
+        reclaim = self.context.config.reclaim_session_timeout_s
         expired = [
             session.id
             for session in self.sessions.values()
             if (session.orphaned_at is not None and now - session.orphaned_at >= reclaim)
-            or (timeout > 0 and now - session.last_activity >= timeout)
+            or (0 < self.timeout_of(session) <= now - session.last_activity)
         ]
         for session in self._take(expired):
             session.expire()
 
+    def timeout_of(self, session: Session) -> float:
+        """Seconds without a request that end it: its own, or that of all; 0: never."""
+        return self.context.config.session_timeout_s if session.timeout_s is None else session.timeout_s
+
     def _tell_update(self) -> None:
         period = self._stats_period_s
         counts = self._counts() | {"stats-period": int(period) if period == int(period) else period}
-        self._context.emit(events.Core(status="update", info=counts))
+        self.context.emit(events.Core(status="update", info=counts))
 
     def _tell_counters(self) -> None:
-        self._context.emit(events.Counters(counters=tuple(self._all_counters())))
+        self.context.emit(events.Counters(counters=tuple(self._all_counters())))
 
     def _all_counters(self) -> Iterable[Counter]:
         yield from self.measure()
@@ -260,11 +266,11 @@ class Gateway:
             raise JanusError(ErrorCode.INVALID_ELEMENT_TYPE, text)
         if wanted in self.sessions:
             raise _SessionConflictError(wanted)
-        if len(self.sessions) >= self._config.max_sessions:
-            self._context.limited["sessions"] += 1
+        if len(self.sessions) >= self.context.config.max_sessions:
+            self.context.limited["sessions"] += 1
             text = f"Currently not accepting new sessions: there are {len(self.sessions)}, as many as there may be"
             raise JanusError(ErrorCode.NOT_ACCEPTING_SESSIONS, text)
-        session = Session(self._context, wanted or new_id(self.sessions), client)
+        session = Session(self.context, wanted or new_id(self.sessions), client)
         self.sessions[session.id] = session
         return reply("success", transaction=envelope.transaction, data={"id": session.id})
 
@@ -274,7 +280,8 @@ class Gateway:
         transaction = envelope.transaction
         match envelope.verb:
             case "attach":
-                handle = session.attach(message, self.plugins)
+                token = envelope.token
+                handle = session.attach(message, self.plugins, lambda plugin: self.auth.may_attach(token, plugin))
                 return reply("success", session_id=session.id, transaction=transaction, data={"id": handle.handle_id})
             case "keepalive":
                 return reply("ack", session_id=session.id, transaction=transaction)
@@ -290,7 +297,7 @@ class Gateway:
         return reply("success", session_id=session.id, transaction=transaction)
 
     def _authorize(self, envelope: Envelope) -> None:
-        if not self._auth.allows(envelope.apisecret, envelope.token):
+        if not self.auth.allows(envelope.apisecret, envelope.token):
             raise JanusError(ErrorCode.UNAUTHORIZED)
 
     def _refuse(self, refusal: JanusError, envelope: Envelope | None, session_id: int = 0) -> dict[str, Any]:
@@ -306,7 +313,7 @@ class Gateway:
             request=shown(envelope.verb, 64) if envelope else "",
             transaction=shown(envelope.transaction, 128) if envelope else "",
         )
-        self._context.emit(
+        self.context.emit(
             body,
             known.id if known is not None else None,
             handle.handle_id if handle is not None else None,
@@ -328,13 +335,13 @@ class Gateway:
 
     def authorized(self, apisecret: str | None, token: str | None) -> bool:
         """For a long poll."""
-        return self._auth.allows(apisecret, token)
+        return self.auth.allows(apisecret, token)
 
     def gone(self, client: Client) -> None:
         """End the sessions of a connection that is lost, or let them wait to be claimed."""
         self._run_deferred()
         own = [session for session in self.sessions.values() if session.client is client]
-        if self._config.reclaim_session_timeout_s > 0:
+        if self.context.config.reclaim_session_timeout_s > 0:
             for session in own:
                 session.orphaned_at = self._clock.monotonic()
             return
@@ -343,7 +350,7 @@ class Gateway:
 
     def transport_event(self, transport: str, id: str, data: dict[str, Any]) -> None:
         """Publish what a transport tells."""
-        self._context.emit(events.Transport(transport=transport, id=id, data=data))
+        self.context.emit(events.Transport(transport=transport, id=id, data=data))
 
     # --- from the inside --------------------------------------------------------------------------------------
 
@@ -362,38 +369,17 @@ class Gateway:
     # --- what is shown ----------------------------------------------------------------------------------------
 
     def server_info(self, transaction: str | None = None) -> dict[str, Any]:
-        """What ``info`` answers, and what the first event holds: Janus's keys, our truth."""
-        info: dict[str, Any] = reply("server_info", transaction=transaction) | {
-            "name": "WebRTC Appliance (Janus API)",
-            "version": API_VERSION,
-            "version_string": API_VERSION_TEXT,
-            "author": "The appliance's authors",
-            "appliance-version": __version__,
-            "data_channels": True,
-            "accepting-new-sessions": self.accepting,
-            "session-timeout": _whole(self._config.session_timeout_s),
-            "reclaim-session-timeout": _whole(self._config.reclaim_session_timeout_s),
-            "candidates-timeout": _whole(self._config.candidates_timeout_s),
-            "server-name": self._context.server_name,
-            "ice-lite": True,
-            "ice-tcp": False,
-            "full-trickle": False,
-            "api_secret": self._auth.required,
-            "auth_token": False,
-            "event_handlers": True,
-            "opaqueid_in_api": self._config.opaqueid_in_api,
-        }
-        info |= self._info
-        for kind, modules in (("transports", self._transports), ("events", self._handlers)):
-            info[kind] = {name: to_builtins(module) for name, module in modules.items()}
-        info["loggers"] = {}
-        info["plugins"] = {
-            package: to_builtins(
-                ModuleInfo(plugin.name, plugin.author, plugin.description, plugin.version_string, plugin.version)
-            )
-            for package, plugin in self.plugins.items()
-        }
-        return info
+        """What ``info`` answers, and what the first event holds."""
+        return server_info(
+            self.context,
+            self.auth,
+            accepting=self.accepting,
+            transaction=transaction,
+            known=self._info,
+            transports={name: transport.info for name, transport in self.transports.items()},
+            handlers=self._handlers,
+            plugins=self.plugins.values(),
+        )
 
     def _count(self, client: Client, envelope: Envelope | None, answer: dict[str, Any], began: float) -> None:
         verb = envelope.verb if envelope is not None else "other"
@@ -402,8 +388,8 @@ class Gateway:
     def measure(self) -> Iterable[Counter]:
         """Requests, failures and levels of the API."""
         yield from self._meter.measure()
-        yield Counter("auth_failures_total", self._auth.failures, {"api": "janus"})
-        for limit, count in self._context.limited.items():
+        yield Counter("auth_failures_total", self.auth.failures, {"api": "janus"})
+        for limit, count in self.context.limited.items():
             yield Counter("api_limits_total", count, {"limit": limit})
         for name, count in self._counts().items():
             yield Counter(name, count)
@@ -415,7 +401,3 @@ class _SessionConflictError(JanusError):
     def __init__(self, session_id: int) -> None:
         super().__init__(ErrorCode.SESSION_CONFLICT)
         self.session_id = session_id
-
-
-def _whole(seconds: float) -> int | float:
-    return int(seconds) if seconds == int(seconds) else seconds

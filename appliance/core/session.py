@@ -1,7 +1,7 @@
 """A client's session: its handles, its connection, and when it was last heard of."""
 
 import secrets
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from appliance.core import events
@@ -31,6 +31,8 @@ class Session:
         self.last_activity = context.clock.monotonic()
         self.orphaned_at: float | None = None
         """When its connection went, while it may be claimed."""
+        self.timeout_s: float | None = None
+        """Its own time-out, which the Admin API sets; 0: never, ``None``: that of all sessions."""
         self._over = False
         self._context = context
         transport = events.TransportRef(client.transport, client.id)
@@ -46,12 +48,20 @@ class Session:
         if not self._over and self.orphaned_at is None:
             self.client.push(self.id, message)
 
-    def attach(self, message: dict[str, Any], plugins: Mapping[str, Plugin]) -> Handle:
-        """Attach to the plugin that is named. :raises JanusError: there is no such plugin, or too many handles."""
+    def attach(
+        self, message: dict[str, Any], plugins: Mapping[str, Plugin], may_attach: Callable[[str], bool]
+    ) -> Handle:
+        """Attach to the plugin that is named.
+
+        :raises JanusError: there is no such plugin, it is not this client's to use, or there are too many handles.
+        """
         check(ATTACH, message)
         plugin = plugins.get(message["plugin"])
         if plugin is None:
             raise JanusError(ErrorCode.PLUGIN_NOT_FOUND, f"No such plugin '{shown(message['plugin'])}'")
+        if not may_attach(plugin.package):
+            text = f"Provided token can't access plugin '{plugin.package}'"
+            raise JanusError(ErrorCode.UNAUTHORIZED_PLUGIN, text)
         opaque_id: str | None = message.get("opaque_id")
         config = self._context.config
         if opaque_id is not None and len(opaque_id) > config.max_opaque_id:
