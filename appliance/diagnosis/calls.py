@@ -79,6 +79,11 @@ class Calls:
             name = self._correlator.of(item)
             item = replace(item, correlation_id=name)
         assert name is not None, "an event with session and handle has a correlation id"
+        timeline = self._live.get(name)
+        if timeline is not None and type(item.event) is not Handle:
+            timeline.add(item)
+            self._live.move_to_end(name)
+            return [name]
         handle = (item.emitter, item.session_id or 0, item.handle_id or 0)
         if isinstance(item.event, Handle):
             if item.event.name == "attached":
@@ -89,7 +94,6 @@ class Calls:
                 self._handles.pop(handle, None)
         if name in self._closed:
             return []
-        timeline = self._live.get(name)
         if timeline is None:
             timeline = self._open(name, item, handle)
         timeline.add(item)

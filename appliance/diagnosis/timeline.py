@@ -455,7 +455,7 @@ class Timeline:
     def _media_stats(self, body: e.MediaStats, at: Mark) -> None:
         track = self._track(body.mid, body.media)
         # The last ones repeat what was, and may come long after the media ended.
-        if not any(end.kind == "hangup" for end in self.ends):
+        if not self.ends or self.end("hangup") is None:
             self.observed_us = max(at.timestamp_us, self.observed_us)
         if track is not None and track.stats(at.timestamp_us, at.event_id, body):
             self._alive(at.timestamp_us)

@@ -287,7 +287,10 @@ class Track:
         self.jitter_ms = jitter
         if jitter is None or not received or self.kind != "audio":
             return
-        self.jitter_window.append((event_id, jitter > limit.JITTER_MS))
+        bad = jitter > limit.JITTER_MS
+        self.jitter_window.append((event_id, bad))
+        if not bad and not self.jitter_active:
+            return
         self.jitter_active = sum(bad for _, bad in self.jitter_window) >= limit.JITTER_BAD_SAMPLES
         if self.jitter_active and jitter > self.worst_jitter_ms:
             self.worst_jitter_ms = jitter

@@ -9,8 +9,8 @@ import pytest_asyncio
 
 from appliance.core import events as e
 from appliance.diagnosis.explain import Explanation, explain
-from appliance.media.dtls import DtlsIdentity
 from appliance.media.engine import Engine
+from appliance.media.identity import DtlsIdentity
 from appliance.wire import rtcp
 from tests.clock import FakeClock
 from tests.media.client import Client
