@@ -19,6 +19,8 @@ from appliance.media.identity import DtlsIdentity, fingerprint_of, preferred
 from appliance.wire.description import Fingerprint
 from appliance.wire.dtls import alert_name
 
+__all__ = ["CONTENT_TYPES", "STAGES", "Dtls", "DtlsIdentity", "DtlsObserver", "DtlsStage", "records"]
+
 CONTENT_TYPES = {20: "change_cipher_spec", 21: "alert", 22: "handshake", 23: "application_data"}
 _CLIENT_HELLO = 1
 
