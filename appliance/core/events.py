@@ -585,9 +585,15 @@ _json_bodies = {key: msgspec.json.Decoder(kind) for key, kind in BODY_OF.items()
 _json_any = msgspec.json.Decoder(dict[str, Any])
 
 
+def _as_it_came(item: Event) -> Event:
+    """An unknown body is its content alone, for who reads it next."""
+    body = item.event
+    return msgspec.structs.replace(item, event=body.content) if isinstance(body, Unknown) else item
+
+
 def encode_msgpack(item: Event) -> bytes:
     """Encode for the link between gateway and collector."""
-    return _msgpack_encoder.encode(item)
+    return _msgpack_encoder.encode(_as_it_came(item))
 
 
 def decode_msgpack(data: bytes) -> Event:
@@ -614,7 +620,7 @@ def decode_msgpack(data: bytes) -> Event:
 
 def encode_json(item: Event) -> bytes:
     """JSON of the whole event, with our additions (``id``, ``correlation_id``, extension subtypes)."""
-    return _json_encoder.encode(item)
+    return _json_encoder.encode(_as_it_came(item))
 
 
 def body_json(item: Event) -> bytes:
@@ -637,7 +643,7 @@ def to_janus(item: Event) -> dict[str, Any] | None:
     """The event as a Janus backend knows it; ``None`` where Janus has no such kind."""
     if item.body.extension:
         return None
-    whole: dict[str, Any] = msgspec.to_builtins(item)
+    whole: dict[str, Any] = msgspec.to_builtins(_as_it_came(item))
     whole.pop("id", None)
     whole.pop("correlation_id", None)
     whole.pop("replayed", None)

@@ -120,6 +120,13 @@ def test_what_is_only_ours_is_not_believed() -> None:
     assert (found.id, found.correlation_id, found.replayed) == (0, None, False)
 
 
+def test_a_kind_that_only_a_later_janus_knows_is_passed_on_as_it_came() -> None:
+    item = {"emitter": "j", "type": 16, "subtype": 77, "timestamp": 1, "session_id": 1, "event": {"new": {"a": [1]}}}
+    found = one(item)
+    assert e.to_janus(found) == item == json.loads(e.encode_json(found))
+    assert e.decode_msgpack(e.encode_msgpack(found)) == found
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [
