@@ -53,7 +53,7 @@ class HttpIntake:
     def __init__(self, config: HttpIntakeConfig, clock: Clock) -> None:
         """:raises ValueError: a user without a password, or the reverse."""
         if bool(config.user) != bool(config.password):
-            raise ValueError("intake.http: user and password are wanted together, or neither")
+            raise ValueError("user and password are wanted together, or neither")
         self.received = 0
         self.malformed = 0
         self.unauthorized = 0

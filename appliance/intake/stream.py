@@ -5,6 +5,7 @@ has missed each put a ``Gap`` into the stream.
 """
 
 import asyncio
+import errno
 import hmac
 import ipaddress
 import logging
@@ -24,7 +25,6 @@ from appliance.net.link import (
     Ack,
     Events,
     Hello,
-    LinkError,
     Message,
     Replay,
     TcpAddress,
@@ -74,14 +74,8 @@ class StreamIntake:
         self._boot_of: OrderedDict[str, str] = OrderedDict()
 
     def listen_on(self, address: str, *, token: str = "") -> None:
-        """Before :meth:`start`. A ``token`` is asked of every gateway.
-
-        :raises LinkError: it is no address, or one that others can reach and no token guards it.
-        """
-        parsed = parse_address(address)
-        if isinstance(parsed, TcpAddress) and not token and not _is_loopback(parsed.host):
-            raise LinkError(f"link address {address!r}: others can reach it, so a token is wanted")
-        self._address, self._token = parsed, token
+        """Before :meth:`start`. A ``token`` is asked of every gateway. :raises LinkError: it is no address."""
+        self._address, self._token = parse_address(address), token
 
     @property
     def address(self) -> str:
@@ -96,8 +90,10 @@ class StreamIntake:
         return sorted(self._by_name)
 
     async def start(self, deliver: Deliver) -> None:
-        """Listen. :raises OSError: the address can't be had; the message names it."""
+        """Listen. :raises OSError: the address can't be had, or others can reach it and no token guards it."""
         assert self._address is not None, "listen_on() comes first"
+        if isinstance(self._address, TcpAddress) and not self._token and not _is_loopback(self._address.host):
+            raise PermissionError(errno.EPERM, f"link address {self._address}: others can reach it; a token is wanted")
         self._deliver = deliver
         loop = asyncio.get_running_loop()
         try:

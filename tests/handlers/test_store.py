@@ -488,7 +488,7 @@ async def test_the_count_is_right_after_a_restart(tmp_path: Path) -> None:
         ("sqlite:///file:x?uri=true", "a file inside the data directory"),
         ("sqlite:///.", "outside the data directory"),
         ("no url", "not a database URL"),
-        ("postgresql://me:hunter2@host/db", "the password goes into handlers.store.password"),
+        ("postgresql://me:hunter2@host/db", "the password belongs into the setting of that name"),
     ],
 )
 def test_a_url_that_will_not_do_is_refused(tmp_path: Path, url: str, message: str) -> None:

@@ -300,9 +300,16 @@ async def test_a_port_that_is_taken_is_named() -> None:
             await intake.start(lambda item: None)
 
 
-def test_an_address_that_others_can_reach_wants_a_token() -> None:
+async def test_an_address_that_others_can_reach_wants_a_token() -> None:
     intake = StreamIntake(StreamConfig(), FakeClock())
-    with pytest.raises(LinkError, match="others can reach it, so a token is wanted"):
-        intake.listen_on("tcp://0.0.0.0:7000")
-    intake.listen_on("tcp://0.0.0.0:7000", token="secret")
-    intake.listen_on("tcp://localhost:7000")
+    intake.listen_on("tcp://0.0.0.0:0")
+    with pytest.raises(PermissionError, match=r"tcp://0\.0\.0\.0:0: others can reach it; a token is wanted"):
+        await intake.start(lambda item: None)
+    for address, token in (("tcp://0.0.0.0:0", "secret"), ("tcp://localhost:0", "")):
+        async with collector(address, lambda item: None, token=token):
+            pass
+
+
+def test_what_is_no_address_is_refused() -> None:
+    with pytest.raises(LinkError, match="wanted unix:/path or tcp://host:port"):
+        StreamIntake(StreamConfig(), FakeClock()).listen_on("collector")

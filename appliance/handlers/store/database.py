@@ -19,7 +19,7 @@ CACHE_KIB = 65_536
 CHECKPOINT_PAGES = 8_000
 
 
-class StoreError(Exception):
+class StoreError(ValueError):
     """The store can't be used as configured or as found; the message says why and what to do."""
 
 
@@ -33,20 +33,18 @@ def store_url(text: str, password: str, data_dir: Path) -> URL:
     try:
         url = make_url(text)
     except ArgumentError:
-        raise StoreError(
-            "handlers.store.url: not a database URL, wanted e.g. postgresql+psycopg://user@host/name"
-        ) from None
+        raise StoreError("url: not a database URL, wanted e.g. postgresql+psycopg://user@host/name") from None
     shown = url.render_as_string(hide_password=True)
     if url.password:
-        raise StoreError(f"handlers.store.url: {shown}: the password goes into handlers.store.password")
+        raise StoreError(f"url: {shown}: the password belongs into the setting of that name")
     if url.get_backend_name() != "sqlite":
         return url.set(password=password or None)
     if url.query or not url.database or url.database.startswith(":") or url.database.startswith("file:"):
-        raise StoreError(f"handlers.store.url: {shown}: wanted sqlite:///FILE, a file inside the data directory")
+        raise StoreError(f"url: {shown}: wanted sqlite:///FILE, a file inside the data directory")
     folder = data_dir.resolve()
     path = (folder / url.database).resolve()
     if not path.is_relative_to(folder) or path == folder:
-        raise StoreError(f"handlers.store.url: {shown}: the file is outside the data directory {folder}")
+        raise StoreError(f"url: {shown}: the file is outside the data directory {folder}")
     return url.set(database=str(path))
 
 
@@ -58,10 +56,10 @@ def connect(url: URL, *, read_only: bool = False) -> Engine:
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
     except ModuleNotFoundError as missing:
         raise StoreError(
-            f"handlers.store.url: {url.drivername} needs the Python package {missing.name!r}, which is not installed"
+            f"url: {url.drivername} needs the Python package {missing.name!r}, which is not installed"
         ) from None
     except SQLAlchemyError as problem:
-        raise StoreError(f"handlers.store.url: {problem}") from None
+        raise StoreError(f"url: {problem}") from None
 
     def prepare(connection: Any, _record: Any) -> None:
         for pragma in (
