@@ -29,7 +29,7 @@ from appliance.core.stamp import Stamper
 from appliance.core.transport import ApiTransport
 from appliance.intake.stream import StreamIntake
 from appliance.net.http_server import HttpServer
-from appliance.net.link import socket_path
+from appliance.net.link import LinkError, parse_address, socket_path
 from appliance.supervisor import Ready, announce, until_signalled
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ def http_url(host: str, port: int) -> str:
 
 def link_address(config: ServerConfig) -> str:
     """Where gateway and collector meet."""
-    return config.link or f"unix:{socket_path(data_dir(config))}"
+    try:
+        return str(parse_address(config.link or f"unix:{socket_path(data_dir(config))}"))
+    except LinkError as problem:
+        raise ConfigError(f"server.link: {config.link!r}: {problem}") from None
 
 
 def link_token(config: ServerConfig) -> str:
@@ -210,7 +213,10 @@ class Collector:
         for section, intake_class, config in _enabled(self.settings, "intake"):
             intake = _make(f"intake.{section}", intake_class, config, self.clock)
             if isinstance(intake, StreamIntake):
-                intake.listen_on(link_address(self.server), token=link_token(self.server))
+                try:
+                    intake.listen_on(link_address(self.server), token=link_token(self.server))
+                except LinkError as problem:
+                    raise ConfigError(f"server.link, server.link_token_file: {problem}") from None
             await intake.start(self.deliver)
             stack.push_async_callback(intake.stop)
             self.intakes.append(intake)
@@ -260,6 +266,10 @@ class Collector:
             listening = await self._start_listener(stack)
             self._make_handlers()
             await stack.enter_async_context(self.bus)
+            for handler in self.handlers:
+                if isinstance(handler, KeepsCalls):
+                    # A wall clock that was set back meanwhile must not give old numbers to new events.
+                    self.stamper.advance(handler.last_id)
             config = self.settings.section("console", ConsoleConfig)
             server = HttpServer(self._web(), host=config.host, port=config.port, what="console")
             await server.start()

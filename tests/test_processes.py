@@ -104,3 +104,17 @@ async def test_a_wrong_setting_is_said_in_words(tmp_path: Path, arguments: list[
     assert code == 1
     assert message in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("link", "message"),
+    [
+        ("carrier-pigeon", "server.link: 'carrier-pigeon'"),
+        ("tcp://0.0.0.0:9000", "others can reach it, so a token is wanted"),
+    ],
+)
+async def test_a_link_that_can_not_be_is_said_in_words(tmp_path: Path, link: str, message: str) -> None:
+    code, errors = await outcome(*free_settings(tmp_path), "--set", f"server.link={link}", "collect")
+    assert code == 1
+    assert message in errors
+    assert "Traceback" not in errors

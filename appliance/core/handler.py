@@ -69,6 +69,10 @@ class KeepsCalls(Protocol):
     def archive(self) -> Archive:
         """What it kept."""
 
+    @property
+    def last_id(self) -> int:
+        """The highest event number that it holds; 0 when it is empty. Known once it has started."""
+
 
 @runtime_checkable
 class KeepsJournal(Protocol):
