@@ -22,6 +22,7 @@ class GatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     token_auth_secret: str = ""
     """Accept tokens that are signed with this secret, until they expire."""
     token_auth_secret_file: str = ""
+    """A file that holds it."""
     session_timeout_s: float = 60.0
     """A session without a request for so long ends; 0: never."""
     reclaim_session_timeout_s: float = 0.0

@@ -85,11 +85,12 @@ class Gateway:
 
     # --- life -------------------------------------------------------------------------------------------------
 
-    def start(self, transports: Iterable[ApiTransport] = ()) -> None:
+    def start(self, transports: Iterable[ApiTransport] = (), measured: Iterable[Measured] = ()) -> None:
         """Say that we are here and what one can come in by, and begin to look after sessions.
 
-        The transports' counts go out with ours.
+        The counts of the transports, and of whoever else is ``measured``, go out with ours.
         """
+        self._measured += measured
         for transport in transports:
             self.transports[transport.name] = transport
             self._measured.append(transport)

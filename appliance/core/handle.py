@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.core import events
+from appliance.core.admin_tools import Capture
+from appliance.core.call_facts import CallFacts
 from appliance.core.context import Context
 from appliance.core.errors import ErrorCode, JanusError
 from appliance.core.events import Body, SessionDescription
@@ -58,6 +60,11 @@ class Handle:
         self.opaque_id = opaque_id
         self.plugin = plugin
         self.line: _Line | None = None
+        self.created_us = context.clock.wall_us()
+        """Wall clock."""
+        self.facts = CallFacts(context.clock)
+        self.capture: Capture | None = None
+        """Where its packets are written, while somebody asked for that."""
         self._context = context
         self._push = push
         self._ended = False
@@ -119,6 +126,10 @@ class Handle:
             raise JanusError(ErrorCode.JSEP_INVALID_SDP, str(error)) from None
         if line is not self.line:
             self.line, self._was_ready = line, False
+            self.facts = CallFacts(self._context.clock, after=self.facts if self.facts.sdps else None)
+            if self.capture is not None:
+                peer.set_tap(self._tap)
+        self.facts.described("remote", jsep.type, jsep.sdp, trickle=jsep.trickle)
         self._answer_due, self._e2ee = True, jsep.e2ee or self._e2ee
         self._emit(events.Jsep(owner="remote", jsep=description))
         peer.gather(trickle=jsep.trickle)
@@ -191,6 +202,7 @@ class Handle:
             self.line.peer.close(None)
         self.line = None
         self._early.clear()
+        self.stop_capture()
         if had_peer:
             self.ask_plugin("hangup_media", "Detach")
         self.ask_plugin("detached")
@@ -203,6 +215,7 @@ class Handle:
     def fact(self, body: Body) -> None:
         """Publish it, and tell plugin and client what concerns them."""
         self._emit(body)
+        self.facts.fact(body)
         match body:
             case events.Connection(connection="webrtcup"):
                 self._notify("webrtcup")
@@ -210,6 +223,7 @@ class Handle:
             case events.Connection(connection="hangup"):
                 reason = body.reason or "Close PC"
                 self.line, self._answer_due = None, False
+                self.facts = CallFacts(self._context.clock, after=self.facts)
                 # The plugin's last event comes before the core's.
                 self.ask_plugin("hangup_media", reason)
                 self._notify("hangup", reason=reason)
@@ -255,6 +269,7 @@ class Handle:
             raise PluginError(int(ErrorCode.WEBRTC_STATE), "No offer to answer")
         sdp = peer.create_answer(policy)
         self._answer_due = False
+        self.facts.described("local", "answer", sdp)
         return SessionDescription("answer", sdp)
 
     def push_event(
@@ -291,6 +306,39 @@ class Handle:
                 logger.exception("plugin %s failed", self.plugin.package)
 
         self._context.defer(run)
+
+    # --- what the Admin API asks ------------------------------------------------------------------------------
+
+    @property
+    def early_candidates(self) -> int:
+        """Candidates that wait for their description."""
+        return len(self._early)
+
+    def flags(self) -> dict[str, bool]:
+        """``flags`` of ``handle_info``."""
+        cleaning = self.line is not None and self.line.closing
+        media = () if self.peer is None else self.peer.media
+        return self.facts.flags(media, answer_due=self._answer_due, cleaning=cleaning, e2ee=self._e2ee)
+
+    def start_capture(self, capture: Capture) -> None:
+        """Write every packet from now on, also those of a PeerConnection that is still to come."""
+        self.capture = capture
+        if self.peer is not None:
+            self.peer.set_tap(self._tap)
+
+    def stop_capture(self) -> bool:
+        """Write no more; false when nothing was written."""
+        capture, self.capture = self.capture, None
+        if capture is None:
+            return False
+        if self.peer is not None:
+            self.peer.set_tap(None)
+        capture.close()
+        return True
+
+    def _tap(self, data: bytes, incoming: bool) -> None:
+        if self.capture is not None:
+            self.capture.packet(data, incoming=incoming, pair=self.facts.pair)
 
     # --- helpers ----------------------------------------------------------------------------------------------
 

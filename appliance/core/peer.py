@@ -5,6 +5,7 @@ back as an event body, so that what a client is notified of and what an event ha
 All calls are made on the event loop's thread, return at once, and never raise but where it is said.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -14,6 +15,10 @@ from appliance.core.events import Body
 
 class SdpRefusedError(ValueError):
     """A description can't be used; the message says which line and why. The client sees error 465."""
+
+
+Tap = Callable[[bytes, bool], None]
+"""Gets each RTP and RTCP packet in plain, and whether it came in; never raises."""
 
 
 class AnswerPolicy(Struct, frozen=True, kw_only=True):
@@ -106,6 +111,9 @@ class PeerConnection(Protocol):
     def send_data(self, label: str, protocol: str, message: str | bytes) -> None:
         """Send on the data channel of that label; dropped and counted when it is not open."""
 
+    def set_tap(self, tap: Tap | None) -> None:
+        """Show every packet that comes and goes to ``tap``; ``None`` ends it."""
+
     def close(self, reason: str | None) -> None:
         """End it. With a reason, a hangup is emitted with it; without (detach, destroy), only the last statistics."""
 
@@ -118,3 +126,9 @@ class MediaEngine(Protocol):
 
     def open(self, observer: PeerObserver) -> PeerConnection:
         """A new one, which emits nothing before its first description."""
+
+    def settings(self) -> dict[str, Any]:
+        """What :meth:`configure` can change, as it is: ``no_media_timer`` (seconds) and ``slowlink_threshold``."""
+
+    def configure(self, **changes: float) -> None:
+        """Change settings of running PeerConnections and of those to come."""

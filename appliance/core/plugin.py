@@ -113,3 +113,10 @@ class Plugin(ABC):
     @abstractmethod
     def attach(self, api: HandleApi) -> PluginHandle:
         """A client attaches."""
+
+    def handle_admin_message(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """``message_plugin`` of the Admin API: what ``response`` holds; ``None``: this plugin takes none.
+
+        Never raises: a refusal has ``error_code`` and ``error``.
+        """
+        return None

@@ -6,7 +6,7 @@ request means is the core's business.
 """
 
 from collections.abc import Awaitable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -59,6 +59,27 @@ class Api(Protocol):
 
     def transport_event(self, transport: str, id: str, data: dict[str, Any]) -> None:
         """Publish a type 128 event."""
+
+
+class AdminApi(Protocol):
+    """What the core offers a transport of the Admin API."""
+
+    async def request(self, message: object) -> dict[str, Any]:
+        """Serve one Admin API request. Never raises."""
+
+    def refuse(self, error: JanusError) -> dict[str, Any]:
+        """The reply to what does not even become a request."""
+
+    def transport_event(self, transport: str, id: str, data: dict[str, Any]) -> None:
+        """Publish a type 128 event."""
+
+
+@runtime_checkable
+class AnswersQueries(Protocol):
+    """A transport that the Admin API can ask and tell something while it runs."""
+
+    def query(self, request: dict[str, Any]) -> dict[str, Any]:
+        """``query_transport``: what ``response`` holds. Never raises: a refusal has ``error_code`` and ``error``."""
 
 
 class ModuleInfo(Struct, frozen=True):

@@ -18,7 +18,7 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     slowlink_threshold: int = 0
     """Packets lost in a statistics period that make a slow link event; 0 is off, as in Janus."""
     no_media_timer: float = 1.0
-    """Seconds without a packet after which a medium is reported as not received."""
+    """Seconds without a packet after which a medium is reported as not received; 0: never."""
     ice_timeout: float = 30.0
     """Seconds from the answer until ICE has failed when no pair was nominated; also of silence after it was."""
     ice_disconnected: float = 5.0

@@ -3,6 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from typing import Any
+
+from msgspec.structs import replace
 
 from appliance.core.clock import Clock
 from appliance.core.events import Counter
@@ -88,6 +91,16 @@ class Engine:
         peer = Peer(self, self.config, self.clock, observer)
         self.peers.add(peer)
         return peer
+
+    def settings(self) -> dict[str, Any]:
+        """What :meth:`configure` can change, as it is."""
+        return {"no_media_timer": self.config.no_media_timer, "slowlink_threshold": self.config.slowlink_threshold}
+
+    def configure(self, **changes: float) -> None:
+        """Change settings of running PeerConnections and of those to come."""
+        self.config = replace(self.config, **changes)
+        for peer in self.peers:
+            peer.configure(self.config)
 
     # --- what peers ask ----------------------------------------------------------------------------------
 

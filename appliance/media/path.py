@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.core.clock import Clock, Timer
 from appliance.core.events import Body, MediaFault, MediaState
+from appliance.core.peer import Tap
 from appliance.media import srtp
 from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS
 from appliance.media.line import Line
@@ -65,6 +66,8 @@ class MediaPath:
         """Authenticated datagrams, as proof of life."""
         self.relay_estimate: Callable[[int, float], None] = _no_estimate
         """A receiver of this peer's media tells what it can take (bits per second, now)."""
+        self.tap: Tap | None = None
+        """Is shown every packet in plain, while somebody captures."""
         self._clock = clock
         self._emit = emit
         self._dropped = dropped
@@ -171,6 +174,8 @@ class MediaPath:
             return
         length = _LENGTH[0]
         self.received += 1
+        if self.tap is not None:
+            self.tap(view[:length].tobytes(), True)
         if stream is None:
             stream = self._new_stream(view, length, ssrc, second & 0x7F, sequence)
             if stream is None:
@@ -291,6 +296,8 @@ class MediaPath:
             self._fault(srtp.STATUS.get(status, "srtp_auth"))
             return
         self.received += 1
+        if self.tap is not None:
+            self.tap(slot[0][: _LENGTH[0]].tobytes(), True)
         self._rtcp_sources.add(source)
         try:
             packets = rtcp.parse_compound(slot[0][: _LENGTH[0]])
@@ -305,6 +312,8 @@ class MediaPath:
         length = len(data)
         if self._tx_handle is None or self.port is None or length > len(self._rtcp_slot) - srtp.OVERHEAD:
             return False
+        if self.tap is not None:
+            self.tap(data, False)
         self._rtcp_slot[:length] = data
         _LENGTH[0] = length
         if srtp.protect_rtcp(self._tx_handle, self._rtcp_pointer, _LENGTH):

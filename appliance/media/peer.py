@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from appliance.core.clock import Clock, Timer
 from appliance.core.events import Body, Connection, DtlsAlert, DtlsDetail, DtlsState
-from appliance.core.peer import AnswerPolicy, Medium, PeerConnection, PeerObserver, SdpRefusedError
+from appliance.core.peer import AnswerPolicy, Medium, PeerConnection, PeerObserver, SdpRefusedError, Tap
 from appliance.media.config import EARLY_DATAGRAMS, MAX_REMOTE_ADDRESSES, MediaConfig
 from appliance.media.describe import describe
 from appliance.media.dtls import Dtls, DtlsStage
@@ -250,6 +250,14 @@ class Peer:
         else:
             self.channels.send(label, protocol, message)
 
+    def set_tap(self, tap: Tap | None) -> None:
+        """Show every packet in plain to ``tap``."""
+        self.path.tap = tap
+
+    def configure(self, config: MediaConfig) -> None:
+        """What the engine's settings are from now on."""
+        self._config = config
+
     def describe(self) -> dict[str, Any]:
         """The live state, in the shape of Janus's ``handle_info`` key ``webrtc``."""
         return describe(self)
@@ -453,7 +461,8 @@ class Peer:
             self._report(now)
 
     def _report(self, now: float) -> None:
-        self.path.check_silence(now, self._config.no_media_timer)
+        if self._config.no_media_timer:
+            self.path.check_silence(now, self._config.no_media_timer)
         # Ticks drift by a little; half a tick of grace keeps them from skipping a beat.
         soon = now + TICK / 2
         if soon >= self._next_report:

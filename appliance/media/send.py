@@ -118,6 +118,9 @@ class TxStream:
         _pack_into(view, 1, second & 0x80 | self.payload_type, sequence, timestamp, self.ssrc)
         if self.strips_extensions:
             length = strip_extensions(view, length)
+        path = self.path
+        if path.tap is not None:
+            path.tap(view[:length].tobytes(), False)
         _LENGTH[0] = length
         if _protect(self.context, pointer, _LENGTH):
             self.refused += 1
@@ -128,7 +131,6 @@ class TxStream:
             self._history[sequence & self._mask] = (sequence, view[:size].tobytes())
         self.packets += 1
         self.bytes += length
-        path = self.path
         path.queue(base, size, path.name)
 
     def _take_over(self, source: RxStream, sequence: int, timestamp: int) -> None:

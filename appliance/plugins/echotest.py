@@ -184,3 +184,7 @@ class EchoTest(Plugin):
     def attach(self, api: HandleApi) -> EchoHandle:
         """Begin with everything switched on."""
         return EchoHandle(api, events=self._config.events)
+
+    def handle_admin_message(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send it back, as this plugin does with everything."""
+        return request

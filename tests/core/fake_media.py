@@ -4,7 +4,7 @@ from typing import Any
 
 from appliance.core import events
 from appliance.core.events import Body
-from appliance.core.peer import AnswerPolicy, Medium, PeerConnection, PeerObserver, SdpRefusedError
+from appliance.core.peer import AnswerPolicy, Medium, PeerConnection, PeerObserver, SdpRefusedError, Tap
 
 OFFER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"
 ANSWER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
@@ -24,6 +24,7 @@ class FakePeer:
         self.up = False
         self.calls: list[tuple[Any, ...]] = []
         self.slow_to_close = False
+        self.tap: Tap | None = None
 
     def tell(self, *bodies: Body) -> None:
         for body in bodies:
@@ -65,6 +66,9 @@ class FakePeer:
     def request_keyframe(self, mid: str) -> None:
         self.calls.append(("request_keyframe", mid))
 
+    def set_tap(self, tap: Tap | None) -> None:
+        self.tap = tap
+
     def send_data(self, label: str, protocol: str, message: str | bytes) -> None:
         self.calls.append(("send_data", label, protocol, message))
 
@@ -99,10 +103,17 @@ class FakeMedia:
 
     def __init__(self) -> None:
         self.peers: list[FakePeer] = []
+        self.config: dict[str, Any] = {"no_media_timer": 1.0, "slowlink_threshold": 0}
 
     def open(self, observer: PeerObserver) -> FakePeer:
         self.peers.append(FakePeer(observer))
         return self.peers[-1]
+
+    def settings(self) -> dict[str, Any]:
+        return self.config
+
+    def configure(self, **changes: float) -> None:
+        self.config |= changes
 
     @property
     def peer(self) -> FakePeer:
