@@ -42,7 +42,8 @@ def _run(main: Coroutine[Any, Any, Any]) -> Any:
     except (ConfigError, UnknownComponentError) as problem:
         raise click.ClickException(str(problem)) from None
     except OSError as problem:
-        raise click.ClickException(str(problem)) from None
+        # Ours carry a whole sentence there; a number before it would help nobody.
+        raise click.ClickException(problem.strerror or str(problem)) from None
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -110,7 +110,7 @@ async def test_a_wrong_setting_is_said_in_words(tmp_path: Path, arguments: list[
     ("link", "message"),
     [
         ("carrier-pigeon", "server.link: 'carrier-pigeon'"),
-        ("tcp://0.0.0.0:9000", "others can reach it, so a token is wanted"),
+        ("tcp://0.0.0.0:9000", "others can reach it"),
     ],
 )
 async def test_a_link_that_can_not_be_is_said_in_words(tmp_path: Path, link: str, message: str) -> None:
