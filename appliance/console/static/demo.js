@@ -110,7 +110,7 @@ async function place(withMedia = true) {
       state("Asking for microphone and camera");
       stream = await capture($("microphone").value, $("camera").value);
       $("local").srcObject = stream;
-      await refreshDevices();
+      refreshDevices().catch(() => {});
     }
     const overHttp = $("transport").value === "http";
     await started.place({
@@ -178,15 +178,20 @@ function remember() {
   sessionStorage.setItem(SETTINGS, JSON.stringify(values));
 }
 
-async function begin() {
-  await refreshDevices().catch(() => {});
+function restore(ids) {
   const kept = JSON.parse(sessionStorage.getItem(SETTINGS) ?? "{}");
-  for (const [id, value] of Object.entries(kept)) {
-    if ([...$(id).options].some((option) => option.value === value)) $(id).value = value;
+  for (const id of ids) {
+    if ([...$(id).options].some((option) => option.value === kept[id])) $(id).value = kept[id];
   }
+}
+
+// Buttons first: listing the devices can take a browser seconds, and a click meanwhile must not be lost.
+function begin() {
+  restore(["transport", "bitrate"]);
   $("call").addEventListener("click", () => place());
   $("hangup").addEventListener("click", () => { $("hangup").disabled = true; call?.hangUp(); });
   for (const device of ["microphone", "camera"]) {
+    fillPicker($(device), [], device);
     $(`mute-${device}`).addEventListener("click", () => { muted[device] = !muted[device]; applyMute(device); });
     $(device).addEventListener("change", () => changeDevice(device));
   }
@@ -207,11 +212,8 @@ async function begin() {
   });
   navigator.mediaDevices?.addEventListener("devicechange", refreshDevices);
   window.addEventListener("pagehide", () => call?.leave());
-  try {
-    config = await getConfig();
-  } catch (error) {
-    problem(error.message);
-  }
+  refreshDevices().then(() => restore(["microphone", "camera"])).catch(() => {});
+  getConfig().then((found) => { config = found; }, (error) => problem(error.message));
 }
 
 begin();
