@@ -154,8 +154,8 @@ RULES: tuple[Rule, ...] = (
         actor="network",
         when=setup.udp_blocked_or_firewall,
         absence=True,
-        sentence="No UDP packet got through: {sent} STUN requests to {pairs} of the client's addresses, not one answered, and"
-        " none of the client's came in.",
+        sentence="No UDP packet got through: {sent} STUN requests to {pairs} of the client's addresses, not one"
+        " answered, and none of the client's came in.",
         advice="Open UDP to the server's media port in the firewalls between, or offer TURN over TCP or TLS (443).",
         disproof="Any STUN request or answer from the client, or the same client connecting over UDP elsewhere.",
     ),
