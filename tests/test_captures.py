@@ -17,6 +17,7 @@ NAMES = [
     "chrome_echo_1.4",
     "decrypted",
     "dtls_badfp",
+    "gateway_chrome",
     "ice_restart",
     "ice_wrongcand",
     "pc_close",
