@@ -12,11 +12,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from appliance import __version__
 from appliance.components import Components
-from appliance.config import ConfigError, ConsoleConfig, ListenerConfig, ServerConfig, Settings
+from appliance.config import ConfigError, ConsoleConfig, ListenerConfig, ServerConfig, Settings, section_struct
 from appliance.core.archive import Archive, HepJournal
 from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
@@ -251,8 +253,24 @@ class Collector:
             if isinstance(handler, ServesWeb):
                 application.add_routes(handler.routes())
         application.router.add_get("/healthz", self._healthz)
-        application.add_routes(Console(archive, journal, config).routes())
+        console = Console(archive, journal, self._with_api_addresses(config))
+        application.add_routes(console.routes())
+        application.on_shutdown.append(lambda _application: console.close())
         return application
+
+    def _with_api_addresses(self, config: ConsoleConfig) -> ConsoleConfig:
+        """Where the demo page finds the gateway that runs beside this collector, unless the settings say."""
+        http = self._api_url("transports.http", "http")
+        websocket = self._api_url("transports.websocket", "ws")
+        return replace(
+            config, janus_http=config.janus_http or http, janus_websocket=config.janus_websocket or websocket
+        )
+
+    def _api_url(self, path: str, scheme: str) -> str:
+        section = msgspec.to_builtins(self.settings.section(path, section_struct(path)))
+        if not section["port"]:
+            return ""
+        return f"{scheme}://{{host}}:{section['port']}{section.get('base_path', '/')}"
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         running = {subscription.name for subscription in self.bus.subscriptions}
