@@ -7,7 +7,7 @@
 set -u
 
 # program:package
-wanted="chromium:chromium tshark:tshark sngrep:sngrep prometheus:prometheus promtool:prometheus janus:janus node:nodejs npm:npm"
+wanted="chromium:chromium tshark:tshark sngrep:sngrep prometheus:prometheus promtool:prometheus janus:janus node:nodejs npm:npm ip:iproute2"
 
 missing=""
 for pair in $wanted; do

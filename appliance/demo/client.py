@@ -55,8 +55,10 @@ class MovingPicture(MediaStreamTrack):  # type: ignore[misc]  # aiortc has no ty
 class EchoCall:
     """One call from attach to hangup."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, address: str = "127.0.0.1") -> None:
+        """``address``: our own, the only one that is offered."""
         self.url = url
+        self._address = address
         self.session_id = 0
         self.handle_id = 0
         self.notified: list[str] = []
@@ -72,7 +74,7 @@ class EchoCall:
 
     async def __aenter__(self) -> "EchoCall":
         # aioice leaves loopback out; a call on one machine has nothing else that surely works.
-        aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+        aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: [self._address]
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
         return self
 
