@@ -4,6 +4,7 @@ from collections import Counter as Tally
 from collections.abc import Iterable
 
 from appliance.core.events import Counter
+from appliance.core.measure import Durations
 
 REQUESTS = frozenset(
     {"info", "ping", "create", "attach", "message", "trickle", "keepalive", "hangup", "detach", "destroy", "claim"}
@@ -24,21 +25,20 @@ class ApiMeter:
 
     def __init__(self) -> None:
         self._requests: Tally[tuple[str, str, str]] = Tally()
-        self._durations: dict[str, tuple[int, float]] = {}
+        self._durations: dict[tuple[str, str], Durations] = {}
 
     def add(self, package: str, verb: str, answer: str, seconds: float) -> None:
         """Count a request by its transport's package, its verb, and the ``janus`` of its reply."""
         transport = TRANSPORTS.get(package, "other")
         outcome = answer if answer in {"ack", "error"} else "success"
-        self._requests[transport, verb if verb in REQUESTS else "other", outcome] += 1
-        count, total = self._durations.get(transport, (0, 0.0))
-        self._durations[transport] = (count + 1, total + seconds)
+        request = verb if verb in REQUESTS else "other"
+        self._requests[transport, request, outcome] += 1
+        self._durations.setdefault((transport, request), Durations()).add(seconds)
 
     def measure(self) -> Iterable[Counter]:
         """Requests and the time they took."""
         for (transport, request, outcome), count in self._requests.items():
             labels = {"transport": transport, "request": request, "outcome": outcome}
             yield Counter("api_requests_total", count, labels)
-        for transport, (count, total) in self._durations.items():
-            yield Counter("api_request_duration_seconds_count", count, {"transport": transport})
-            yield Counter("api_request_duration_seconds_sum", total, {"transport": transport})
+        for (transport, request), durations in self._durations.items():
+            yield from durations.measure("api_request_duration_seconds", {"transport": transport, "request": request})

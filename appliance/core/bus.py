@@ -11,6 +11,7 @@ from typing import Protocol
 
 from appliance.core.clock import Clock
 from appliance.core.events import Counter, Event, EventType
+from appliance.core.measure import Durations
 from appliance.core.queue import EventQueue
 
 logger = logging.getLogger(__name__)
@@ -56,8 +57,8 @@ class Subscription(EventQueue):
         self.delivered = 0
         self.failed = 0
         """Events whose batch raised."""
-        self.delivery_seconds = 0.0
-        self.deliveries = 0
+        self.deliveries = Durations()
+        """How long each batch took."""
         self._wake: asyncio.Future[None] | None = None
         self._closing = False
 
@@ -92,8 +93,7 @@ class Subscription(EventQueue):
             except Exception:
                 self.failed += len(batch)
                 logger.exception("handler %s lost %d events", self.name, len(batch))
-            self.deliveries += 1
-            self.delivery_seconds += self._clock.monotonic() - began
+            self.deliveries.add(self._clock.monotonic() - began)
 
     def close(self) -> None:
         """Let :meth:`run` end once the queue is empty."""
@@ -109,8 +109,7 @@ class Subscription(EventQueue):
         yield Counter("event_queue_oldest_age_seconds", self.oldest_age(), labels)
         yield Counter("events_delivered_total", self.delivered, labels | {"outcome": "ok"})
         yield Counter("events_delivered_total", self.failed, labels | {"outcome": "failed"})
-        yield Counter("event_delivery_duration_seconds_sum", self.delivery_seconds, labels)
-        yield Counter("event_delivery_duration_seconds_count", self.deliveries, labels)
+        yield from self.deliveries.measure("event_delivery_duration_seconds", labels)
         yield Counter("events_dropped_total", sum(self.dropped.values()), labels | {"reason": "queue_full"})
 
 

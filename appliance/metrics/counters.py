@@ -8,6 +8,7 @@ from math import isfinite
 
 from appliance.core.clock import Clock
 from appliance.core.events import Counter
+from appliance.core.measure import DURATION_BOUNDS
 from appliance.metrics.family import Family, Kind, Source
 from appliance.metrics.names import FAMILIES, SERVER
 from appliance.metrics.series import Bounds
@@ -19,11 +20,12 @@ SILENT_S = 60.0
 _SHOWN = tuple(family for family in FAMILIES if family.source is Source.COUNTERS)
 _FAMILY_OF: dict[str, Family] = {}
 for _family in _SHOWN:
-    for _suffix in ("_sum", "_count") if _family.kind is Kind.SUMMARY else ("",):
+    for _suffix in ("_bucket", "_sum", "_count") if _family.kind is Kind.HISTOGRAM else ("",):
         _FAMILY_OF[_family.name + _suffix] = _family
+_BOUNDS = frozenset((*(str(bound) for bound in DURATION_BOUNDS), "+Inf"))
 
-Samples = dict[tuple[str, tuple[str, ...]], float]
-"""By sample name and label values, the server's first."""
+Samples = dict[tuple[str, tuple[str, ...], str], float]
+"""By sample name, label values (the server's first), and a bucket's bound."""
 
 
 class ForeignCounters:
@@ -45,7 +47,12 @@ class ForeignCounters:
             family = _FAMILY_OF.get(counter.name)
             if family is None or not isfinite(counter.value):
                 continue
-            key = (counter.name, (server, *self._values(family, counter.labels)))
+            bound = ""
+            if counter.name.endswith("_bucket"):
+                bound = counter.labels.get("le", "")
+                if bound not in _BOUNDS:
+                    continue
+            key = (counter.name, (server, *self._values(family, counter.labels)), bound)
             found[key] = found.get(key, 0) + counter.value
         return found
 
@@ -67,9 +74,11 @@ class ForeignCounters:
             if name != label:
                 samples |= kept[1]
         by_family: dict[str, list[str]] = {}
-        for (name, values), value in samples.items():
+        for (name, values, bound), value in samples.items():
             family = _FAMILY_OF[name]
             labels = {key: text for key, text in zip(family.label_names, values, strict=True) if text}
+            if bound:
+                labels["le"] = bound
             line = f"{family.full_name[: -len(family.name)]}{name}{label_text(labels)} {number(value)}\n"
             by_family.setdefault(family.name, []).append(line)
         for family in _SHOWN:

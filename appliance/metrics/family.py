@@ -10,12 +10,11 @@ OTHER = "other"
 
 
 class Kind(StrEnum):
-    """Types of the exposition formats. A summary here has no quantiles: a count and a sum that somebody else kept."""
+    """Types of the exposition formats."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
-    SUMMARY = "summary"
     INFO = "info"
 
 

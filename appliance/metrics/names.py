@@ -4,6 +4,7 @@ Base units (seconds, bytes, ratios from 0 to 1), ``_total`` on counters alone, a
 (https://prometheus.io/docs/practices/naming/). Directions are the server's: ``in`` from the client, ``out`` to it.
 """
 
+from appliance.core.measure import DURATION_BOUNDS
 from appliance.metrics.family import Family, Kind, Label, Source
 
 SERVER = Label("server", cap=64)
@@ -64,7 +65,10 @@ def _events(
 
 
 def _counters(name: str, kind: Kind, help: str, *labels: Label, unit: str = "") -> Family:
-    return Family(name=name, kind=kind, help=help, unit=unit, labels=(SERVER, *labels), source=Source.COUNTERS)
+    buckets = DURATION_BOUNDS if kind is Kind.HISTOGRAM else ()
+    return Family(
+        name=name, kind=kind, help=help, unit=unit, labels=(SERVER, *labels), buckets=buckets, source=Source.COUNTERS
+    )
 
 
 def _own(name: str, kind: Kind, help: str, *labels: Label, unit: str = "") -> Family:
@@ -82,7 +86,7 @@ def _track(name: str, kind: Kind, help: str, *, unit: str = "") -> Family:
     return _handle(name, kind, help, "mid", "direction", unit=unit)
 
 
-C, G, H, S = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM, Kind.SUMMARY
+C, G, H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
 # --- from the events -----------------------------------------------------------------------------------------
 
@@ -215,7 +219,7 @@ EVENTS_DELIVERED = _counters(
     "events_delivered_total", C, "Events handed to a handler.", HANDLER, Label("outcome", ("ok", "failed"))
 )
 DELIVERY_DURATION = _counters(
-    "event_delivery_duration_seconds", S, "Handing one batch of events to a handler.", HANDLER, unit="seconds"
+    "event_delivery_duration_seconds", H, "Handing one batch of events to a handler.", HANDLER, unit="seconds"
 )
 HEP_TRANSPORT = Label("transport", ("udp", "tcp", "tls"))
 HEP_TYPE = Label("proto_type", ("sip", "rtcp", "log", "json", "1", "5", "100"))
@@ -246,14 +250,18 @@ API_REQUESTS = _counters(
     "api_requests_total", C, "Janus API requests served.", TRANSPORT, Label("request", REQUESTS),
     Label("outcome", ("success", "ack", "error")),
 )  # fmt: skip
-API_DURATION = _counters("api_request_duration_seconds", S, "Serving one of them.", TRANSPORT, unit="seconds")
+API_DURATION = _counters(
+    "api_request_duration_seconds", H, "Serving one of them.", TRANSPORT, Label("request", REQUESTS), unit="seconds"
+)
 API_LIMITS = _counters(
     "api_limits_total", C, "What the API's limits refused.",
     Label("limit", ("sessions", "handles", "candidates", "early_candidates", "candidates_timeout")),
 )  # fmt: skip
 TRANSPORT_LIMITS = _counters(
     "transport_limits_total", C, "What the limits of the API's transports refused or lost.", TRANSPORT,
-    Label("limit", ("connections", "message_bytes", "body_timeout", "polls", "queue_full")),
+    Label("limit", (
+        "connections", "message_bytes", "body_timeout", "polls", "queue_full", "bad_frame", "acl", "origin", "rate",
+    )),
 )  # fmt: skip
 TRANSPORT_CONNECTIONS = _counters("transport_connections", G, "Connections to the API.", TRANSPORT)
 AUTH_FAILURES = _counters(

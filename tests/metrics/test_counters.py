@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+
 from appliance.core.bus import EventBus
 from appliance.core.events import Counter, Counters, Event, EventType, event
+from appliance.core.measure import Durations
 from appliance.metrics.exporter import Exporter
 from tests.clock import FakeClock
 from tests.metrics.traces import Scrape
@@ -98,3 +101,27 @@ async def test_the_bus_is_shown_with_its_durations() -> None:
     assert value(target, "events_delivered_total", server="collector", handler="store", outcome="ok") == 3
     assert value(target, "event_delivery_duration_seconds_count", server="collector", handler="store") == 1
     assert value(target, "event_delivery_duration_seconds_sum", server="collector", handler="store") == 0
+    quickest = {"server": "collector", "handler": "store", "le": "0.0005"}
+    assert value(target, "event_delivery_duration_seconds_bucket", **quickest) == 1
+
+
+def test_durations_are_a_histogram() -> None:
+    durations = Durations()
+    for seconds in (0.0005, 0.0006, 0.2, 7.0):
+        durations.add(seconds)
+    clock = FakeClock()
+    target = Exporter(clock, server_name="collector")
+    labels = {"transport": "http", "request": "create"}
+    counters = list(durations.measure("api_request_duration_seconds", labels))
+    strange = Counter("api_request_duration_seconds_bucket", 9, labels | {"le": "made up"})
+    target.take(told(clock, *counters, strange))
+    found = {
+        bound: value(target, "api_request_duration_seconds_bucket", server=GATEWAY, le=bound, **labels)
+        for bound in ("0.0005", "0.001", "0.1", "0.25", "5.0", "+Inf", "made up")
+    }
+    assert found == {"0.0005": 1, "0.001": 2, "0.1": 2, "0.25": 3, "5.0": 3, "+Inf": 4, "made up": None}
+    assert value(target, "api_request_duration_seconds_count", server=GATEWAY, **labels) == 4
+    assert value(target, "api_request_duration_seconds_sum", server=GATEWAY, **labels) == 7.2011
+    text = "".join(target.metrics(openmetrics=True))
+    assert "# TYPE appliance_api_request_duration_seconds histogram\n" in text
+    assert len(list(openmetrics_families(text))) > 10  # type: ignore[no-untyped-call]
