@@ -159,8 +159,10 @@ RTP_FAULTS = _events(
     Label("fault", ("srtp_auth", "srtp_replay", "unknown_payload_type", "unknown_ssrc", "ssrc_limit", "malformed")),
 )  # fmt: skip
 RTCP_FEEDBACK = _events(
-    "rtcp_feedback_total", C, "RTCP feedback, from the client (in) and to it (out); PLI and FIR: our gateways only.",
-    DIRECTION, Label("type", ("nack", "pli", "fir")),
+    "rtcp_feedback_total", C,
+    "RTCP feedback, from the client (in) and to it (out); all but NACK: our gateways only, and they do not negotiate"
+    " transport-wide feedback (TWCC).",
+    DIRECTION, Label("type", ("nack", "pli", "fir", "remb")),
 )  # fmt: skip
 RTCP_REPORTS = _events("rtcp_reports_total", C, "RTCP sender and receiver reports; our gateways only.", DIRECTION)
 RTP_LOSS_RATIO = _events(

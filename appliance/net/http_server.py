@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 from typing import Any
 
 from aiohttp import web
@@ -23,7 +24,9 @@ class HttpServer:
         what: str,
         cancel_handlers: bool = False,
         grace_s: float = 2.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """``tls``: serve with it, and only so."""
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -32,6 +35,7 @@ class HttpServer:
             shutdown_timeout=grace_s,
         )
         self._what = what
+        self._tls = tls
         self._host = host
         self._port = port
 
@@ -61,7 +65,7 @@ class HttpServer:
         """Listen. :raises OSError: the address can't be had; the message names it and what wanted it."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls).start()
         except (OSError, OverflowError) as error:
             await self._runner.cleanup()
             number = getattr(error, "errno", None)

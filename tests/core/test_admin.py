@@ -9,6 +9,8 @@ import pytest
 
 from appliance.core import events
 from appliance.core.gateway import GatewayConfig
+from appliance.transports.http import HttpTransport
+from appliance.transports.websocket import WebSocketTransport
 from tests.core.admin_world import AdminWorld
 from tests.core.world import JsonObject
 
@@ -28,7 +30,6 @@ OUR_OWN = {"info": {"appliance-version"}}
 OTHER_HANDLERS = {"adm27", "adm28", "adm30"}
 """Ask for Janus's own event handlers."""
 OTHER_PLUGINS = {"adm35"}
-NO_TRANSPORTS = {"adm31", "adm32"}
 
 
 def recorded() -> list[JsonObject]:
@@ -54,6 +55,9 @@ def without(reply: JsonObject, keys: set[str]) -> JsonObject:
 
 def test_the_recorded_session() -> None:
     world = AdminWorld(secret=SECRET)
+    http = HttpTransport(HttpTransport.Config(), world.clock)
+    socket = WebSocketTransport(WebSocketTransport.Config(), world.clock)
+    world.gateway.start([http, socket])
     ids: JsonObject = {}
     for line in recorded():
         request, wanted = line["request"], line["response"]
@@ -67,7 +71,7 @@ def test_the_recorded_session() -> None:
         got = world.serve(request)
         text = json.dumps(wanted).replace("7624429535209244", str(ids.get("session_id")))
         wanted = json.loads(text.replace("2492544362644531", str(ids.get("handle_id"))))
-        if name in OTHER_HANDLERS | OTHER_PLUGINS | NO_TRANSPORTS:
+        if name in OTHER_HANDLERS | OTHER_PLUGINS:
             assert got["error"]["code"] == 460
         elif "error" in wanted:
             assert json.dumps(got) == json.dumps(wanted), request
