@@ -352,6 +352,10 @@ class MediaStats(Body, frozen=True, kw_only=True):
     plis_received: int | None = field(name="plis-received", default=None)
     plis_sent: int | None = field(name="plis-sent", default=None)
     firs_received: int | None = field(name="firs-received", default=None)
+    firs_sent: int | None = field(name="firs-sent", default=None)
+    rembs_received: int | None = field(name="rembs-received", default=None)
+    """Bitrate estimates (and caps), counted once each, with the first medium that they are about."""
+    rembs_sent: int | None = field(name="rembs-sent", default=None)
     retransmissions_sent: int | None = field(name="retransmissions-sent", default=None)
     reordered: int | None = None
     duplicates: int | None = None

@@ -40,7 +40,8 @@ class Line:
         self.quality = Quality()
         self.nacks_sent = self.nacks_received = 0
         """Sequence numbers asked for, not RTCP packets."""
-        self.plis_sent = self.plis_received = self.firs_received = self.fir_number = 0
+        self.plis_sent = self.plis_received = self.firs_sent = self.firs_received = self.fir_number = 0
+        self.rembs_sent = self.rembs_received = 0
         self.remb_bps = 0
         """The peer's own estimate, 0 before it has told one."""
         self.rtt = 0.0
@@ -186,6 +187,9 @@ class Line:
             plis_received=self.plis_received,
             plis_sent=self.plis_sent,
             firs_received=self.firs_received,
+            firs_sent=self.firs_sent,
+            rembs_received=self.rembs_received,
+            rembs_sent=self.rembs_sent,
             retransmissions_sent=tx.retransmissions if tx else 0,
             reordered=sum(stream.reordered for stream in self.streams),
             duplicates=sum(stream.duplicates for stream in self.streams),

@@ -273,10 +273,11 @@ class MediaPath:
         if wait:
             throttle.pending = self._clock.call_later(wait, lambda: self._request_put_off(line))
             return
-        line.plis_sent += 1
         if line.plis:
+            line.plis_sent += 1
             self.send_rtcp([rtcp.Pli(sender_ssrc=self.rtcp_ssrc, media_ssrc=stream.ssrc)])
         else:
+            line.firs_sent += 1
             line.fir_number = (line.fir_number + 1) & 0xFF
             entries = ((stream.ssrc, line.fir_number),)
             self.send_rtcp([rtcp.Fir(sender_ssrc=self.rtcp_ssrc, media_ssrc=0, entries=entries)])

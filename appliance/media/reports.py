@@ -112,10 +112,12 @@ class Reports:
 
     def _estimate(self, packet: rtcp.Remb, now: float) -> None:
         """The peer tells what it can receive: whoever feeds it should send no more."""
-        for ssrc in packet.ssrcs or (packet.media_ssrc,):
-            line = self._line_of(ssrc)
-            if line is not None:
-                line.remb_bps = packet.bitrate_bps
+        lines = [self._line_of(ssrc) for ssrc in packet.ssrcs or (packet.media_ssrc,)]
+        about = [line for line in lines if line is not None]
+        for line in about:
+            line.remb_bps = packet.bitrate_bps
+        if about:
+            about[0].rembs_received += 1
         sending = [line for line in self._path.lines if line.tx is not None]
         if not sending:
             return
@@ -183,10 +185,13 @@ class Reports:
 
     def send_remb(self, bps: int, now: float) -> None:
         """Tell the client what it may send."""
-        ssrcs = tuple(stream.ssrc for line in self._path.lines if line.rembs for stream in line.streams[-_MAX_BLOCKS:])
-        if ssrcs:
+        lines = [line for line in self._path.lines if line.rembs and line.streams]
+        if lines:
+            ssrcs = tuple(stream.ssrc for line in lines for stream in line.streams[-_MAX_BLOCKS:])
             self._last_remb = now
-            self._send([rtcp.Remb(sender_ssrc=self._path.rtcp_ssrc, media_ssrc=0, bitrate_bps=bps, ssrcs=ssrcs)])
+            remb = rtcp.Remb(sender_ssrc=self._path.rtcp_ssrc, media_ssrc=0, bitrate_bps=bps, ssrcs=ssrcs)
+            if self._send([remb]):
+                lines[0].rembs_sent += 1
 
     def relay_estimate(self, bps: int, now: float) -> None:
         """A receiver of this client's media can take so much; the cap still holds."""

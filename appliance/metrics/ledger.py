@@ -15,9 +15,9 @@ class MediaCells:
     """The series that one server's statistics of one kind of medium touch."""
 
     __slots__ = (
-        "bytes_in", "bytes_out", "duplicated", "fir_in", "jitter_in", "jitter_out", "loss_in", "loss_out", "lost_in",
-        "lost_out", "mos_in", "mos_out", "nack_in", "nack_out", "packets_in", "packets_out", "pli_in", "pli_out",
-        "reordered", "round_trip", "rtx_in", "rtx_out",
+        "bytes_in", "bytes_out", "duplicated", "fir_in", "fir_out", "jitter_in", "jitter_out", "loss_in", "loss_out",
+        "lost_in", "lost_out", "mos_in", "mos_out", "nack_in", "nack_out", "packets_in", "packets_out", "pli_in", "pli_out",
+        "remb_in", "remb_out", "reordered", "round_trip", "rtx_in", "rtx_out",
     )  # fmt: skip
 
     def __init__(self, ledger: "Ledger", server: str, kind: str) -> None:
@@ -39,6 +39,9 @@ class MediaCells:
         self.pli_in = cell(n.RTCP_FEEDBACK, server, "in", "pli")
         self.pli_out = cell(n.RTCP_FEEDBACK, server, "out", "pli")
         self.fir_in = cell(n.RTCP_FEEDBACK, server, "in", "fir")
+        self.fir_out = cell(n.RTCP_FEEDBACK, server, "out", "fir")
+        self.remb_in = cell(n.RTCP_FEEDBACK, server, "in", "remb")
+        self.remb_out = cell(n.RTCP_FEEDBACK, server, "out", "remb")
         observe = ledger.histogram
         self.loss_in = observe(n.RTP_LOSS_RATIO, server, "in", kind)
         self.loss_out = observe(n.RTP_LOSS_RATIO, server, "out", kind)
@@ -64,6 +67,9 @@ class MediaCells:
         self.pli_in.value += track.pli_in
         self.pli_out.value += track.pli_out
         self.fir_in.value += track.fir_in
+        self.fir_out.value += track.fir_out
+        self.remb_in.value += track.remb_in
+        self.remb_out.value += track.remb_out
         self.rtx_in.value += track.rtx_in
         self.rtx_out.value += track.rtx_out
         self.reordered.value += track.reordered

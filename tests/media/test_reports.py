@@ -141,6 +141,7 @@ async def test_a_bitrate_cap_is_told_each_second_and_its_end_once(call: Call, cl
     rembs = [report for report in client.reports if isinstance(report, rtcp.Remb)]
     assert [report.bitrate_bps for report in rembs[4:]] == [10_000_000]
     assert rembs[-1].ssrcs == (client.ssrcs["video"],)
+    assert (stats(handle, "video").rembs_sent, stats(handle, "audio").rembs_sent) == (5, 0)
 
 
 async def test_only_an_estimate_below_what_flows_is_a_bottleneck(call: Call, clock: FakeClock) -> None:
@@ -165,7 +166,8 @@ async def test_only_an_estimate_below_what_flows_is_a_bottleneck(call: Call, clo
     client.pump()
     assert set(told(300_000)) == {128_000}
     clock.advance(1.0)
-    assert stats(handle, "video").remb_bitrate == 300_000
+    shown = stats(handle, "video")
+    assert (shown.remb_bitrate, shown.rembs_received) == (300_000, 6)
 
 
 async def test_losses_are_repaired_in_both_directions(call: Call, clock: FakeClock) -> None:
