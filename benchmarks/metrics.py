@@ -74,7 +74,8 @@ def statistics(number: int, second: int) -> Iterator[Event]:
             out_media_link_quality=99, packets_received=sent, packets_sent=sent, bytes_received=900 * sent,
             bytes_sent=900 * sent, nacks_received=second, nacks_sent=second, retransmissions_received=second,
             rtt_us=20_123 + second, jitter_local_us=3_210, jitter_remote_us=4_321, plis_received=second,
-            plis_sent=second, firs_received=0, firs_sent=0, rembs_received=second, rembs_sent=second, retransmissions_sent=second, reordered=0, duplicates=0,
+            plis_sent=second, firs_received=0, firs_sent=0, rembs_received=second, rembs_sent=second,
+            retransmissions_sent=second, reordered=0, duplicates=0,
             has_reports=True,
         )  # fmt: skip
         yield envelope(body, number, second)

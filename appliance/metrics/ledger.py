@@ -16,7 +16,8 @@ class MediaCells:
 
     __slots__ = (
         "bytes_in", "bytes_out", "duplicated", "fir_in", "fir_out", "jitter_in", "jitter_out", "loss_in", "loss_out",
-        "lost_in", "lost_out", "mos_in", "mos_out", "nack_in", "nack_out", "packets_in", "packets_out", "pli_in", "pli_out",
+        "lost_in", "lost_out", "mos_in", "mos_out", "nack_in", "nack_out", "packets_in", "packets_out", "pli_in",
+        "pli_out",
         "remb_in", "remb_out", "reordered", "round_trip", "rtx_in", "rtx_out",
     )  # fmt: skip
 
