@@ -285,10 +285,13 @@ class Handle:
         message = reply("event", session_id=self.session_id, transaction=transaction, **self._sender(), **rest)
         self._push(message)
 
-    def notify(self, data: dict[str, Any]) -> None:
-        """Publish a plugin event."""
-        if not self._ended:
-            self._emit(events.Plugin(plugin=self.plugin.package, data=data))
+    def notify(self, data: dict[str, Any], *, with_handle: bool = True) -> None:
+        """Publish a plugin event, with this handle's ids or without any; the latter also when the handle is gone."""
+        body = events.Plugin(plugin=self.plugin.package, data=data)
+        if not with_handle:
+            self._context.emit(body)
+        elif not self._ended:
+            self._emit(body)
 
     def close_peer(self) -> None:
         """Hang up of the plugin's own accord."""

@@ -54,8 +54,8 @@ class HandleApi(Protocol):
     ) -> None:
         """Send the client an event: with the transaction of a request it answers, without one of our own accord."""
 
-    def notify(self, data: dict[str, Any]) -> None:
-        """Publish a plugin event (type 64) on the bus."""
+    def notify(self, data: dict[str, Any], *, with_handle: bool = True) -> None:
+        """Publish a plugin event (type 64) on the bus; ``with_handle`` false: one that names no session and handle."""
 
     def close_peer(self) -> None:
         """Hang up: the client sees the reason ``Close PC``."""
