@@ -1,9 +1,10 @@
-"""A stand-in for a capture server: takes HEPv3 over UDP and TCP and hands each decoded packet to a function."""
+"""A stand-in for a capture server: takes HEPv3 over UDP, TCP and TLS and hands each decoded packet to a function."""
 
 import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 
 from appliance.hep.framing import Framer, HepFramingError
@@ -25,10 +26,10 @@ class ListenerTally:
     """What a listener counts."""
 
     def __init__(self) -> None:
-        self.packets: dict[str, int] = {"udp": 0, "tcp": 0}
+        self.packets: dict[str, int] = {"udp": 0, "tcp": 0, "tls": 0}
         """Decoded packets by transport."""
-        self.malformed: dict[str, int] = {"udp": 0, "tcp": 0}
-        """Refused packets, and TCP streams that lost their frame."""
+        self.malformed: dict[str, int] = {"udp": 0, "tcp": 0, "tls": 0}
+        """Refused packets, and streams that lost their frame."""
         self.by_type: dict[int, int] = {}
         """Decoded packets by payload type; at most 256 kinds exist."""
         self.bytes = 0
@@ -40,7 +41,7 @@ class ListenerTally:
 
 
 class HepListener:
-    """UDP and TCP on the same port. ``async with`` starts and stops it."""
+    """UDP and TCP, or TLS in its stead, on the same port. ``async with`` starts and stops it."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class HepListener:
         port: int = 9060,
         udp: bool = True,
         tcp: bool = True,
+        tls: ssl.SSLContext | None = None,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.tally = ListenerTally()
@@ -59,10 +61,18 @@ class HepListener:
         self._on_message = on_message
         self._want_udp = udp
         self._want_tcp = tcp
+        self._tls = tls
+        self.stream = "tcp" if tls is None else "tls"
+        """What comes by connections, by its name in the tally."""
         self._max_connections = max_connections
         self._udp: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
+
+    @property
+    def connections(self) -> int:
+        """TCP clients that are connected."""
+        return len(self._connections)
 
     async def start(self) -> None:
         """Bind. :raises OSError: the address can't be had."""
@@ -89,7 +99,9 @@ class HepListener:
             port = self._udp.getsockname()[1]
             loop.add_reader(self._udp, self._drain)
         if self._want_tcp:
-            self._server = await loop.create_server(lambda: _Connection(self), str(address[0]), port, family=family)
+            self._server = await loop.create_server(
+                lambda: _Connection(self), str(address[0]), port, family=family, ssl=self._tls
+            )
             port = self._server.sockets[0].getsockname()[1]
         self.port = port
 
@@ -179,9 +191,9 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for packet in self._framer.feed(data):
-                self._listener.take(packet, "tcp")
+                self._listener.take(packet, self._listener.stream)
         except HepFramingError as error:
-            self._listener.malformed("tcp", error)
+            self._listener.malformed(self._listener.stream, error)
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

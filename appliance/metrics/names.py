@@ -229,11 +229,21 @@ HEP_SENT = _counters("hep_packets_sent_total", C, "HEP messages sent.", HEP_TRAN
 HEP_BYTES = _counters("hep_bytes_sent_total", C, "Their bytes.", HEP_TRANSPORT, unit="bytes")
 HEP_DROPPED = _counters(
     "hep_packets_dropped_total", C, "HEP messages that were not sent.", HEP_TRANSPORT,
-    Label("reason", ("queue_full", "oversize", "disconnected", "write_error")),
+    Label("reason", (
+        "queue_full", "oversize", "disconnected", "write_error", "spool_full", "spool_expired", "spool_corrupt",
+    )),
+)  # fmt: skip
+HEP_RESENT = _counters(
+    "hep_packets_resent_total", C, "HEP messages sent again, because they may have been lost with a connection.",
+    HEP_TRANSPORT,
 )  # fmt: skip
 HEP_ERRORS = _counters("hep_send_errors_total", C, "Writes and connections that failed.", HEP_TRANSPORT)
 HEP_QUEUE = _counters("hep_queue_length", G, "HEP messages that wait.", HEP_TRANSPORT)
 HEP_QUEUE_BYTES = _counters("hep_queue_bytes", G, "Their bytes.", HEP_TRANSPORT, unit="bytes")
+HEP_SPOOLED = _counters("hep_spool_packets", G, "HEP messages that wait on disk.", HEP_TRANSPORT)
+HEP_SPOOL_BYTES = _counters("hep_spool_bytes", G, "What the spool takes on disk.", HEP_TRANSPORT, unit="bytes")
+HEP_SPOOL_ERRORS = _counters("hep_spool_errors_total", C, "Times that the disk did not take them.", HEP_TRANSPORT)
+HEP_DATAGRAMS_CUT = _counters("hep_datagrams_cut_total", C, "HEP messages cut to what a datagram may hold.")
 HEP_SKIPPED = _counters(
     "hep_events_skipped_total", C, "Events that became no HEP message.",
     Label("reason", ("unattached", "empty_report", "invalid", "unfit")),

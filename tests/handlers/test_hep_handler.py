@@ -14,6 +14,7 @@ from appliance.core.handler import EventHandler, HandlerContext
 from appliance.handlers.diagnosis import DiagnosisConfig, DiagnosisHandler
 from appliance.handlers.hep import HepConfig, HepHandler
 from appliance.handlers.hep.journal import Journal
+from appliance.hep.client import TcpClient
 from appliance.hep.listener import HepListener
 from appliance.hep.template import HepTemplate
 from tests.clock import FakeClock
@@ -33,8 +34,11 @@ def context(clock: FakeClock, data_dir: Path) -> HandlerContext:
     )
 
 
-def handler(clock: FakeClock | None = None, data_dir: Path = Path(), **settings: Any) -> HepHandler:
-    return HepHandler(HepConfig(**settings), context(clock or FakeClock(), data_dir))
+def handler(clock: FakeClock | None = None, data_dir: Path | None = None, **settings: Any) -> HepHandler:
+    """Without a place for files it has no spool."""
+    if data_dir is None:
+        settings.setdefault("spool", False)
+    return HepHandler(HepConfig(**settings), context(clock or FakeClock(), data_dir or Path()))
 
 
 def counts(of: HepHandler) -> dict[tuple[str, ...], float]:
@@ -83,7 +87,7 @@ async def test_a_recorded_call_reaches_the_capture_server(scheme: str) -> None:
     assert seen["hep_packets_sent_total", scheme, "log"] == 48
     assert seen["hep_bytes_sent_total", scheme] == listener.tally.bytes
     assert seen["hep_events_skipped_total", "unattached"] == 21
-    assert listener.tally.malformed == {"udp": 0, "tcp": 0}
+    assert listener.tally.malformed == {"udp": 0, "tcp": 0, "tls": 0}
 
 
 async def test_every_capture_server_gets_everything() -> None:
@@ -193,7 +197,7 @@ async def test_a_time_that_no_packet_carries_is_counted_not_raised() -> None:
 
 
 async def test_without_a_capture_server_calls_go_on() -> None:
-    made = handler(server=f"tcp://127.0.0.1:{free_port()}")
+    made = handler(server=f"tcp://127.0.0.1:{free_port()}", spool=False)
     await made.start()
     await made.handle(trace("chrome_echo_http"))
     await made.stop()
@@ -232,13 +236,14 @@ def test_the_journal_is_bounded_and_statistics_push_out_statistics() -> None:
 
 
 async def test_statistics_are_the_first_to_go() -> None:
-    made = handler(server=f"tcp://127.0.0.1:{free_port()}")
+    made = handler(server=f"tcp://127.0.0.1:{free_port()}", spool=False)
     await made.start()
     (client,) = made._clients
-    client._max = 20  # type: ignore[union-attr]  # the TCP one
+    assert isinstance(client, TcpClient)
+    client.outbox.max_queued = 20
     await made.handle([of_handle(MediaStats(media="audio"), number) for number in range(100)])
     await made.handle([of_handle(IceState(ice="ready"), number) for number in range(5)])
-    queued = [packet for packet, _ in client._queue]  # type: ignore[union-attr]  # the TCP one
+    queued = [packet.data for packet in client.outbox.waiting()]
     assert [b"ice-state" in packet for packet in queued] == [False] * 15 + [True] * 5
     assert all(receive(packet) for packet in queued)
     await made.stop()

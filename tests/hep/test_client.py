@@ -2,20 +2,15 @@
 
 import asyncio
 import contextlib
-import datetime
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 
-from appliance.hep import client as client_module
+from appliance.hep import udp_client as udp_module
 from appliance.hep.client import TcpClient, UdpClient, make_client
 from appliance.hep.endpoint import Endpoint
 from appliance.hep.listener import HepListener
@@ -23,6 +18,7 @@ from appliance.hep.message import HepMessage, decode
 from appliance.hep.template import encode
 from appliance.net.backoff import Backoff
 from tests.hep.captured import sample
+from tests.hep.certificates import certificate
 
 LOG = sample("log")
 SIP = sample("invite")
@@ -140,11 +136,13 @@ async def test_tcp_redials_when_the_peer_closes_though_nothing_is_sent() -> None
             client.send(SIP, 1)
             async with HepListener(inbox, port=port):
                 pauses.end()
-                assert (await inbox.have(2))[1].payload_type == 1
+                # What came in the very moment of the end is in doubt, and is sent again.
+                assert [message.payload_type for message in await inbox.have(3)] == [100, 100, 1]
+                assert client.tally.resent == 1
 
 
 async def test_tcp_lets_go_of_a_peer_that_accepts_and_never_reads() -> None:
-    """And sends the batch that it did not take to the next one."""
+    """And gives the next one all that it may have left unread."""
     pauses, inbox = Pauses(), Inbox()
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -163,13 +161,12 @@ async def test_tcp_lets_go_of_a_peer_that_accepts_and_never_reads() -> None:
                         break
             assert client.tally.errors == {"timeout": 1}
             deaf.close()
-            unsent = number - client.tally.sent[100]
-            assert unsent > 0
             async with HepListener(inbox, port=port):
                 pauses.end()
-                await inbox.have(unsent)
-    assert client.tally.sent == {100: number}
+                await inbox.have(number)
+                assert len(client.outbox) == 0
     assert client.tally.dropped == {}
+    assert number - 1 <= client.tally.sent[100] - client.tally.resent <= number
 
 
 async def test_a_full_queue_refuses_statistics_first_and_gives_up_its_oldest_last() -> None:
@@ -241,10 +238,10 @@ async def test_udp_tries_the_other_address_of_a_name(monkeypatch: pytest.MonkeyP
     inbox = Inbox()
     async with HepListener(inbox, port=0) as listener:
 
-        async def two(*_: object) -> list[client_module.Address]:
+        async def two(*_: object) -> list[udp_module.Address]:
             return [(socket.AF_INET, ("127.0.0.1", free_port())), (socket.AF_INET, ("127.0.0.1", listener.port))]
 
-        monkeypatch.setattr(client_module, "resolve", two)
+        monkeypatch.setattr(udp_module, "resolve", two)
         client = UdpClient(Endpoint("udp", "localhost", 9060))
         await client.start()
         client.send(LOG, 100)
@@ -255,14 +252,14 @@ async def test_udp_tries_the_other_address_of_a_name(monkeypatch: pytest.MonkeyP
 
 async def test_udp_goes_on_looking_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     inbox, pauses = Inbox(), Pauses()
-    answers: list[list[client_module.Address]] = []
+    answers: list[list[udp_module.Address]] = []
 
-    async def look_up(*_: object) -> list[client_module.Address]:
+    async def look_up(*_: object) -> list[udp_module.Address]:
         if not answers:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return answers[-1]
 
-    monkeypatch.setattr(client_module, "resolve", look_up)
+    monkeypatch.setattr(udp_module, "resolve", look_up)
     client = UdpClient(Endpoint("udp", "homer.invalid", 9060), sleep=pauses, backoff=steady())
     await client.start()
     assert not client.send(LOG, 100)
@@ -273,7 +270,7 @@ async def test_udp_goes_on_looking_for_a_name(monkeypatch: pytest.MonkeyPatch) -
     async with HepListener(inbox, port=0) as first, HepListener(inbox, port=0) as second:
         answers.append([(socket.AF_INET, ("127.0.0.1", first.port))])
         pauses.end()
-        assert await pauses.next() == client_module.RESOLVE_EVERY
+        assert await pauses.next() == udp_module.RESOLVE_EVERY
         client.send(LOG, 100)
         await inbox.have(1)
         # The name has moved.
@@ -294,33 +291,9 @@ async def test_udp_counts_what_no_datagram_carries() -> None:
     await client.stop()
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed one for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "homer")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, key_pem = folder / "cert.pem", folder / "key.pem"
-    pem.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    private = serialization.PrivateFormat.PKCS8
-    key_pem.write_bytes(key.private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption()))
-    return pem, key_pem
-
-
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_tls_delivers_to_a_server_whose_certificate_is_trusted(tmp_path: Path, trusted: bool) -> None:
-    pem, key_pem = certificate(tmp_path)
+    pem, key_pem = certificate(tmp_path, "homer")
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(pem, key_pem)
     got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()

@@ -29,8 +29,8 @@ async def test_takes_every_captured_packet_over_udp() -> None:
                 client.send(packet.data)
             got = await inbox.have(len(GOOD))
     assert len(got) == len(GOOD)
-    assert listener.tally.packets == {"udp": len(GOOD), "tcp": 0}
-    assert listener.tally.malformed == {"udp": 1, "tcp": 0}
+    assert listener.tally.packets == {"udp": len(GOOD), "tcp": 0, "tls": 0}
+    assert listener.tally.malformed == {"udp": 1, "tcp": 0, "tls": 0}
     assert "protocol_type" in listener.tally.last_error
     assert listener.tally.by_type[1] == 4
 

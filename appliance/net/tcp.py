@@ -1,0 +1,47 @@
+"""What TCP tells of a connection on which the peer never says anything."""
+
+import contextlib
+import fcntl
+import socket
+import struct
+import termios
+from typing import Any
+
+_ESTABLISHED = 1
+_NUMBER = struct.Struct("i")
+
+
+def keep_alive(raw: Any) -> None:
+    """Send at once what is written, and notice within a minute that an idle peer has vanished."""
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def unacknowledged(raw: Any) -> int:
+    """Bytes that were written and that the peer's kernel has not acknowledged (Linux, tcp(7), SIOCOUTQ).
+
+    0 where the system does not tell.
+    """
+    number = 0
+    if hasattr(termios, "TIOCOUTQ"):
+        with contextlib.suppress(OSError, ValueError):
+            (number,) = _NUMBER.unpack(fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(_NUMBER.size)))
+    return number
+
+
+def segment_bytes(raw: Any) -> int:
+    """The longest piece that TCP carries in one (``TCP_MAXSEG``)."""
+    return int(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+
+
+def established(raw: Any) -> bool:
+    """Whether the peer has neither closed nor reset the connection, as far as the kernel knows (``TCP_INFO``)."""
+    if not hasattr(socket, "TCP_INFO"):
+        return True
+    try:
+        return bool(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0] == _ESTABLISHED)
+    except OSError:
+        return False
