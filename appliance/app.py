@@ -18,13 +18,22 @@ from msgspec.structs import replace
 
 from appliance import __version__
 from appliance.components import Components
-from appliance.config import ConfigError, ConsoleConfig, ListenerConfig, ServerConfig, Settings, section_struct
+from appliance.config import (
+    ConfigError,
+    ConsoleConfig,
+    ListenerConfig,
+    ServerConfig,
+    Settings,
+    is_secret,
+    section_struct,
+)
 from appliance.core.archive import Archive, HepJournal
 from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
 from appliance.core.correlation import safe_server_name
 from appliance.core.events import Body, Counter, Event, event
 from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsJournal, ServesWeb
+from appliance.core.handler_queries import HandlerQueries
 from appliance.core.intake import Intake
 from appliance.core.measure import Measured
 from appliance.core.stamp import Stamper
@@ -104,9 +113,11 @@ def _make(what: str, component: Any, *arguments: Any) -> Any:
 async def run_gateway(settings: Settings) -> None:
     """The process that carries calls. :raises ConfigError, OSError: it can't start; the message says why."""
     from appliance.core.gateway import Gateway, GatewayConfig
+    from appliance.gateway_admin import AdminDoors
     from appliance.handlers.link import LinkHandler
     from appliance.media.config import MediaConfig
     from appliance.media.engine import Engine
+    from appliance.transports.admin import AdminConfig
 
     server = settings.section("server", ServerConfig)
     media = settings.section("media", MediaConfig)
@@ -122,7 +133,8 @@ async def run_gateway(settings: Settings) -> None:
         stack.push_async_callback(engine.stop)
 
         transports: dict[str, ApiTransport] = {
-            section: transport_class(config) for section, transport_class, config in _enabled(settings, "transports")
+            section: _make(f"transports.{section}", transport_class, config)
+            for section, transport_class, config in _enabled(settings, "transports")
         }
         gateway = Gateway(
             settings.section("api", GatewayConfig),
@@ -139,7 +151,10 @@ async def run_gateway(settings: Settings) -> None:
             info={"local-ip": media.addresses[0]},
         )
         link.on_request = gateway.command
-        gateway.start(transports.values())
+        doors = None
+        if settings.section("admin", AdminConfig).enabled:
+            doors = AdminDoors(settings, gateway, link, clock, data_dir(server))
+        gateway.start(transports.values(), [] if doors is None else [doors.api])
         addresses = {"media": ", ".join(f"{host}:{port} (UDP)" for host, port in engine.addresses)}
         # Sessions end while their clients can still be told; the transports go after that, and the core's goodbye
         # is the last event but what a closing connection tells.
@@ -147,6 +162,8 @@ async def run_gateway(settings: Settings) -> None:
             await transport.start(gateway)
             stack.push_async_callback(transport.stop)
             addresses[section] = transport.url
+        if doors is not None:
+            addresses |= await doors.start(stack)
         announce(Ready(role="gateway", addresses=addresses))
         logger.info("gateway %s %s serves %s", server_name(server), __version__, ", ".join(addresses.values()))
         gateway.shutdown(await until_signalled())
@@ -175,6 +192,7 @@ class Collector:
         self.data_dir = data_dir(self.server)
         self.clock = LoopClock()
         self.bus = EventBus(self.clock)
+        self.queries = HandlerQueries(self.bus, is_secret)
         self.stamper = Stamper(self.clock)
         self.measured: list[Measured] = [self.bus]
         self.handlers: list[EventHandler] = []
@@ -209,6 +227,7 @@ class Collector:
         for section, handler_class, config in _enabled(self.settings, "handlers"):
             handler: EventHandler = _make(f"handlers.{section}", handler_class, config, context)
             self.handlers.append(handler)
+            self.queries.add(handler, config)
             self.bus.add(handler)
 
     async def _start_intakes(self, stack: AsyncExitStack) -> None:
@@ -219,6 +238,7 @@ class Collector:
                     intake.listen_on(link_address(self.server), token=link_token(self.server))
                 except LinkError as problem:
                     raise ConfigError(f"server.link, server.link_token_file: {problem}") from None
+                intake.on_request = self.queries.serve
             await intake.start(self.deliver)
             stack.push_async_callback(intake.stop)
             self.intakes.append(intake)

@@ -72,6 +72,7 @@ def known_sections() -> dict[str, type[Struct] | None]:
     """Every section by its dotted path; ``None`` where the Struct is only known once the component is imported."""
     sections: dict[str, type[Struct] | None] = {
         "server": ServerConfig,
+        "admin": None,
         "api": None,
         "media": None,
         "console": ConsoleConfig,
@@ -87,6 +88,10 @@ def section_struct(path: str) -> type[Struct]:
     known = known_sections().get(path)
     if known is not None:
         return known
+    if path == "admin":
+        from appliance.transports.admin import AdminConfig
+
+        return AdminConfig
     if path == "api":
         from appliance.core.gateway import GatewayConfig
 
@@ -151,7 +156,7 @@ class Settings:
             text = str(error)
             message, _, place = text.partition(" - at `$")
             key = place.rstrip("`").lstrip(".").partition("[")[0]
-            value = f": {table[key]!r}" if key in table and not _is_secret(key) else ""
+            value = f": {table[key]!r}" if key in table and not is_secret(key) else ""
             full = f"{path}.{key}" if key else path
             raise ConfigError(f"{full}{value}: {message[:1].lower()}{message[1:]}{self._from(full)}") from None
 
@@ -166,12 +171,13 @@ class Settings:
             values = msgspec.to_builtins(self.section(path, section_struct(path)))
             yield f"[{path}]"
             for key, value in values.items():
-                shown = "********" if _is_secret(key) and value else value
+                shown = "********" if is_secret(key) and value else value
                 yield f"{key} = {_toml(shown)}"
             yield ""
 
 
-def _is_secret(key: str) -> bool:
+def is_secret(key: str) -> bool:
+    """Whether a setting's value is never shown."""
     return any(word in key for word in SECRET_WORDS) and not key.endswith("_file")
 
 

@@ -52,6 +52,7 @@ async def _run(options: argparse.Namespace) -> None:
             "--set", f"server.data_dir={data / 'data'}",
             "--set", f"transports.http.port={port}",
             "--set", "transports.websocket.port=0",
+            "--set", "admin.enabled=false",
             "--set", f'media.addresses=["{namespace.ADDRESS}"]',
             "--set", "console.port=0",
             "--set", "listener.port=0",

@@ -41,6 +41,10 @@ def wanted_ports(settings: Settings) -> Iterator[Port]:
         section = msgspec.to_builtins(settings.section(path, section_struct(path)))
         if section.get("enabled", True):
             yield Port(f"{path}.port", section["host"], section["port"])
+    admin = msgspec.to_builtins(settings.section("admin", section_struct("admin")))
+    if admin["enabled"]:
+        for name in ("http_port", "websocket_port"):
+            yield Port(f"admin.{name}", admin["host"], admin[name])
     console = settings.section("console", ConsoleConfig)
     yield Port("console.port", console.host, console.port)
     listener = settings.section("listener", ListenerConfig)

@@ -54,6 +54,17 @@ class HandlerContext(Struct, kw_only=True):
 
 
 @runtime_checkable
+class Tweakable(Protocol):
+    """A handler whose settings can change while it runs, beside ``events`` where its mask is just that."""
+
+    def tweak(self, changes: dict[str, Any]) -> None:
+        """Change some of its settings, by the names of its ``Config``.
+
+        :raises ValueError: one is none of those that can change, or its value is no good; nothing has changed.
+        """
+
+
+@runtime_checkable
 class ServesWeb(Protocol):
     """A handler that shows something on the collector's web server."""
 

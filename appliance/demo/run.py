@@ -30,6 +30,7 @@ def _settings(folder: str, hep_port: int, homer: str | None) -> list[str]:
         "server.name": "demo",
         "transports.http.port": "0",
         "transports.websocket.port": "0",
+        "admin.enabled": "false",
         "media.port": "0",
         "console.port": "0",
         "intake.http.port": "0",

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,7 +32,7 @@ from appliance.net.link import (
     Welcome,
     parse_address,
 )
-from appliance.net.link_connection import LinkConnection, OnRequest
+from appliance.net.link_connection import LinkConnection, OnRequest, RequestRefusedError
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +159,18 @@ class LinkHandler:
         yield Counter("event_queue_capacity", self._queue.depth, labels)
         yield Counter("event_queue_oldest_age_seconds", self._queue.oldest_age(), labels)
         yield Counter("events_dropped_total", sum(self._queue.dropped.values()), labels | {"reason": "disconnected"})
+
+    async def ask(self, verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Ask the collector. :raises ConnectionError: it is away, refuses, or does not answer in time."""
+        connection = self._connection
+        if connection is None or not self._welcomed:
+            raise ConnectionError("it is not connected")
+        try:
+            return await connection.request(verb, args)
+        except TimeoutError:
+            raise ConnectionError("it does not answer") from None
+        except RequestRefusedError as refusal:
+            raise ConnectionError(str(refusal)) from None
 
     # --- the connection --------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from appliance.net.link import (
     Welcome,
     parse_address,
 )
-from appliance.net.link_connection import REQUEST_TIMEOUT, LinkConnection
+from appliance.net.link_connection import REQUEST_TIMEOUT, LinkConnection, OnRequest
 from appliance.net.unix import UnixListener
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,8 @@ class StreamIntake:
     name = "stream"
 
     def __init__(self, config: StreamConfig, clock: Clock) -> None:
+        self.on_request: OnRequest | None = None
+        """Serves what gateways ask: ``query_eventhandler``, ... May be set at any time."""
         self.received = 0
         self.malformed = 0
         """Events and frames that were none."""
@@ -143,8 +145,17 @@ class StreamIntake:
 
     def _make_connection(self) -> LinkConnection:
         return LinkConnection(
-            on_open=self._opened, on_message=self._message, on_writable=lambda: None, on_lost=self._lost
+            on_open=self._opened,
+            on_message=self._message,
+            on_writable=lambda: None,
+            on_lost=self._lost,
+            on_request=self._serve,
         )
+
+    def _serve(self, verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        if self.on_request is None:
+            raise LookupError("the collector is not ready for requests")
+        return self.on_request(verb, args)
 
     def _opened(self, connection: LinkConnection) -> None:
         connection.peer = "gateway"

@@ -220,22 +220,32 @@ class Writer:
         magic = MAGIC_NS if self.nanoseconds else MAGIC_US
         return struct.pack("<IHHiIII", magic, 2, 4, 0, 0, SNAPLEN, self.link_type)
 
-    def record(self, timestamp_ns: int, source: tuple[str, int], destination: tuple[str, int], payload: bytes) -> bytes:
-        """One datagram with the headers it had or could have had.
+    def record(
+        self,
+        timestamp_ns: int,
+        source: tuple[str, int],
+        destination: tuple[str, int],
+        payload: bytes,
+        *,
+        keep: int | None = None,
+    ) -> bytes:
+        """One datagram with the headers it had or could have had; ``keep``: bytes of the payload that are written.
 
         :raises ValueError: one address is IPv4 and the other IPv6, or the payload does not fit a datagram.
         :raises OSError: an address is not numeric.
         """
-        return self.packet(timestamp_ns, ip_packet(source, destination, payload))
+        cut = 0 if keep is None else max(0, len(payload) - keep)
+        return self.packet(timestamp_ns, ip_packet(source, destination, payload), cut=cut)
 
-    def packet(self, timestamp_ns: int, packet: bytes) -> bytes:
-        """One IP packet as it is."""
+    def packet(self, timestamp_ns: int, packet: bytes, *, cut: int = 0) -> bytes:
+        """One IP packet as it is, or without its last ``cut`` bytes, whose absence the file tells."""
         if self.link_type is LinkType.ETHERNET:
             packet = (_ETHERNET_IP6 if packet[0] >> 4 == 6 else _ETHERNET_IP4) + packet
         seconds, fraction = divmod(timestamp_ns, 1_000_000_000)
         if not self.nanoseconds:
             fraction //= 1000
-        return struct.pack("<IIII", seconds, fraction, len(packet), len(packet)) + packet
+        kept = packet[: len(packet) - cut]
+        return struct.pack("<IIII", seconds, fraction, len(kept), len(packet)) + kept
 
 
 def ip_packet(source: tuple[str, int], destination: tuple[str, int], payload: bytes) -> bytes:

@@ -14,7 +14,7 @@ from appliance.transports.websocket import WebSocketTransport
 from tests.core.admin_world import AdminWorld
 from tests.core.world import JsonObject
 
-RECORDED = Path(__file__).parent.parent / "data" / "janus-1.4" / "admin.jsonl"
+RECORDED = Path(__file__).parent.parent / "data" / "janus-1.4" / "admin.api.jsonl"
 SECRET = "janusoverlord"
 ECHO = "janus.plugin.echotest"
 NOT_OURS = {

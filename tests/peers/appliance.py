@@ -20,6 +20,8 @@ def free_settings(data: Path) -> list[str]:
         "server.log_level": "warning",
         "transports.http.port": 0,
         "transports.websocket.port": 0,
+        "admin.http_port": 0,
+        "admin.websocket_port": 0,
         "media.port": 0,
         "console.port": 0,
         "listener.port": 0,

@@ -7,9 +7,10 @@ Homer does not bring them together. What belongs to a session alone carries ``<s
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from appliance.core.correlation import safe_server_name
 from appliance.core.events import (
@@ -119,6 +120,10 @@ class HepMapper:
     def forgotten_sessions(self) -> int:
         """Sessions whose addresses had to make room."""
         return self._book.forgotten_sessions
+
+    def change(self, **settings: Any) -> None:
+        """Change some of its settings for the events to come."""
+        self._config = replace(self._config, **settings)
 
     def take(self, item: Event, now: float) -> list[Outgoing]:
         """The messages of one event; ``now`` is monotonic, in seconds."""
