@@ -17,13 +17,17 @@ from appliance.handlers.hep.journal import Journal
 from appliance.handlers.hep.mapping import HepMapper, MapperConfig, Outgoing
 from appliance.hep.client import TcpClient, UdpClient, make_client
 from appliance.hep.endpoint import parse_endpoint
+from appliance.hep.layout import MAX_PACKET
 from appliance.hep.message import HepEncodeError
 from appliance.hep.template import HepTemplate
+from appliance.net.spool import Spool
 
 logger = logging.getLogger(__name__)
 
 NEEDED = EventType.SESSION | EventType.HANDLE | EventType.EXTERNAL | EventType.WEBRTC | EventType.TRANSPORT
 """What the mapping learns addresses, ends and verdicts from, whether it is to be sent or not."""
+MIN_DATAGRAM = 512
+"""Less has no room for a payload beside the chunks and ids of a call."""
 
 MAX_VERDICT_WAIT = 60
 """Seconds."""
@@ -38,7 +42,21 @@ class HepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: str = "udp://127.0.0.1:9060"
     """Capture server: ``udp://``, ``tcp://`` or ``tls://host:port``."""
     also: list[str] = []
-    """Further capture servers, each of which gets everything."""
+    """Further capture servers; see ``mode``."""
+    mode: Literal["all", "failover"] = "all"
+    """Each server gets everything, or the first that can be had (all over UDP, or none)."""
+    udp_max_bytes: int = 65_507
+    """The longest datagram. Networks that drop fragments want some 1400, capture servers of old 8192."""
+    large_server: str = ""
+    """``tcp://`` or ``tls://``: where a message goes that is longer than that; empty: its payload is cut."""
+    spool: bool = True
+    """Keep on disk (in ``data_dir``) what a TCP or TLS server can't be sent, and send it when it can."""
+    spool_max_mb: float = 256
+    """Of each server; beyond it the oldest goes."""
+    spool_max_age_s: float = 86_400
+    """What is older is not sent any more: Homer keeps no table for calls of days ago."""
+    spool_drain_per_s: float = 5000
+    """Messages a second from the spool, on top of as many as come in."""
     agent_id: int = 2001
     """Capture agent id (chunk 0x000c)."""
     node_name: str = ""
@@ -57,8 +75,30 @@ class HepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Calls remembered at once."""
     tls_ca_file: str = ""
     """Certificates that a TLS capture server's must be signed by; empty: the system's."""
+    tls_cert_file: str = ""
+    """Our own certificate, for TLS capture servers that ask for one."""
+    tls_key_file: str = ""
+    """Its private key; empty: it is in the same file."""
+    tls_server_name: str = ""
+    """Whom a TLS capture server's certificate must name; empty: the host of its URL."""
     tls_verify: bool = True
     """Whether a TLS capture server's certificate is checked (heplify-server before 1.60.6 signs its own)."""
+
+
+def _groups(config: HepConfig) -> list[list[str]]:
+    """The servers of each client. :raises ValueError: a URL, or what goes with it, is wrong."""
+    urls = [str(parse_endpoint(url)) for url in (config.server, *config.also)]
+    if config.large_server and parse_endpoint(config.large_server).transport == "udp":
+        raise ValueError(f"large_server: {config.large_server!r}: wanted tcp://host:port or tls://host:port")
+    if not MIN_DATAGRAM <= config.udp_max_bytes <= MAX_PACKET:
+        raise ValueError(f"udp_max_bytes: {config.udp_max_bytes}: wanted {MIN_DATAGRAM} to {MAX_PACKET}")
+    for name in ("spool_max_mb", "spool_max_age_s", "spool_drain_per_s"):
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name}: {getattr(config, name)}: wanted more than 0")
+    groups = [urls] if config.mode == "failover" else [[url] for url in urls]
+    for group in groups:
+        make_client(group)
+    return groups
 
 
 class HepHandler:
@@ -75,7 +115,8 @@ class HepHandler:
         self.mask = self._wanted | NEEDED
         self._node_name = config.node_name or safe_server_name(context.server_name)
         self._api_address = ip_address(config.api_address)
-        self._urls = [str(parse_endpoint(url)) for url in (config.server, *config.also)]
+        self._groups = _groups(config)
+        self._data_dir = context.data_dir
         self._clients: list[UdpClient | TcpClient] = []
         self._mapper = self._make_mapper(None)
         self._timer: Timer | None = None
@@ -132,15 +173,56 @@ class HepHandler:
         if self._config.auth_key_file:
             key = Path(self._config.auth_key_file).read_text("utf-8").strip()  # noqa: ASYNC240  # a line, at start
             self._mapper = self._make_mapper(key or None)
-        self._clients = [make_client(url, tls=self._tls(url)) for url in self._urls]
+        self._clients = self._make_clients()
         for client in self._clients:
             await client.start()
 
-    def _tls(self, url: str) -> ssl.SSLContext | None:
-        if not url.startswith("tls:"):
-            return None
-        context = ssl.create_default_context(cafile=self._config.tls_ca_file or None)
-        if not self._config.tls_verify:
+    def _make_clients(self) -> list[UdpClient | TcpClient]:
+        config = self._config
+        urls = [url for group in self._groups for url in group] + [config.large_server]
+        tls = self._tls() if any(url.startswith("tls:") for url in urls) else None
+
+        def made(group: list[str], name: str, larger: TcpClient | None = None) -> UdpClient | TcpClient:
+            return make_client(
+                group,
+                tls=tls,
+                server_name=config.tls_server_name,
+                spool=self._spool(name) if config.spool and not group[0].startswith("udp:") else None,
+                drain_per_s=config.spool_drain_per_s,
+                udp_max_bytes=config.udp_max_bytes,
+                larger=larger,
+            )
+
+        larger: TcpClient | None = None
+        if config.large_server:
+            client = made([config.large_server], "hep-large")
+            assert isinstance(client, TcpClient)
+            larger = client
+        clients = []
+        for number, group in enumerate(self._groups, 1):
+            clients.append(made(group, f"hep-{number}", larger))
+            if group[0].startswith("udp:"):
+                # Of two servers over UDP, one sends on what is too long for both.
+                larger = None
+        return clients
+
+    def _spool(self, name: str) -> Spool:
+        config = self._config
+        return Spool(
+            self._data_dir / "spool" / name,
+            max_bytes=int(config.spool_max_mb * 2**20),
+            max_age_s=config.spool_max_age_s,
+            wall=lambda: self._clock.wall_us() / 1e6,
+        )
+
+    def _tls(self) -> ssl.SSLContext:
+        """:raises OSError, ValueError: a file can't be read, or holds no certificate or key."""
+        config = self._config
+        context = ssl.create_default_context(cafile=config.tls_ca_file or None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if config.tls_cert_file:
+            context.load_cert_chain(config.tls_cert_file, config.tls_key_file or None)
+        if not config.tls_verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
