@@ -5,7 +5,7 @@ import gc
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -166,6 +166,38 @@ def listen(host: str, port: int, as_json: bool, pcap: Path | None) -> None:
         click.echo(text, err=True)
 
     _run(listen_and_print(host, port, as_json=as_json, pcap=pcap, say=click.echo, note=note))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="A JSON line a call instead of words.")
+@click.option("--homer", metavar="URL", help="Ship the calls to this capture server: udp://host:9060, tcp://host:9061.")
+@click.option("--store", metavar="URL|FILE", help="Keep the calls in this database, or SQLite file.")
+@click.option("--metrics", is_flag=True, help="Print what Prometheus would scrape after the last call.")
+@click.option("--speed", type=click.Choice(["full", "real"]), default="full", show_default=True, help="Of shipping.")
+@click.option("--now", is_flag=True, help="Ship with timestamps of now instead of the original ones.")
+def replay(
+    files: tuple[Path, ...],
+    as_json: bool,
+    homer: str | None,
+    store: str | None,
+    metrics: bool,
+    speed: Literal["full", "real"],
+    now: bool,
+) -> None:
+    """Explain recorded calls: pcap, pcapng, text2pcap, HEP captures, events as JSON; gzip too."""
+    from appliance.commands.replay import Options, ReplayError, replay
+
+    def note(text: str) -> None:
+        click.echo(text, err=True)
+
+    options = Options(as_json=as_json, homer=homer, store=store, metrics=metrics, speed=speed, now=now)
+    try:
+        unreadable = _run(replay(files, options, click.echo, note))
+    except ReplayError as problem:
+        raise click.ClickException(str(problem)) from None
+    if unreadable:
+        sys.exit(1)
 
 
 @main.command()

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from benchmarks.figures import Figure, table
 
-NAMES = ["hep", "startup", "latency", "gateway", "metrics", "store", "diagnosis"]
+NAMES = ["hep", "startup", "latency", "gateway", "metrics", "store", "diagnosis", "replay"]
 
 
 def main() -> None:

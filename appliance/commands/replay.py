@@ -1,0 +1,227 @@
+"""``appliance replay``: recorded calls explained as live ones are, and shipped to where live ones go."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from appliance.components import Components
+from appliance.core.bus import EventBus
+from appliance.core.clock import LoopClock
+from appliance.core.events import VERDICT_SCHEMA, Event, External, event
+from appliance.core.handler import EventHandler, HandlerContext
+from appliance.core.stamp import Stamper
+from appliance.diagnosis.calls import split
+from appliance.diagnosis.explain import Explanation, explain
+from appliance.diagnosis.lines import call_lines
+from appliance.intake.recorded import Recording, RecordingError, read_recording
+
+LOW_WATER = 2_000
+"""Events that may wait for the slowest handler: a file has no hurry, so nothing of it is dropped."""
+GROUP = 200
+
+Say = Callable[[str], None]
+
+
+class ReplayError(RuntimeError):
+    """Nothing could be read, or a destination can't be used; the message says why."""
+
+
+class Call(Struct):
+    """One PeerConnection of a recording."""
+
+    explanation: Explanation
+    events: list[Event]
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What to do beside explaining."""
+
+    as_json: bool = False
+    homer: str | None = None
+    store: str | None = None
+    metrics: bool = False
+    speed: Literal["full", "real"] = "full"
+    now: bool = False
+    """The last event is of now; at real speed, the first."""
+
+    @property
+    def ships(self) -> bool:
+        """Somebody wants the events."""
+        return self.metrics or self.homer is not None or self.store is not None
+
+
+def explain_recording(recording: Recording, stamper: Stamper) -> list[Call]:
+    """Every call in it, in the order in which they began; the events get their ids and correlation."""
+    recording.events = [stamper.stamp(item) for item in recording.events]
+    return [
+        Call(explain(events, final=True), events)
+        for events in split(recording.events).values()
+        if any(item.handle_id is not None for item in events)
+    ]
+
+
+async def replay(paths: Sequence[Path], options: Options, say: Say, note: Say) -> int:
+    """Print and ship; how many files could not be read.
+
+    :raises ReplayError: a destination can't be used.
+    """
+    clock = LoopClock()
+    stamper = Stamper(clock)
+    unreadable = 0
+    everything: list[Event] = []
+    for path in paths:
+        try:
+            recording = await asyncio.to_thread(read_recording, path)
+        except RecordingError as problem:
+            note(str(problem))
+            unreadable += 1
+            continue
+        if options.now:
+            recording.events = _moved(recording.events, clock.wall_us(), to_start=options.speed == "real")
+        calls = explain_recording(recording, stamper)
+        _notes(recording, note)
+        for call in calls:
+            for line in _json(path, call) if options.as_json else _words(path, call):
+                say(line)
+        if not calls:
+            note(f"{path}: {len(recording.events)} events, none of a call")
+        if options.ships:
+            everything += _with_verdicts(recording.events, calls, stamper)
+    if options.ships and everything:
+        everything.sort(key=lambda item: item.timestamp)
+        await _ship(everything, options, clock, say, note)
+    return unreadable
+
+
+def _json(path: Path, call: Call) -> Iterator[str]:
+    whole = msgspec.to_builtins(call.explanation)
+    yield msgspec.json.encode({"file": path.name, **whole}).decode()
+
+
+def _words(path: Path, call: Call) -> Iterator[str]:
+    explained: dict[str, Any] = msgspec.to_builtins(call.explanation)
+    yield ""
+    yield f"{path.name}: call {explained['correlation_id']}"
+    yield from call_lines(explained)
+    yield f"What to do     {explained['verdict']['advice']}"
+    for item in explained["evidence"]:
+        seconds = (item["timestamp_us"] - (explained["started_us"] or item["timestamp_us"])) / 1e6
+        yield f"  {seconds:+9.3f} s  {item['text']}"
+
+
+def _notes(recording: Recording, note: Say) -> None:
+    if recording.refused:
+        note(f"{recording.name}: {recording.refused} lines are no events; {recording.problems[0]}")
+    tally = recording.tally
+    if tally is None:
+        return
+    for count, what in (
+        (tally.unreadable, "API messages are cut or no JSON"),
+        (tally.tls, "TCP connections are encrypted, so signalling in them is unknown"),
+        (tally.skipped.cut_records, "packets are cut at the file's end"),
+        (tally.left_out, "conversations, streams or events are beyond what is kept at once"),
+    ):
+        if count:
+            note(f"{recording.name}: {count} {what}")
+
+
+def _moved(events: list[Event], now_us: int, *, to_start: bool) -> list[Event]:
+    if not events:
+        return events
+    times = [item.timestamp for item in events]
+    shift = now_us - (min(times) if to_start else max(times))
+    return [replace(item, timestamp=item.timestamp + shift) for item in events]
+
+
+def _with_verdicts(events: list[Event], calls: list[Call], stamper: Stamper) -> list[Event]:
+    """The events, and each call's verdict behind its last one, as the collector would have put it there."""
+    verdicts: list[Event] = []
+    for call in calls:
+        last = next(item for item in reversed(call.events) if item.handle_id is not None)
+        said = event(
+            External(schema=VERDICT_SCHEMA, data=msgspec.to_builtins(call.explanation.verdict)),
+            emitter=last.emitter,
+            timestamp=max(last.timestamp, call.explanation.ended_us or 0),
+            session_id=last.session_id,
+            handle_id=last.handle_id,
+            opaque_id=last.opaque_id,
+        )
+        verdicts.append(replace(stamper.follow_up(said, last), correlation_id=call.explanation.correlation_id))
+    return events + verdicts
+
+
+def _settings(options: Options) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Which handlers, and their settings."""
+    if options.homer is not None:
+        yield "hep", {"server": options.homer, "spool": False}
+    if options.store is not None:
+        url = options.store if "://" in options.store else f"sqlite:///{Path(options.store).absolute()}"
+        # What is old in a file is not old for who replays it.
+        yield "store", {"url": url, "retention_days": 0.0}
+    if options.metrics:
+        yield "prometheus", {}
+
+
+async def _ship(events: list[Event], options: Options, clock: LoopClock, say: Say, note: Say) -> None:
+    components = Components("handlers")
+    bus = EventBus(clock)
+    with tempfile.TemporaryDirectory(prefix="replay-") as folder:
+        context = HandlerContext(
+            clock=clock,
+            data_dir=Path(folder),
+            server_name=events[0].emitter or "replay",
+            publish=lambda _body, _about: None,
+            bus=bus,
+            measured=[],
+        )
+        handlers: dict[str, EventHandler] = {}
+        for name, values in _settings(options):
+            handler_class = components.load(name)
+            try:
+                handlers[name] = handler_class(handler_class.Config(**values), context)
+            except (ValueError, OSError) as problem:
+                raise ReplayError(str(problem)) from None
+            bus.add(handlers[name])
+        async with bus:
+            missing = set(handlers) - {subscription.name for subscription in bus.subscriptions}
+            if missing:
+                raise ReplayError(f"{', '.join(sorted(missing))} can't be used; the reason is in the log above")
+            await _publish(events, bus, clock, options.speed)
+            await _until_below(bus, 1)
+            if options.metrics:
+                exporter: Any = handlers["prometheus"]
+                for text in ("".join(exporter.exporter.metrics(False)), *exporter.exporter.handle_pieces(False)):
+                    say(text.rstrip("\n"))
+        lost = sum(sum(subscription.dropped.values()) + subscription.failed for subscription in bus.subscriptions)
+        if lost:
+            note(f"{lost} events did not get where they should")
+
+
+async def _publish(events: list[Event], bus: EventBus, clock: LoopClock, speed: str) -> None:
+    began, first_us = clock.monotonic(), events[0].timestamp
+    for number, item in enumerate(events, 1):
+        if speed == "real":
+            wait = (item.timestamp - first_us) / 1e6 - (clock.monotonic() - began)
+            if wait > 0:
+                await asyncio.sleep(wait)
+        bus.publish(item)
+        if number % GROUP == 0:
+            await asyncio.sleep(0)
+            await _until_below(bus, LOW_WATER)
+
+
+async def _until_below(bus: EventBus, limit: int) -> None:
+    """Return once every handler has fewer events waiting."""
+    for subscription in bus.subscriptions:
+        pause = 0.001
+        while True:
+            if len(subscription) < limit:
+                break
+            await asyncio.sleep(pause)
+            pause = min(0.05, 2 * pause)

@@ -1,0 +1,1 @@
+"""Finds calls in a capture: signalling, ICE, DTLS, RTP and RTCP on the wire become the events a gateway would tell."""

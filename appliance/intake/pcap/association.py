@@ -1,0 +1,193 @@
+"""What one PeerConnection puts on the wire, gathered as it passes: pairs and their STUN, the handshake, the streams.
+
+Who of the two ends is the client is often known only later, so everything is kept by end: 0 and 1.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from appliance.intake.pcap.handshake import Handshake
+from appliance.intake.pcap.stream import Stream
+from appliance.wire import rtcp
+
+MAX_STREAMS = 64
+MAX_FLOWS = 200
+MAX_UFRAGS = 32
+MAX_SNAPSHOTS = 5_000
+MAX_REPORTS = 20_000
+MAX_SUSPECTS = 8
+BELIEVE_AFTER = 8
+"""RTP packets in order, before a conversation without STUN or DTLS is a call's."""
+TICK_US = 1_000_000
+COUNTERS_US = 5_000_000
+"""Between looks at the STUN counters, once ICE is through."""
+
+
+class Way:
+    """One direction of a 5-tuple."""
+
+    __slots__ = (
+        "association", "bad", "end", "flow", "other", "packets", "requests", "responses", "source", "streams",
+        "suspects",
+    )  # fmt: skip
+
+    def __init__(self, flow: "Flow", source: tuple[str, int]) -> None:
+        self.flow = flow
+        self.source = source
+        self.other: Way = self
+        self.association: Association | None = None
+        self.end = 0
+        """Which end of the association sends here."""
+        self.streams: dict[int, Stream] = {}
+        self.packets = 0
+        self.requests = 0
+        self.responses = 0
+        self.bad = 0
+        """Error responses to STUN with 401, or 400."""
+        self.suspects: dict[int, tuple[int, int]] = {}
+        """By SSRC: number and how often in order, before it is believed to be RTP."""
+
+    def believe(self, ssrc: int, sequence: int) -> bool:
+        """Whether this looks like RTP by now, without STUN or DTLS before it."""
+        number, times = self.suspects.get(ssrc, (sequence, 0))
+        times = times + 1 if (sequence - number) & 0xFFFF == 1 else 0
+        if len(self.suspects) < MAX_SUSPECTS or ssrc in self.suspects:
+            self.suspects[ssrc] = (sequence, times)
+        return times >= BELIEVE_AFTER
+
+
+class Flow:
+    """Both directions of a 5-tuple."""
+
+    __slots__ = ("nominated_us", "nominating", "ways")
+
+    def __init__(self, one: tuple[str, int], other: tuple[str, int]) -> None:
+        self.ways = (Way(self, one), Way(self, other))
+        self.ways[0].other, self.ways[1].other = self.ways[1], self.ways[0]
+        self.ways[1].end = 1
+        self.nominating: set[bytes] = set()
+        """Transactions with USE-CANDIDATE that wait for their answer."""
+        self.nominated_us: int | None = None
+
+    def of(self, end: int) -> Way:
+        """The direction that this end sends in."""
+        return self.ways[0] if self.ways[0].end == end else self.ways[1]
+
+
+class Counts(NamedTuple):
+    """A pair's STUN at a moment, by end."""
+
+    flow: Flow
+    requests: tuple[int, int]
+    responses: tuple[int, int]
+    bad: int
+    nominated: bool
+
+
+class Association:
+    """One ICE session and what came through it."""
+
+    def __init__(self, timestamp_us: int) -> None:
+        self.first_us = self.last_us = timestamp_us
+        self.next_us = timestamp_us + TICK_US
+        self.flows: list[Flow] = []
+        self.ends: dict[str, int] = {}
+        """ICE user name fragment: whose."""
+        self.controlling: int | None = None
+        self.stun_us: int | None = None
+        self.selected: list[tuple[int, Flow]] = []
+        self.handshake = Handshake()
+        self.media_us: int | None = None
+        self.streams: dict[tuple[int, int], Stream] = {}
+        self.snapshots: list[tuple[int, list[Counts]]] = []
+        self.reports: list[tuple[int, int, rtcp.Packet]] = []
+        self.srtcp = [0, 0]
+        self.left_out = 0
+        """Streams, pairs and reports beyond the limits."""
+
+    def adopt(self, flow: Flow) -> None:
+        """A pair of this association's."""
+        if len(self.flows) < MAX_FLOWS:
+            self.flows.append(flow)
+        else:
+            self.left_out += 1
+        for way in flow.ways:
+            way.association = self
+
+    def name(self, ufrag: str, end: int) -> None:
+        """This end calls itself so; a restart gives it another name."""
+        if len(self.ends) < MAX_UFRAGS:
+            self.ends.setdefault(ufrag, end)
+
+    def stream(self, way: Way, ssrc: int, payload_type: int, sequence: int, header: bytes, at_us: int) -> Stream | None:
+        """The stream of that SSRC, on whichever pair it began."""
+        found = self.streams.get((way.end, ssrc))
+        if found is None:
+            if len(self.streams) >= MAX_STREAMS:
+                self.left_out += 1
+                return None
+            found = self.streams[way.end, ssrc] = Stream(ssrc, payload_type, sequence, header, at_us)
+            if self.media_us is None:
+                self.media_us = at_us
+        way.streams[ssrc] = found
+        return found
+
+    def absorb(self, other: "Association", way: Way, ssrc: int) -> bool:
+        """Take over what ``other`` has gathered, on whose ``way`` a stream of this one goes on: it is the same call."""
+        end = next((end for end, known in self.streams if known == ssrc), None)
+        if end is None or other.streams or other.handshake.first_us is not None:
+            return False
+        turned = way.end != end
+        for flow in other.flows:
+            for each in flow.ways:
+                each.end = 1 - each.end if turned else each.end
+            self.adopt(flow)
+        for ufrag, whose in other.ends.items():
+            self.name(ufrag, 1 - whose if turned else whose)
+        self.selected += other.selected
+        self.left_out += other.left_out
+        return True
+
+    def tick(self, timestamp_us: int) -> None:
+        """A second has passed since the last samples."""
+        self.sample(self.next_us)
+        if timestamp_us - self.next_us > 2 * TICK_US:
+            # Nothing at all came for a while: that it came again is the next second's news.
+            self.sample(timestamp_us - 1)
+            self.next_us = timestamp_us + TICK_US
+        else:
+            self.next_us += TICK_US
+
+    def sample(self, timestamp_us: int) -> None:
+        """Note how everything stands."""
+        for stream in self.streams.values():
+            stream.sample(timestamp_us)
+        pause = COUNTERS_US if self.handshake.done_us is not None else TICK_US
+        if not self.snapshots or timestamp_us - self.snapshots[-1][0] >= pause:
+            self.count(timestamp_us)
+
+    def count(self, timestamp_us: int) -> None:
+        """Note the STUN counters."""
+        if len(self.snapshots) >= MAX_SNAPSHOTS:
+            self.left_out += 1
+            return
+        self.snapshots.append((timestamp_us, list(self._counts())))
+
+    def _counts(self) -> Iterator[Counts]:
+        for flow in self.flows:
+            zero, one = flow.of(0), flow.of(1)
+            if zero.requests or one.requests:
+                yield Counts(
+                    flow,
+                    (zero.requests, one.requests),
+                    (zero.responses, one.responses),
+                    zero.bad + one.bad,
+                    flow.nominated_us is not None,
+                )
+
+    def report(self, timestamp_us: int, end: int, packet: rtcp.Packet) -> None:
+        """An RTCP packet in clear."""
+        if len(self.reports) < MAX_REPORTS:
+            self.reports.append((timestamp_us, end, packet))
+        else:
+            self.left_out += 1

@@ -1,0 +1,464 @@
+"""Goes through a capture once, and gives the events of every call in it, in the order of time."""
+
+import struct
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+
+from msgspec import Struct, field
+
+from appliance.core.events import Body, Event, EventDecodeError, event
+from appliance.hep.framing import Framer, HepFramingError
+from appliance.intake.pcap import hep_events
+from appliance.intake.pcap.association import Association, Flow, Way
+from appliance.intake.pcap.http import Reader
+from appliance.intake.pcap.signalling import Signalling
+from appliance.intake.pcap.stream import Stream
+from appliance.intake.pcap.tcp import HalfStream
+from appliance.intake.pcap.tell import tell_associations
+from appliance.wire import rtcp, stun
+from appliance.wire.capture import ip_packets, segment
+from appliance.wire.pcap import Skipped, Source
+
+MAX_WAYS = 100_000
+MAX_ASSOCIATIONS = 20_000
+MAX_CONNECTIONS = 20_000
+MAX_EVENTS = 2_000_000
+MAX_WAITING_STUN = 16
+IDLE_US = 30_000_000
+"""After such a silence other ICE user names on the same addresses are another call."""
+_TCP, _UDP = 6, 17
+_HEAD = struct.Struct("!2xH2xHxB2x12sH").unpack_from
+_RTP = struct.Struct("!xBHII").unpack_from
+_TLS = b"\x16\x03"
+
+
+class Tally(Struct):
+    """What was in a capture beside its calls, and what had to be left out."""
+
+    packets: int = 0
+    """Of IP."""
+    rtp: int = 0
+    rtcp: int = 0
+    stun: int = 0
+    dtls: int = 0
+    hep: int = 0
+    messages: int = 0
+    """Of the Janus API."""
+    unreadable: int = 0
+    """Messages that were cut or no JSON."""
+    tls: int = 0
+    """Encrypted TCP connections: signalling in them can't be read."""
+    other: int = 0
+    malformed: int = 0
+    left_out: int = 0
+    """Conversations, connections, streams and events beyond what is kept at once."""
+    skipped: Skipped = field(default_factory=Skipped)
+
+
+class _Connection:
+    """Both directions of a TCP connection that may carry signalling, or HEP."""
+
+    __slots__ = ("client", "frames", "halves", "is_hep", "readers", "transport")
+
+    def __init__(self, client: tuple[str, int]) -> None:
+        self.client = client
+        """The end that opened it, or was seen asking first."""
+        self.halves: dict[bytes, HalfStream] = {}
+        self.readers: dict[bytes, Reader] = {}
+        self.frames: Framer | None = None
+        self.is_hep = False
+        self.transport = "janus.transport.http"
+
+
+class CaptureReader:
+    """:meth:`read` once; ``emitter`` is the server name that the events get."""
+
+    def __init__(self, emitter: str) -> None:
+        self.tally = Tally(skipped=Skipped())
+        self._emitter = emitter
+        self._events: list[Event] = []
+        self._ways: dict[bytes, Way] = {}
+        self._associations: list[Association] = []
+        self._by_ufrag: dict[str, Association] = {}
+        self._by_ssrc: dict[tuple[int, tuple[str, int]], Association] = {}
+        """Of a source, and where it sends to."""
+        self._connections: dict[bytes, _Connection | None] = {}
+        self._signalling = Signalling(self._tell)
+
+    def read(self, data: Source) -> list[Event]:
+        """Every event, ordered by time, without ids.
+
+        :raises PcapDecodeError: it is no capture, or broken so that what follows can't be found.
+        """
+        ways, tally, skipped = self._ways, self.tally, self.tally.skipped
+        packets = media = last_us = 0
+        for timestamp_us, start, end in ip_packets(data, skipped):
+            packets += 1
+            last_us = timestamp_us
+            if data[start] != 0x45 or end - start < 28:
+                self._slowly(timestamp_us, data, start, end)
+                continue
+            _, fragment, protocol, key, length = _HEAD(data, start)
+            if protocol != _UDP or fragment & 0x1FFF:
+                self._slowly(timestamp_us, data, start, end)
+                continue
+            way = ways.get(key)
+            if way is not None and (association := way.association) is not None and end - start >= 40:
+                if timestamp_us >= association.next_us:
+                    association.tick(timestamp_us)
+                at = start + 28
+                if 127 < data[at] < 192:
+                    kind, sequence, rtp_timestamp, ssrc = _RTP(data, at)
+                    if not 191 < kind < 224:
+                        stream = way.streams.get(ssrc)
+                        if stream is None:
+                            header = data[at : min(end, at + 128)]
+                            stream = self._new_stream(timestamp_us, way, ssrc, kind & 0x7F, sequence, header)
+                        if stream is not None:
+                            stream.take(timestamp_us, sequence, rtp_timestamp, length - 8)
+                        association.last_us = timestamp_us
+                        media += 1
+                        continue
+            stop = min(end, start + 20 + length) if length >= 8 else end
+            self._datagram(timestamp_us, key, data[start + 28 : stop], length - 8)
+        tally.packets, tally.rtp = packets, tally.rtp + media
+        return self._finish(last_us)
+
+    def _finish(self, last_us: int) -> list[Event]:
+        self._signalling.flush()
+        for association in self._associations:
+            self.tally.left_out += association.left_out
+        tell_associations(self._associations, self._signalling, self._tell, last_us)
+        self.tally.messages = self._signalling.messages
+        self.tally.unreadable = self._signalling.unreadable
+        self._events.sort(key=lambda item: item.timestamp)
+        return self._events
+
+    def _tell(
+        self, timestamp_us: int, body: Body, session: int | None, handle: int | None, opaque_id: str | None
+    ) -> None:
+        if len(self._events) >= MAX_EVENTS:
+            self.tally.left_out += 1
+            return
+        self._events.append(
+            event(
+                body,
+                emitter=self._emitter,
+                timestamp=timestamp_us,
+                session_id=session,
+                handle_id=handle,
+                opaque_id=opaque_id,
+            )
+        )
+
+    def _slowly(self, timestamp_us: int, data: Source, start: int, end: int) -> None:
+        found = segment(data, start, end, self.tally.skipped)
+        if found is None:
+            return
+        if found.end - found.start < 8:
+            self.tally.malformed += 1
+        elif found.protocol == _UDP:
+            key = found.addresses + data[found.start : found.start + 4]
+            self._datagram(timestamp_us, key, data[found.start + 8 : found.end], found.length - 8)
+        elif found.protocol == _TCP:
+            key = found.addresses + data[found.start : found.start + 4]
+            self._segment(timestamp_us, key, data[found.start : found.end], found.length)
+        else:
+            self.tally.other += 1
+
+    # --- UDP -------------------------------------------------------------------------------------------------
+
+    def _datagram(self, timestamp_us: int, key: bytes, data: bytes, length: int) -> None:
+        if not data:
+            return
+        way = self._ways.get(key) or self._new_way(key)
+        if way is None:
+            return
+        way.packets += 1
+        if stun.is_stun(data):
+            self.tally.stun += 1
+            self._stun(timestamp_us, way, data, length)
+            return
+        first = data[0]
+        if 19 < first < 64:
+            self._dtls(timestamp_us, way, data)
+        elif 127 < first < 192 and len(data) >= 8:
+            self._rtp(timestamp_us, way, data, length)
+        elif data.startswith(b"HEP3"):
+            self._hep(data)
+        else:
+            self.tally.other += 1
+        if way.association is not None:
+            way.association.last_us = timestamp_us
+
+    def _new_way(self, key: bytes) -> Way | None:
+        if len(self._ways) >= MAX_WAYS:
+            idle = [name for name, way in self._ways.items() if way.association is None]
+            for name in idle:
+                del self._ways[name]
+            if not idle:
+                self.tally.left_out += 1
+                return None
+        source, destination = _ends(key)
+        flow = Flow(source, destination)
+        self._ways[key], self._ways[_reversed(key)] = flow.ways
+        return flow.ways[0]
+
+    def _associate(self, timestamp_us: int, way: Way) -> Association | None:
+        if len(self._associations) >= MAX_ASSOCIATIONS:
+            self.tally.left_out += 1
+            return None
+        association = Association(timestamp_us)
+        association.adopt(way.flow)
+        self._associations.append(association)
+        return association
+
+    def _stun(self, timestamp_us: int, way: Way, data: bytes, length: int) -> None:
+        try:
+            message = stun.parse(data)
+        except stun.StunDecodeError:
+            # Cut by the capture: what it is its first bytes say, whose it is they do not.
+            self.tally.malformed += len(data) >= length
+            if way.association is not None:
+                way.requests += data[0] == 0 and data[1] == 1
+                way.responses += data[0] == 1 and data[1] == 1
+            return
+        if message.method != stun.BINDING:
+            return
+        if message.message_class is stun.Class.REQUEST:
+            self._asked(timestamp_us, way, message)
+        elif message.message_class is stun.Class.SUCCESS:
+            way.responses += 1
+            if message.transaction_id in way.flow.nominating and way.flow.nominated_us is None:
+                way.flow.nominated_us = timestamp_us
+                if way.association is not None:
+                    way.association.selected.append((timestamp_us, way.flow))
+                    way.association.count(timestamp_us)
+        elif message.message_class is stun.Class.ERROR:
+            code = message.error_code
+            way.bad += code is not None and code[0] in {400, 401}
+        if way.association is not None:
+            way.association.last_us = timestamp_us
+
+    def _asked(self, timestamp_us: int, way: Way, message: stun.StunMessage) -> None:
+        name = message.username
+        if name is None or ":" not in name:
+            return
+        theirs, _, own = name.partition(":")
+        association = way.association
+        if association is not None and own not in association.ends and self._is_another(timestamp_us, own, association):
+            for each in way.flow.ways:
+                self._ways.pop(_key(each), None)
+            flow = Flow(way.source, way.other.source)
+            self._ways[_key(flow.ways[0])], self._ways[_key(flow.ways[1])] = flow.ways
+            way, association = flow.ways[0], None
+        if association is None:
+            association = self._by_ufrag.get(own) or self._by_ufrag.get(theirs)
+            if association is None or (own not in association.ends and theirs not in association.ends):
+                association = self._associate(timestamp_us, way)
+            else:
+                association.adopt(way.flow)
+            if association is None:
+                return
+        end = association.ends.get(own)
+        if end is None:
+            end = 1 - association.ends[theirs] if theirs in association.ends else way.end
+        way.end, way.other.end = end, 1 - end
+        for ufrag, whose in ((own, end), (theirs, 1 - end)):
+            association.name(ufrag, whose)
+            self._by_ufrag[ufrag] = association
+        association.stun_us = association.stun_us or timestamp_us
+        way.requests += 1
+        if message.controlling is not None:
+            association.controlling = end
+        if message.use_candidate and len(way.flow.nominating) < MAX_WAITING_STUN:
+            way.flow.nominating.add(message.transaction_id)
+
+    def _is_another(self, timestamp_us: int, ufrag: str, association: Association) -> bool:
+        """Whether new user names on known addresses are a new call, and no restart."""
+        told = self._signalling.ufrags.get(ufrag)
+        if told is not None:
+            before = [self._signalling.ufrags[name][0] for name in association.ends if name in self._signalling.ufrags]
+            return bool(before) and told[0] not in before
+        return timestamp_us - association.last_us > IDLE_US
+
+    def _dtls(self, timestamp_us: int, way: Way, data: bytes) -> None:
+        if data[1:2] != b"\xfe" or len(data) < 13:
+            self.tally.other += 1
+            return
+        association = way.association or self._associate(timestamp_us, way)
+        if association is not None:
+            self.tally.dtls += 1
+            association.handshake.take(timestamp_us, way.end, data)
+
+    def _rtp(self, timestamp_us: int, way: Way, data: bytes, length: int) -> None:
+        if 191 < data[1] < 224:
+            self._rtcp(timestamp_us, way, data, length)
+            return
+        if len(data) < 12:
+            self.tally.malformed += 1
+            return
+        kind, sequence, rtp_timestamp, ssrc = _RTP(data, 0)
+        association = way.association
+        if association is None:
+            if not way.believe(ssrc, sequence):
+                return
+            association = self._associate(timestamp_us, way)
+            if association is None:
+                return
+        if timestamp_us >= association.next_us:
+            association.tick(timestamp_us)
+        stream = way.streams.get(ssrc)
+        if stream is None:
+            stream = self._new_stream(timestamp_us, way, ssrc, kind & 0x7F, sequence, data[:128])
+        if stream is not None:
+            stream.take(timestamp_us, sequence, rtp_timestamp, length)
+        self.tally.rtp += 1
+
+    def _new_stream(
+        self, timestamp_us: int, way: Way, ssrc: int, payload_type: int, sequence: int, header: bytes
+    ) -> Stream | None:
+        association = way.association
+        assert association is not None
+        known = self._by_ssrc.get((ssrc, way.other.source))
+        if known is not None and known is not association and known.absorb(association, way, ssrc):
+            # ICE began anew on another address of the client's, with the media going on.
+            self._associations.remove(association)
+            self._by_ufrag.update(dict.fromkeys(association.ends, known))
+            association = known
+        elif len(self._by_ssrc) < MAX_WAYS:
+            self._by_ssrc[ssrc, way.other.source] = association
+        return association.stream(way, ssrc, payload_type, sequence, header, timestamp_us)
+
+    def _rtcp(self, timestamp_us: int, way: Way, data: bytes, length: int) -> None:
+        self.tally.rtcp += 1
+        association = way.association
+        if association is None:
+            return
+        if timestamp_us >= association.next_us:
+            association.tick(timestamp_us)
+        if association.handshake.first_us is not None or len(data) < length:
+            association.srtcp[way.end] += 1
+            return
+        try:
+            for packet in rtcp.parse_compound(data):
+                association.report(timestamp_us, way.end, packet)
+        except rtcp.RtcpDecodeError:
+            association.srtcp[way.end] += 1
+
+    def _hep(self, data: bytes) -> None:
+        self.tally.hep += 1
+        try:
+            for item in hep_events.read(data):
+                if len(self._events) < MAX_EVENTS:
+                    self._events.append(item)
+        except EventDecodeError:
+            self.tally.malformed += 1
+
+    # --- TCP -------------------------------------------------------------------------------------------------
+
+    def _segment(self, timestamp_us: int, key: bytes, data: bytes, length: int) -> None:
+        if len(data) < 20:
+            self.tally.malformed += 1
+            return
+        offset = 4 * (data[12] >> 4)
+        flags = data[13]
+        payload, size = data[offset:], length - offset
+        if key not in self._connections:
+            if not flags & 0x02 and not payload:
+                return
+            if len(self._connections) >= 2 * MAX_CONNECTIONS:
+                self.tally.left_out += 1
+                return
+            source, destination = _ends(key)
+            opened = destination if flags & 0x12 == 0x12 else source
+            self._connections[key] = self._connections[_reversed(key)] = _Connection(opened)
+        connection = self._connections[key]
+        if flags & 0x02 and not flags & 0x10:
+            # The same ports again.
+            connection = _Connection(_ends(key)[0])
+            self._connections[key] = self._connections[_reversed(key)] = connection
+        if connection is None:
+            return
+        half = connection.halves.get(key)
+        if half is None:
+            half = connection.halves[key] = HalfStream()
+        sequence = int.from_bytes(data[4:8], "big")
+        if flags & 0x02:
+            half.feed(sequence, b"", 0, opens=True)
+            return
+        ready = half.feed(sequence, payload, size)
+        if ready:
+            self._stream(timestamp_us, key, connection, ready, is_cut=len(payload) < size)
+        if flags & 0x05:
+            # Both ends are done when both have said so; what is left over is small.
+            connection.halves.pop(key, None)
+            if not connection.halves:
+                self._connections.pop(key, None)
+                self._connections.pop(_reversed(key), None)
+
+    def _stream(self, timestamp_us: int, key: bytes, connection: _Connection, data: bytes, *, is_cut: bool) -> None:
+        reader = connection.readers.get(key)
+        if reader is None and not connection.is_hep:
+            if data[:2] == _TLS:
+                self.tally.tls += 1
+                self._connections[key] = self._connections[_reversed(key)] = None
+                return
+            if data[:4] == b"HEP3":
+                connection.is_hep = True
+                connection.frames = Framer()
+            elif data[:5] == b"HTTP/":
+                # Joined in the middle: who answers is the server.
+                connection.client = _ends(key)[1]
+            reader = connection.readers[key] = Reader()
+        if connection.is_hep:
+            self._hep_stream(key, connection, data)
+            return
+        assert reader is not None
+        source = _ends(key)[0]
+        for message in reader.feed(data, is_cut=is_cut):
+            if source == connection.client:
+                if message.path == "" or reader.is_websocket:
+                    connection.transport = "janus.transport.websockets"
+                self._signalling.request(
+                    timestamp_us, message.path, message.body, (connection.transport, source[0], source[1])
+                )
+            else:
+                self._signalling.answer(timestamp_us, message.body)
+        if reader.upgraded is not None:
+            back = connection.readers.setdefault(_reversed(key), Reader())
+            back.switch(reader.upgraded)
+            reader.upgraded = None
+
+    def _hep_stream(self, key: bytes, connection: _Connection, data: bytes) -> None:
+        if connection.frames is None or _ends(key)[0] != connection.client:
+            return
+        try:
+            for packet in connection.frames.feed(data):
+                self._hep(packet)
+        except HepFramingError:
+            self.tally.malformed += 1
+            connection.frames = None
+
+
+def _ends(key: bytes) -> tuple[tuple[str, int], tuple[str, int]]:
+    size = (len(key) - 4) // 2
+    family = AF_INET if size == 4 else AF_INET6
+    source, destination = inet_ntop(family, key[:size]), inet_ntop(family, key[size : 2 * size])
+    return (source, int.from_bytes(key[-4:-2], "big")), (destination, int.from_bytes(key[-2:], "big"))
+
+
+def _reversed(key: bytes) -> bytes:
+    size = (len(key) - 4) // 2
+    return key[size : 2 * size] + key[:size] + key[-2:] + key[-4:-2]
+
+
+def _key(way: Way) -> bytes:
+    return _packed(way.source[0]) + _packed(way.other.source[0]) + _port(way) + _port(way.other)
+
+
+def _packed(address: str) -> bytes:
+    return inet_pton(AF_INET6 if ":" in address else AF_INET, address)
+
+
+def _port(way: Way) -> bytes:
+    return way.source[1].to_bytes(2, "big")

@@ -1,0 +1,138 @@
+"""Reads a file of any kind that tells of calls: pcap, pcapng, Janus's text2pcap, events as JSON; gzip around any."""
+
+import gzip
+import itertools
+import mmap
+import tempfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+from msgspec import Struct
+
+from appliance.core.correlation import safe_server_name
+from appliance.core.events import Event, EventDecodeError
+from appliance.intake.files import read_events
+from appliance.intake.pcap.reader import CaptureReader, Tally
+from appliance.wire.pcap import PcapDecodeError, Source, is_pcap, is_pcapng
+from appliance.wire.text2pcap import Text2pcapDecodeError, is_text2pcap, to_pcap
+
+MAX_UNPACKED = 4 * 2**30
+"""Bytes that a compressed file may have in truth."""
+MAX_EVENTS = 2_000_000
+MAX_PROBLEMS = 5
+_PIECE = 2**20
+_GZIP = b"\x1f\x8b"
+
+
+class RecordingError(ValueError):
+    """The file can't be read, or holds nothing of a call; the message names it and says why."""
+
+
+class Recording(Struct, kw_only=True):
+    """What a file held."""
+
+    name: str
+    kind: str
+    """pcap, pcapng, text2pcap or events."""
+    events: list[Event]
+    """In order, without ids."""
+    tally: Tally | None = None
+    """Of a capture."""
+    problems: list[str] = []
+    """The first few lines that were no events."""
+    refused: int = 0
+    """How many there were."""
+
+
+def read_recording(path: Path) -> Recording:
+    """Read a whole file. :raises RecordingError: see there."""
+    try:
+        with path.open("rb") as file:
+            if file.read(2) == _GZIP:
+                with tempfile.NamedTemporaryFile() as unpacked:
+                    _unpack(path, unpacked)
+                    return _read(path, unpacked, Path(unpacked.name))
+            return _read(path, file, path)
+    except OSError as problem:
+        raise RecordingError(f"{path}: {problem.strerror or problem}") from None
+    except (PcapDecodeError, Text2pcapDecodeError, EventDecodeError) as problem:
+        raise RecordingError(f"{path}: {problem}") from None
+
+
+def _unpack(path: Path, unpacked: IO[bytes]) -> None:
+    size = 0
+    try:
+        with gzip.open(path) as packed:
+            while piece := packed.read(_PIECE):
+                size += len(piece)
+                if size > MAX_UNPACKED:
+                    raise RecordingError(f"{path}: more than {MAX_UNPACKED} bytes when unpacked")
+                unpacked.write(piece)
+    except EOFError:
+        # A capture that was still being written: what is there can be read.
+        pass
+    except (gzip.BadGzipFile, zlib.error) as problem:
+        raise RecordingError(f"{path}: gzip: {problem}") from None
+    unpacked.flush()
+
+
+def _read(path: Path, file: IO[bytes], plain: Path) -> Recording:
+    """``path`` is what it is called, ``plain`` where it lies uncompressed."""
+    file.seek(0)
+    head = file.read(64)
+    file.seek(0)
+    if not head:
+        raise RecordingError(f"{path}: is empty")
+    name = safe_server_name(path.name.partition(".")[0])
+    if is_pcap(head) or is_pcapng(head):
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _capture(path, "pcapng" if is_pcapng(head) else "pcap", name, data)
+    if is_text2pcap(head):
+        pieces = to_pcap(file, _midnight_ns(path))
+        with tempfile.TemporaryFile() as made:
+            for piece in pieces:
+                made.write(piece)
+            made.flush()
+            with mmap.mmap(made.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _capture(path, "text2pcap", name, data)
+    if head.lstrip()[:1] not in {b"{", b"["}:
+        raise RecordingError(
+            f"{path}: begins with {head[:8]!r}, wanted a capture (pcap, pcapng, text2pcap) or events as JSON"
+        )
+    problems: list[str] = []
+    refused = 0
+
+    def on_problem(line: int, problem: str) -> None:
+        nonlocal refused
+        refused += 1
+        if len(problems) < MAX_PROBLEMS:
+            problems.append(f"line {line}: {problem}")
+
+    events = list(itertools.islice(read_events(plain, on_problem), MAX_EVENTS))
+    if not events:
+        why = f": {problems[0]}" if problems else ""
+        raise RecordingError(f"{path}: no event in it{why}")
+    return Recording(name=path.name, kind="events", events=events, problems=problems, refused=refused)
+
+
+def _midnight_ns(path: Path) -> int:
+    """The beginning of the day on which the file was last written, since its lines tell the time of day alone."""
+    day = int(path.stat().st_mtime) // 86_400 * 86_400
+    return day * 10**9
+
+
+def _capture(path: Path, kind: str, name: str, data: Source) -> Recording:
+    reader = CaptureReader(name)
+    events = reader.read(data)
+    if not events:
+        raise RecordingError(f"{path}: {_why_nothing(reader.tally)}")
+    return Recording(name=path.name, kind=kind, events=events, tally=reader.tally)
+
+
+def _why_nothing(tally: Tally) -> str:
+    if not tally.packets:
+        return "no IP packet in it"
+    seen = {"RTP": tally.rtp, "STUN": tally.stun, "DTLS": tally.dtls, "encrypted TCP connections": tally.tls}
+    there = ", ".join(f"{count} {what}" for what, count in seen.items() if count)
+    return f"no call in its {tally.packets} IP packets" + (f" ({there})" if there else "")
