@@ -29,6 +29,8 @@ class GatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How long a session whose connection is gone waits to be claimed; 0: it ends at once."""
     candidates_timeout_s: float = 45.0
     """How long candidates that came before their description are kept."""
+    full_trickle: bool = False
+    """Send our candidates one by one after the description, to clients that trickle; else they are in it."""
     opaqueid_in_api: bool = False
     """Repeat a handle's ``opaque_id`` in what its client is sent."""
     max_sessions: int = 10_000

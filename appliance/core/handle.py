@@ -18,6 +18,7 @@ from appliance.core.events import Body, SessionDescription
 from appliance.core.messages import MESSAGE, RemoteJsep, check, read_candidate, read_jsep, read_trickle, reply
 from appliance.core.peer import AnswerPolicy, PeerConnection, SdpRefusedError
 from appliance.core.plugin import Plugin, PluginError, Success
+from appliance.core.trickle import take_candidates
 
 logger = logging.getLogger(__name__)
 
@@ -238,7 +239,7 @@ class Handle:
             case events.LocalCandidate() if not self._answer_due:
                 # Later than the answer, so it can't be in it.
                 text = body.candidate if body.candidate.startswith("candidate:") else f"candidate:{body.candidate}"
-                self._notify("trickle", candidate={"sdpMid": self._bundle_mid(), "sdpMLineIndex": 0, "candidate": text})
+                self._tell_candidate(text)
             case _:
                 pass
 
@@ -250,6 +251,9 @@ class Handle:
             self._plugin_handle.slow_link(mid, media, uplink=uplink, lost=lost)
         except Exception:
             logger.exception("plugin %s failed in slow_link", self.plugin.package)
+
+    def _tell_candidate(self, text: str) -> None:
+        self._notify("trickle", candidate={"sdpMid": self._bundle_mid(), "sdpMLineIndex": 0, "candidate": text})
 
     def _bundle_mid(self) -> str:
         media = self.peer.media if self.peer is not None else ()
@@ -279,11 +283,18 @@ class Handle:
         if self._ended:
             return
         rest: dict[str, Any] = {"plugindata": {"plugin": self.plugin.package, "data": data}}
+        trickled: list[str] | None = None
         if jsep is not None:
+            if self._context.config.full_trickle and self.facts.trickles:
+                jsep, trickled = take_candidates(jsep)
             self._emit(events.Jsep(owner="local", jsep=jsep))
             rest["jsep"] = {"type": jsep.type, "sdp": jsep.sdp} | ({"e2ee": True} if self._e2ee else {})
         message = reply("event", session_id=self.session_id, transaction=transaction, **self._sender(), **rest)
         self._push(message)
+        if trickled is not None:
+            for text in trickled:
+                self._tell_candidate(text)
+            self._notify("trickle", candidate={"completed": True})
 
     def notify(self, data: dict[str, Any], *, with_handle: bool = True) -> None:
         """Publish a plugin event, with this handle's ids or without any; the latter also when the handle is gone."""

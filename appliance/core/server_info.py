@@ -47,7 +47,7 @@ def server_info(
         "server-name": context.server_name,
         "ice-lite": True,
         "ice-tcp": False,
-        "full-trickle": False,
+        "full-trickle": config.full_trickle,
         "static-event-loops": 0,
         "api_secret": auth.required,
         "auth_token": auth.takes_tokens,
