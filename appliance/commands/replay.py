@@ -168,13 +168,21 @@ def _settings(options: Options) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "prometheus", {}
 
 
+def _store_folder(options: Options) -> Path | None:
+    if options.store is None:
+        return None
+    name = options.store.removeprefix("sqlite:///")
+    return None if "://" in name else Path(name).absolute().parent
+
+
 async def _ship(events: list[Event], options: Options, clock: LoopClock, say: Say, note: Say) -> None:
     components = Components("handlers")
     bus = EventBus(clock)
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
         context = HandlerContext(
             clock=clock,
-            data_dir=Path(folder),
+            # The only place where a handler may write.
+            data_dir=_store_folder(options) or Path(folder),
             server_name=events[0].emitter or "replay",
             publish=lambda _body, _about: None,
             bus=bus,

@@ -1,6 +1,5 @@
 """Reads a file of any kind that tells of calls: pcap, pcapng, Janus's text2pcap, events as JSON; gzip around any."""
 
-import gzip
 import itertools
 import mmap
 import tempfile
@@ -61,18 +60,22 @@ def read_recording(path: Path) -> Recording:
 
 
 def _unpack(path: Path, unpacked: IO[bytes]) -> None:
+    """As far as it goes: a capture that is still being written has no end yet."""
     size = 0
+    inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
-        with gzip.open(path) as packed:
-            while piece := packed.read(_PIECE):
-                size += len(piece)
-                if size > MAX_UNPACKED:
-                    raise RecordingError(f"{path}: more than {MAX_UNPACKED} bytes when unpacked")
-                unpacked.write(piece)
-    except EOFError:
-        # A capture that was still being written: what is there can be read.
-        pass
-    except (gzip.BadGzipFile, zlib.error) as problem:
+        with path.open("rb") as packed:
+            while waiting := packed.read(_PIECE):
+                while waiting:
+                    piece = inflate.decompress(waiting, _PIECE)
+                    size += len(piece)
+                    if size > MAX_UNPACKED:
+                        raise RecordingError(f"{path}: more than {MAX_UNPACKED} bytes when unpacked")
+                    unpacked.write(piece)
+                    waiting = inflate.unconsumed_tail
+                    if inflate.eof:
+                        waiting, inflate = inflate.unused_data, zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    except zlib.error as problem:
         raise RecordingError(f"{path}: gzip: {problem}") from None
     unpacked.flush()
 

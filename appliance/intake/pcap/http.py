@@ -25,7 +25,17 @@ class Message(NamedTuple):
 class Reader:
     """Incremental; what is no HTTP and no WebSocket is passed over until something is."""
 
-    __slots__ = ("_buffer", "_fragments", "_inflate", "_size", "_squeezed", "dropped", "is_websocket", "upgraded")
+    __slots__ = (
+        "_buffer",
+        "_fragments",
+        "_inflate",
+        "_is_headless",
+        "_size",
+        "_squeezed",
+        "dropped",
+        "is_websocket",
+        "upgraded",
+    )
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -34,6 +44,7 @@ class Reader:
         self._squeezed = False
         self._inflate: zlib._Decompress | None = None
         self.is_websocket = False
+        self._is_headless = False
         self.upgraded: bytes | None = None
         """The head of a 101 answer, for the reader of the other direction too."""
         self.dropped = 0
@@ -62,6 +73,7 @@ class Reader:
         if is_cut and not self.is_websocket and b"\r\n\r\n" not in self._buffer:
             # The end of this head is not in the capture; what comes next begins anew.
             self._buffer = b""
+            self._is_headless = True
 
     def _message(self) -> Message | None:
         data = self._buffer
@@ -70,6 +82,10 @@ class Reader:
             if len(data) > 2 and data[0] in {0x81, 0xC1}:
                 self.is_websocket = True
                 return None
+            if self._is_headless and data[:2] in {b'{"', b"[{", b"{ "}:
+                # A head that was cut is often followed by its body in a packet of its own.
+                self._buffer, self._is_headless = b"", False
+                return Message("", data)
             # A connection that was open before the capture, or a body whose head was lost: seek the next head.
             later = _START.search(data)
             self._buffer = data[later.start() :] if later is not None else data[-16:] if len(data) > MAX_HEAD else data
