@@ -156,16 +156,32 @@ def watch(
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=9060, show_default=True, help="UDP and TCP.")
+@click.option("--tls-port", type=click.IntRange(0, 65535), default=9062, show_default=True, help="With --tls-cert.")
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path, dir_okay=False), help="A certificate (PEM): also HEP over TLS."
+)
+@click.option("--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="Its key, if it is another file.")
+@click.option("--type", "types", multiple=True, help="Only this type: sip, rtcp, log, ... or a number. Repeatable.")
+@click.option("--node", default="", help="Only from this capture agent; * stands for anything.")
+@click.option("--correlation", default="", help="Only of this call; * stands for anything.")
+@click.option("--ladder", is_flag=True, help="Each call as a ladder.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines instead of words.")
 @click.option("--pcap", type=click.Path(path_type=Path, dir_okay=False), help="Write the inner packets to this file.")
-def listen(host: str, port: int, as_json: bool, pcap: Path | None) -> None:
-    """Receive HEP and print one line a packet."""
-    from appliance.commands.listen import listen_and_print
+@click.option(
+    "--forward", default="", metavar="URL", help="Send them on, as they came: udp://, tcp://, tls://host:port."
+)
+def listen(host: str, port: int, tls_port: int, tls_cert: Path | None, tls_key: Path | None, **choices: Any) -> None:
+    """Receive HEP over UDP, TCP and TLS, and show it: a line a packet, or a ladder for each call."""
+    from appliance.commands.listen import Listening, listen_and_show
 
     def note(text: str) -> None:
         click.echo(text, err=True)
 
-    _run(listen_and_print(host, port, as_json=as_json, pcap=pcap, say=click.echo, note=note))
+    try:
+        listening = Listening(host, port, tls_port=tls_port, tls_cert=tls_cert, tls_key=tls_key, **choices)
+        _run(listen_and_show(listening, say=lambda text: click.echo(text, nl=False), note=note))
+    except ValueError as problem:
+        raise click.ClickException(str(problem)) from None
 
 
 @main.command()

@@ -26,6 +26,7 @@ from appliance.hep.client import UdpClient
 from appliance.hep.endpoint import Endpoint
 from appliance.hep.message import decode
 from appliance.hep.template import HepTemplate, chunks_of
+from benchmarks import hep_transport
 from benchmarks.figures import Figure, table
 
 ROUNDS = 60
@@ -157,7 +158,7 @@ def hep_js_us(packet: bytes) -> float | None:
 
 def main() -> list[Figure]:
     """Every figure."""
-    return [*building(), *sending(), *reading()]
+    return [*building(), *sending(), *reading(), *hep_transport.main()]
 
 
 if __name__ == "__main__":

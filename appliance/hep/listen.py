@@ -1,14 +1,14 @@
 """HEPv3 packets for people and for other tools: a line, a JSON object, the packet that was inside."""
 
-import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from appliance.hep.listener import HepListener
 from appliance.hep.message import UDP, HepMessage
 from appliance.hep.template import endpoint
 
@@ -25,22 +25,58 @@ def summary(payload: bytes, width: int = LINE_WIDTH) -> str:
     """The first line of a payload, printable and at most ``width`` characters."""
     head, _, _ = payload[: 4 * width].partition(b"\n")
     text = head.decode("utf-8", "replace").rstrip("\r")
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)[:width]
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return text[:width]
 
 
-def _time(timestamp_us: int) -> str:
+@lru_cache(16)
+def _time(seconds: int) -> str:
     try:
-        return datetime.fromtimestamp(timestamp_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     except (OverflowError, ValueError, OSError):
-        return str(timestamp_us // 1_000_000)
+        return str(seconds)
+
+
+class Filter:
+    """Which packets are wanted: of these types, this node and this call; what is not given does not matter."""
+
+    def __init__(self, *, types: Sequence[str] = (), node: str = "", correlation: str = "") -> None:
+        """
+        :param types: names (``sip``, ``rtcp``, ``log``, ...) or numbers.
+        :param node: the capture agent's name, or its number where it has none; ``*`` stands for anything.
+        :param correlation: the correlation id, ``*`` as before.
+        :raises ValueError: there is no such type.
+        """
+        self._types = frozenset(_type_number(word) for word in types)
+        self._node = node
+        self._correlation = correlation
+
+    def __call__(self, message: HepMessage) -> bool:
+        """Whether it is wanted."""
+        return (
+            (not self._types or message.payload_type in self._types)
+            and (not self._node or fnmatchcase(message.node_name or str(message.agent_id), self._node))
+            and (not self._correlation or fnmatchcase(message.correlation_id or "", self._correlation))
+        )
+
+
+def _type_number(word: str) -> int:
+    names = {name.lower(): number for number, name in TYPE_NAMES.items()}
+    if word.lower() in names:
+        return names[word.lower()]
+    if word.isascii() and word.isdigit() and int(word) <= 0xFF:
+        return int(word)
+    raise ValueError(f"type {word[:40]!r}: wanted 0 to 255 or one of {', '.join(names)}")
 
 
 def format_line(message: HepMessage) -> str:
     """One packet as one line."""
     kind = TYPE_NAMES.get(message.payload_type, str(message.payload_type))
     source, destination = endpoint(message.src, message.src_port), endpoint(message.dst, message.dst_port)
+    seconds, micros = divmod(message.timestamp_us, 1_000_000)
     return (
-        f"{_time(message.timestamp_us)}.{message.timestamp_us % 1_000_000:06d}Z {kind:<4} {source} -> {destination} "
+        f"{_time(seconds)}.{micros:06d}Z {kind:<4} {source} -> {destination} "
         f"{summary((message.correlation_id or '-').encode(), 80)} {summary(message.payload)}"
     )
 
@@ -98,36 +134,3 @@ def _checksum(data: bytes) -> int:
     # The ones' complement sum of 16-bit words is the number modulo 65535.
     total = int.from_bytes(data + b"\0" * (len(data) % 2)) % 0xFFFF
     return ~total & 0xFFFF
-
-
-async def listen(
-    write_line: Callable[[str], None],
-    *,
-    host: str = "127.0.0.1",
-    port: int = 9060,
-    as_json: bool = False,
-    write_packet: Callable[[int, bytes], None] | None = None,
-    until: asyncio.Event | None = None,
-    started: Callable[[HepListener], None] | None = None,
-) -> HepListener:
-    """Show packets until ``until`` is set, or whoever reads the lines goes away: what ``appliance listen`` does.
-
-    :param write_packet: takes the time in microseconds and an IP packet, see :func:`inner_packet`.
-    :raises OSError: the port can't be had.
-    """
-
-    done = until or asyncio.Event()
-
-    def show(message: HepMessage) -> None:
-        try:
-            write_line(to_json(message).decode() if as_json else format_line(message))
-        except BrokenPipeError:
-            done.set()
-        if write_packet is not None:
-            write_packet(message.timestamp_us, inner_packet(message))
-
-    async with HepListener(show, host=host, port=port) as listener:
-        if started is not None:
-            started(listener)
-        await done.wait()
-    return listener

@@ -58,6 +58,8 @@ class HepListener:
         self.host = host
         self.port = port
         """As asked; with 0, what the system gave once it has started."""
+        self.packet = b""
+        """The bytes of the message at hand, while the receiving function runs."""
         self._on_message = on_message
         self._want_udp = udp
         self._want_tcp = tcp
@@ -68,6 +70,7 @@ class HepListener:
         self._udp: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
+        self._held = False
 
     @property
     def connections(self) -> int:
@@ -127,6 +130,7 @@ class HepListener:
             return
         self.tally.packets[transport] += 1
         self.tally.by_type[message.payload_type] = self.tally.by_type.get(message.payload_type, 0) + 1
+        self.packet = data
         try:
             self._on_message(message)
         except Exception:
@@ -145,7 +149,14 @@ class HepListener:
             self.tally.refused_connections += 1
             return False
         self._connections.add(connection)
+        connection.hold(back=self._held)
         return True
+
+    def hold(self, *, back: bool) -> None:
+        """Read no connection until told again, so that its peer waits; datagrams come all the same."""
+        self._held = back
+        for connection in self._connections:
+            connection.hold(back=back)
 
     def forget(self, connection: "_Connection") -> None:
         """A TCP connection is over."""
@@ -202,3 +213,11 @@ class _Connection(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+    def hold(self, *, back: bool) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if back:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()

@@ -1,18 +1,17 @@
-import asyncio
 import json
-import socket
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 from scapy.all import IP, UDP, IPv6, Raw
 
-from appliance.hep.listen import format_line, inner_packet, listen, summary, to_json
-from appliance.hep.listener import HepListener
+from appliance.hep.ladder import Ladder
+from appliance.hep.listen import Filter, format_line, inner_packet, summary, to_json
 from appliance.hep.message import HepMessage, decode
-from tests.hep.captured import captured, sample
+from tests.hep.captured import sample
 from tests.hep.messages import messages
 
 
@@ -67,49 +66,84 @@ def test_an_inner_packet_is_cut_to_what_ip_carries() -> None:
     assert len(inner_packet(HepMessage(src=src, dst=src, payload=b"x" * 65_507, **FIELDS))) == 65_535
 
 
-async def run_listen(lines: list[str], packets: list[tuple[int, bytes]], data: list[bytes], *, as_json: bool) -> None:
-    until = asyncio.Event()
-
-    def write(line: str) -> None:
-        lines.append(line)
-        if len(lines) == len(data):
-            until.set()
-
-    def started(listener: HepListener) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            for one in data:
-                client.sendto(one, ("127.0.0.1", listener.port))
-
-    def keep(timestamp_us: int, packet: bytes) -> None:
-        packets.append((timestamp_us, packet))
-
-    async with asyncio.timeout(5):
-        await listen(write, port=0, as_json=as_json, write_packet=keep, until=until, started=started)
-
-
-@pytest.mark.parametrize("as_json", [True, False])
-async def test_listen_shows_what_comes(as_json: bool) -> None:
-    lines: list[str] = []
-    packets: list[tuple[int, bytes]] = []
-    data = [packet.data for packet in captured() if packet.name.startswith("hep_js")]
-    await run_listen(lines, packets, data, as_json=as_json)
-    assert len(lines) == len(packets) == 6
-    assert packets[0][0] == 1_795_227_418_870_119
-    assert IP(packets[0][1])[UDP].dport == 8188
-    if as_json:
-        assert json.loads(lines[0])["correlation_id"] == "6720542861340463-3145832598425959-1@edge-1"
-    else:
-        assert lines[0].endswith("INVITE sip:echotest@edge-1 SIP/2.0")
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ({}, True),
+        ({"types": ["log"]}, True),
+        ({"types": ["sip", "100"]}, True),
+        ({"types": ["sip", "rtcp"]}, False),
+        ({"node": "gw1"}, True),
+        ({"node": "gw*"}, True),
+        ({"node": "gw"}, False),
+        ({"correlation": "webrtc-cid-1"}, True),
+        ({"correlation": "*-cid-*", "types": ["log"]}, True),
+        ({"correlation": "*-cid-*", "types": ["sip"]}, False),
+    ],
+)
+def test_filters(asked: dict[str, Any], wanted: bool) -> None:
+    assert Filter(**asked)(decode(sample("log"))) is wanted
 
 
-async def test_listen_ends_when_nobody_reads_its_lines(tmp_path: Path) -> None:
-    def write(line: str) -> None:
-        raise BrokenPipeError
+def test_a_node_without_a_name_goes_by_its_number() -> None:
+    unnamed = replace(decode(sample("log")), node_name=None)
+    assert Filter(node="2002")(unnamed)
+    assert not Filter(node="gw1")(unnamed)
 
-    def started(listener: HepListener) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.sendto(sample("log"), ("127.0.0.1", listener.port))
 
-    async with asyncio.timeout(5):
-        listener = await listen(write, port=0, started=started)
-    assert listener.tally.packets["udp"] == 1
+@pytest.mark.parametrize("word", ["sipp", "256", "-1", ""])
+def test_an_unknown_type_is_said(word: str) -> None:
+    with pytest.raises(ValueError, match="wanted 0 to 255 or one of sip, xmpp, sdp"):
+        Filter(types=[word])
+
+
+def rung(number: int, kind: int, payload: bytes, *, back: bool = False, **changes: Any) -> HepMessage:
+    ends = [(ip_address("192.0.2.1"), 5060), (ip_address("198.51.100.2"), 8188)]
+    (src, src_port), (dst, dst_port) = reversed(ends) if back else ends
+    fields = {"src": src, "src_port": src_port, "dst": dst, "dst_port": dst_port, "correlation_id": "1-2-1@gw"}
+    return HepMessage(**{**fields, "timestamp_us": number, "payload_type": kind, "payload": payload, **changes})
+
+
+def test_a_ladder() -> None:
+    ladder = Ladder()
+    log = b'{"name":"ice-state","event":{"ice":"connected","component_id":1}}'
+    report = b'{"type":201,"ssrc":7,"report_count":1,"report_blocks":[{"packets_lost":3,"ia_jitter":40}]}'
+    told = [
+        rung(1_000_000, 1, b"INVITE sip:echo@gw SIP/2.0\r\n\r\n"),
+        rung(1_250_000, 1, b"SIP/2.0 200 OK\r\n\r\n", back=True),
+        rung(1_500_000, 100, log, back=True, dst=ip_address("203.0.113.9"), dst_port=50_000),
+        rung(1_600_000, 5, report, dst=ip_address("192.0.2.1"), dst_port=5060),
+        rung(1_700_000, 100, b"text", correlation_id="other"),
+        rung(2_000_000, 1, b"BYE sip:echo@gw SIP/2.0\r\n\r\n"),
+    ]
+    drawn = [line for message in told for line in ladder.lines(message)]
+    assert drawn == [
+        "",
+        "── 1-2-1@gw",
+        "                  192.0.2.1:5060                      198.51.100.2:8188",
+        "    +0.000s SIP   │─────── INVITE sip:echo@gw ───────▶│",
+        "    +0.250s SIP   │◀───────────── 200 OK ─────────────│",
+        "",
+        "── 1-2-1@gw",
+        "                  192.0.2.1:5060                      198.51.100.2:8188                   203.0.113.9:50000",
+        "    +0.500s LOG   │                                   │───── ice-state connected 1 ──────▶│",
+        "    +0.600s RTCP  │● RR 7 lost 3 jitter 40",
+        "",
+        "── other",
+        "                  192.0.2.1:5060                      198.51.100.2:8188",
+        "    +0.000s LOG   │────────────── text ──────────────▶│",
+        "",
+        "── 1-2-1@gw",
+        "                  192.0.2.1:5060                      198.51.100.2:8188                   203.0.113.9:50000",
+        "    +1.000s SIP   │──────── BYE sip:echo@gw ─────────▶│                                   │",
+    ]
+
+
+@settings(deadline=None)
+@given(st.lists(messages(), max_size=20))
+def test_any_messages_make_lines(many: list[HepMessage]) -> None:
+    ladder = Ladder(max_calls=3)
+    for message in many:
+        for line in ladder.lines(message):
+            assert "\n" not in line
+            assert len(line) < 600
