@@ -34,7 +34,7 @@ from appliance.hep.message import HepMessage
 from tests.hep.strict import Stored, receive, sip_headers
 
 TRACES = Path(__file__).parent.parent / "data" / "janus-1.4"
-CASES = sorted(path.stem for path in TRACES.glob("*.jsonl") if not path.stem.endswith(".api"))
+CASES = sorted(path.stem for path in TRACES.glob("*.jsonl") if "." not in path.stem)
 
 SESSION, HANDLE = 6720542861340463, 3145832598425959
 CALL = f"{SESSION}-{HANDLE}-1@gw-1"

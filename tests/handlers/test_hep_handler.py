@@ -22,6 +22,9 @@ from tests.handlers.hep_calls import CALL, jsep, of_handle, trace, verdict
 from tests.hep.strict import receive
 from tests.hep.test_client import Inbox, free_port
 
+WHOLE = 89
+"""Messages of the recorded call of aiortc: 5 SIP, 36 RTCP made of statistics, 48 events."""
+
 
 def context(clock: FakeClock, data_dir: Path) -> HandlerContext:
     return HandlerContext(
@@ -76,15 +79,18 @@ async def test_a_recorded_call_reaches_the_capture_server(scheme: str) -> None:
         await made.handle(events[:40])
         await made.handle(events[40:])
         await made.stop()
-        messages = await inbox.have(51)
-    assert len(messages) == 51
+        messages = await inbox.have(WHOLE)
+    assert len(messages) == WHOLE
     told = [message for message in messages if message.payload_type == 1]
-    assert [message.payload.split(b" ", 1)[0] for message in told] == [b"INVITE", b"SIP/2.0", b"BYE"]
+    assert [message.payload.split(b" ", 1)[0] for message in told] == [
+        b"INVITE", b"SIP/2.0", b"INFO", b"INFO", b"BYE",
+    ]  # fmt: skip
     assert {message.node_name for message in messages} == {"my-host-"}
     assert {message.agent_id for message in messages} == {2001}
     seen = counts(made)
-    assert seen["hep_packets_sent_total", scheme, "sip"] == 3
+    assert seen["hep_packets_sent_total", scheme, "sip"] == 5
     assert seen["hep_packets_sent_total", scheme, "log"] == 48
+    assert seen["hep_packets_sent_total", scheme, "rtcp"] == 36
     assert seen["hep_bytes_sent_total", scheme] == listener.tally.bytes
     assert seen["hep_events_skipped_total", "unattached"] == 21
     assert listener.tally.malformed == {"udp": 0, "tcp": 0, "tls": 0}
@@ -212,7 +218,7 @@ async def test_the_journal_tells_what_was_sent() -> None:
         await made.start()
         await made.handle(trace("aiortc_echo"))
         await made.stop()
-        messages = [message for message in await inbox.have(51) if message.correlation_id == call]
+        messages = [message for message in await inbox.have(WHOLE) if message.correlation_id == call]
     sent = made.journal.sent(call)
     assert [packet.timestamp_us for packet in sent] == [message.timestamp_us for message in messages]
     assert [packet.payload_type for packet in sent] == [message.payload_type for message in messages]

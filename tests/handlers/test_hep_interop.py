@@ -142,7 +142,7 @@ def test_tshark_dissects_sip_without_a_complaint(tmp_path: Path) -> None:
     command = [tshark, "-r", str(tmp_path / "inner.pcap"), *checks, "-T", "json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     layers = [packet["_source"]["layers"] for packet in json.loads(done.stdout)]
-    assert len(layers) == len(told) == 3
+    assert len(layers) == len(told) == 5
     text = json.dumps(layers)
     assert "_ws.malformed" not in text
     remarks = re.findall(r'"_ws.expert.message": "([^"]*)"', text)
@@ -156,6 +156,6 @@ def test_tshark_dissects_sip_without_a_complaint(tmp_path: Path) -> None:
         )
         assert packet["udp"]["udp.checksum.status"] == packet["ip"]["ip.checksum.status"] == "1", "good"
     methods = [packet["sip"]["sip.msg_hdr_tree"]["sip.CSeq_tree"]["sip.CSeq.method"] for packet in layers]
-    assert methods == ["INVITE", "INVITE", "BYE"]
+    assert methods == ["INVITE", "INVITE", "INFO", "INFO", "BYE"]
     stacks = [packet["frame"]["frame.protocols"] for packet in layers]
-    assert stacks == ["raw:ip:udp:sip:sdp", "raw:ip:udp:sip:sdp", "raw:ip:udp:sip"]
+    assert stacks == ["raw:ip:udp:sip:sdp", "raw:ip:udp:sip:sdp", *["raw:ip:udp:sip"] * 3]

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from appliance.core.events import KINDS, Body, Event, Handle, Unknown
+from appliance.core.events import KINDS, VERDICT_SCHEMA, Body, Event, External, Handle, Unknown
 
 _ALL: tuple[type[Body], ...] = (*KINDS, Unknown)
 NAMES = {kind: re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower() for kind in _ALL}
@@ -20,6 +20,8 @@ NAMES = {kind: re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower() for ki
 
 class _Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
+    text: str = ""
+    """For people."""
     event: Any
     emitter: str
     type: int
@@ -28,6 +30,8 @@ class _Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     session_id: str | None = None
     handle_id: str | None = None
     opaque_id: str | None = None
+    room: str = ""
+    display: str = ""
     id: str | None = None
 
 
@@ -38,17 +42,24 @@ def _text(number: int | None) -> str | None:
     return None if number is None else str(number)
 
 
-def record(item: Event) -> bytes:
-    """One event. Its ``id`` makes two equal events different, which receivers that drop duplicates would confuse."""
+def record(item: Event, *, room: str = "", display: str = "") -> bytes:
+    """One event. Its ``id`` makes two equal events different, which receivers that drop duplicates would confuse.
+
+    ``room`` and ``display`` are what is known of the handle.
+    """
     body = item.event
     if isinstance(body, Handle) and body.token is not None:
         body = replace(body, token=None)
-    return _encode(_record(item, body.content if isinstance(body, Unknown) else body))
+    return _encode(_record(item, body.content if isinstance(body, Unknown) else body, room, display))
 
 
-def _record(item: Event, content: Any) -> _Record:
+def _record(item: Event, content: Any, room: str = "", display: str = "") -> _Record:
+    name, text = NAMES.get(type(item.event), "unknown"), ""
+    if isinstance(item.event, External) and item.event.schema == VERDICT_SCHEMA:
+        name, text = "verdict", str(item.event.data.get("sentence", ""))[:1000]
     return _Record(
-        name=NAMES.get(type(item.event), "unknown"),
+        name=name,
+        text=text,
         event=content,
         emitter=item.emitter,
         type=item.type,
@@ -57,6 +68,8 @@ def _record(item: Event, content: Any) -> _Record:
         session_id=_text(item.session_id),
         handle_id=_text(item.handle_id),
         opaque_id=item.opaque_id,
+        room=room,
+        display=display,
         id=str(item.id) if item.id else None,
     )
 

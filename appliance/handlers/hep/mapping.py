@@ -1,8 +1,10 @@
 """What each event becomes in HEP: events in, messages out; time is an argument.
 
 Offers and answers are shown as SIP (type 1), RTCP reports as Homer's JSON (type 5), everything else as the event's
-JSON (type 100). All messages of a PeerConnection carry its correlation id, which is also the SIP Call-ID: equal, or
-Homer does not bring them together. What belongs to a session alone carries ``<session_id>@<server>``.
+JSON (type 100); :mod:`appliance.handlers.hep.kinds` has the rule for each kind, and
+:mod:`appliance.handlers.hep.ladder` finds the candidates and states that are shown as SIP too. All messages of a
+PeerConnection carry its correlation id, which is also the SIP Call-ID: equal, or Homer does not bring them together.
+What belongs to a session alone carries ``<session_id>@<server>``.
 """
 
 from collections import OrderedDict, deque
@@ -22,15 +24,20 @@ from appliance.core.events import (
     External,
     Handle,
     Jsep,
-    RemoteCandidate,
+    MediaStats,
+    Plugin,
     RtcpReport,
     SelectedPair,
     Session,
-    SlowLink,
 )
-from appliance.handlers.hep.addresses import AddressBook, Path, pair_path
+from appliance.handlers.hep.addresses import AddressBook, Path, Place, pair_path, path
+from appliance.handlers.hep.kinds import Ends, Sender, rule
+from appliance.handlers.hep.ladder import Ladder
+from appliance.handlers.hep.legs import LegBook
 from appliance.handlers.hep.log_json import cut_record, record
-from appliance.handlers.hep.rtcp_json import reports
+from appliance.handlers.hep.masking import Masker
+from appliance.handlers.hep.raw_sip import raw_sip
+from appliance.handlers.hep.rtcp_json import made_up, reports
 from appliance.handlers.hep.sip import LOCAL, REMOTE, Dialog, End
 from appliance.hep.message import Address, HepEncodeError, HepMessage, PayloadType
 from appliance.hep.template import HepTemplate
@@ -38,6 +45,8 @@ from appliance.hep.template import HepTemplate
 ANSWERS = {"answer": "200 OK", "pranswer": "183 Session Progress"}
 ENDED_BY_CLIENT = frozenset({"Janus API", "DTLS alert", "Detach", "Session destroyed", ""})
 """Reasons for which the client sends the BYE: it asked, or it closed its PeerConnection."""
+MAX_MEDIA = 100
+"""Media of one call whose statistics are remembered."""
 
 
 class MapperConfig(Struct, frozen=True, kw_only=True):
@@ -53,6 +62,9 @@ class MapperConfig(Struct, frozen=True, kw_only=True):
     api_address: Address
     verdict_wait_s: float = 2.0
     max_calls: int = 5000
+    ladder_states: bool = True
+    """Candidates and the states of ICE and DTLS too are shown as SIP (INFO)."""
+    masker: Masker | None = None
 
 
 class Outgoing(Struct, frozen=True):
@@ -79,7 +91,10 @@ class Outgoing(Struct, frozen=True):
 class _Call:
     """One correlation id."""
 
-    __slots__ = ("api", "bye", "correlation_id", "dialog", "ending", "media", "templates", "verdict")
+    __slots__ = (
+        "api", "bye", "correlation_id", "dialog", "ending", "ladder", "media", "statistics", "tells_rtcp", "templates",
+        "verdict",
+    )  # fmt: skip
 
     def __init__(self, correlation_id: str, api: Path) -> None:
         self.correlation_id = correlation_id
@@ -88,6 +103,10 @@ class _Call:
         self.templates: dict[tuple[bool, bool], HepTemplate] = {}
         """By (media, inward)."""
         self.dialog: Dialog | None = None
+        self.ladder = Ladder()
+        self.statistics: dict[str, MediaStats] = {}
+        """The last of each medium; none where the server tells RTCP."""
+        self.tells_rtcp = False
         self.bye: tuple[Event, End] | None = None
         """Held for the verdict."""
         self.verdict: External | None = None
@@ -105,7 +124,7 @@ class HepMapper:
         self._due: deque[tuple[float, _Call]] = deque()
         """Calls that have ended, by when the wait for their verdict is over."""
         self._session_ends: OrderedDict[tuple[str, int], str] = OrderedDict()
-        self._plugins: OrderedDict[tuple[str, int], str] = OrderedDict()
+        self._legs = LegBook(config.max_calls)
         self.skipped: dict[str, int] = {"unattached": 0, "empty_report": 0, "invalid": 0}
         """Events that became no message, by reason."""
         self.cut = 0
@@ -127,7 +146,10 @@ class HepMapper:
 
     def take(self, item: Event, now: float) -> list[Outgoing]:
         """The messages of one event; ``now`` is monotonic, in seconds."""
+        if self._config.masker is not None:
+            item = self._config.masker.event(item)
         self._book.note(item)
+        self._legs.note(item)
         out: list[Outgoing] = []
         key = self._key(item)
         if key is None:
@@ -175,15 +197,15 @@ class HepMapper:
             self._select(call, body)
         elif isinstance(body, Session):
             self._note_session(item, body)
-        elif isinstance(body, Handle) and body.name == "attached":
-            _remember(self._plugins, (item.emitter, item.handle_id or 0), body.plugin, self._config.max_calls)
         if wanted:
             yield self._log(call, item)
+            yield from self._beside(call, item)
         if isinstance(body, Connection) and body.connection == "hangup":
             self._end(call, item, body.reason or "", now)
         elif isinstance(body, Handle) and body.name == "detached":
             reason = self._session_ends.get((item.emitter, item.session_id or 0), "Detach")
             self._end(call, item, reason, now)
+            self._legs.leave(item)
         elif _is_last_word(body):
             call.verdict = body
             yield from self._release(call)
@@ -192,6 +214,21 @@ class HepMapper:
         if body.name != "created":
             words = "Session timeout" if body.name == "timeout" else "Session destroyed"
             _remember(self._session_ends, (item.emitter, item.session_id or 0), words, self._config.max_calls)
+
+    def _beside(self, call: _Call, item: Event) -> Iterator[Outgoing]:
+        """What an event becomes beside its JSON."""
+        body = item.event
+        if isinstance(body, MediaStats):
+            yield from self._made_up(call, item, body)
+        elif isinstance(body, Plugin):
+            yield from self._raw_sip(item, body)
+        elif self._config.ladder_states and call.dialog is not None and not call.dialog.ended and call.bye is None:
+            rung = call.ladder.rung(body)
+            if rung is not None:
+                template = self._template(call, media=False, inward=rung.owner == REMOTE)
+                payload = call.dialog.info(rung.owner, rung.subject, self._link(call, item), fragment=rung.fragment)
+                if len(payload) <= template.room:
+                    yield Outgoing(call.correlation_id, template, item.timestamp, PayloadType.SIP, payload)
 
     # --- type 1 ----------------------------------------------------------------------------------------------
 
@@ -202,29 +239,48 @@ class HepMapper:
         if call.dialog is None:
             call.dialog = self._dialog(call, item)
         sdp = body.jsep.sdp.replace("\0", " ").encode("utf-8", "replace")
+        call.ladder.described(owner, body.jsep.sdp)
+        link = self._link(call, item)
         if body.jsep.type == "offer":
-            payload = call.dialog.offer(owner, sdp, template.room)
+            payload = call.dialog.offer(owner, sdp, template.room, link)
         else:
-            payload = call.dialog.answer(owner, sdp, template.room, status=ANSWERS[body.jsep.type])
+            payload = call.dialog.answer(owner, sdp, template.room, link, status=ANSWERS[body.jsep.type])
         if not payload.endswith(sdp):
             self.cut += 1
         return Outgoing(call.correlation_id, template, item.timestamp, PayloadType.SIP, payload)
 
+    def _link(self, call: _Call, item: Event) -> str:
+        return self._legs.link(item, self._legs.of(item), call.correlation_id)
+
     def _dialog(self, call: _Call, item: Event) -> Dialog:
-        plugin = self._plugins.get((item.emitter, item.handle_id or 0), "")
+        leg = self._legs.of(item)
+        leg.user = leg.user or item.opaque_id or ""
         return Dialog(
             call.correlation_id,
             call.api,
-            client_name=item.opaque_id or str(item.handle_id),
+            leg,
+            handle=str(item.handle_id),
             server_name=safe_server_name(item.emitter),
-            service=plugin.rpartition(".")[2] or "webrtc",
-            headers={
+            ids={
                 "X-Session-ID": str(item.session_id),
                 "X-Handle-ID": str(item.handle_id),
                 "X-Opaque-ID": item.opaque_id or "",
-                "X-Plugin": plugin,
             },
         )
+
+    def _raw_sip(self, item: Event, body: Plugin) -> Iterator[Outgoing]:
+        """A real SIP message, under its own Call-ID."""
+        found = raw_sip(body)
+        if found is None:
+            return
+        unknown = self._book.unknown
+        ends = path(found.src or unknown.client, found.dst or unknown.server, found.protocol)
+        template = self._new_template(found.call_id, ends.client, ends.server, found.protocol)
+        payload = found.payload
+        if len(payload) > template.room:
+            self.cut += 1
+            payload = payload[: template.room]
+        yield Outgoing(found.call_id, template, item.timestamp, PayloadType.SIP, payload)
 
     def _end(self, call: _Call, item: Event, reason: str, now: float) -> None:
         if call.dialog is not None and not call.dialog.ended and call.bye is None:
@@ -247,7 +303,7 @@ class HepMapper:
                 good=data.get("severity", "fault") != "fault",
             )
         template = self._template(call, media=False, inward=end.owner == REMOTE)
-        payload = call.dialog.bye(end)
+        payload = call.dialog.bye(end, self._link(call, item))
         yield Outgoing(call.correlation_id, template, item.timestamp, PayloadType.SIP, payload)
 
     def next_due(self) -> float | None:
@@ -271,25 +327,36 @@ class HepMapper:
     # --- types 5 and 100 -------------------------------------------------------------------------------------
 
     def _rtcp(self, call: _Call, item: Event, body: RtcpReport) -> Iterator[Outgoing]:
+        call.tells_rtcp = True
         template = self._template(call, media=True, inward=body.direction == "in")
         told = False
-        for payload in reports(body):
+        for payload in reports(body, item.timestamp):
             told = True
             yield Outgoing(call.correlation_id, template, item.timestamp, PayloadType.RTCP_JSON, payload, True)
         if not told:
             self.skipped["empty_report"] += 1
 
+    def _made_up(self, call: _Call, item: Event, body: MediaStats) -> Iterator[Outgoing]:
+        """Reports for servers that tell no RTCP; ours tells whether the peer has reported, and so is known."""
+        if call.tells_rtcp or body.has_reports is not None:
+            return
+        medium = body.mid or body.media
+        for direction, payload in made_up(body, call.statistics.get(medium), call.correlation_id):
+            template = self._template(call, media=True, inward=direction == "in")
+            yield Outgoing(call.correlation_id, template, item.timestamp, PayloadType.RTCP_JSON, payload, True)
+        if medium in call.statistics or len(call.statistics) < MAX_MEDIA:
+            call.statistics[medium] = body
+
     def _log(self, call: _Call, item: Event) -> Outgoing:
-        body = item.event
-        on_media_path = item.type in (EventType.WEBRTC, EventType.MEDIA) and not isinstance(body, RemoteCandidate)
-        inward = isinstance(body, RemoteCandidate) or (isinstance(body, Jsep) and body.owner == REMOTE)
-        template = self._template(call, media=on_media_path, inward=inward)
-        payload = record(item)
+        its = rule(type(item.event))
+        inward = its.sender is Sender.CLIENT or (isinstance(item.event, Jsep) and item.event.owner == REMOTE)
+        template = self._template(call, media=its.ends is Ends.MEDIA, inward=inward)
+        leg = self._legs.of(item)
+        payload = record(item, room=leg.room, display=leg.display)
         if len(payload) > template.room:
             self.cut += 1
             payload = cut_record(item, payload, template.room)
-        expendable = item.type == EventType.MEDIA and item.subtype > SlowLink.subtype
-        return Outgoing(call.correlation_id, template, item.timestamp, PayloadType.LOG, payload, expendable)
+        return Outgoing(call.correlation_id, template, item.timestamp, PayloadType.LOG, payload, its.expendable)
 
     # --- addresses -------------------------------------------------------------------------------------------
 
@@ -308,19 +375,22 @@ class HepMapper:
         if template is None:
             ends = call.media if media and call.media is not None else call.api
             src, dst = (ends.client, ends.server) if inward else (ends.server, ends.client)
-            template = HepTemplate(
-                src=src.address,
-                dst=dst.address,
-                src_port=src.port,
-                dst_port=dst.port,
-                protocol=ends.protocol,
-                agent_id=self._config.agent_id,
-                node_name=self._config.node_name,
-                correlation_id=call.correlation_id,
-                auth_key=self._config.auth_key,
-            )
+            template = self._new_template(call.correlation_id, src, dst, ends.protocol)
             call.templates[media, inward] = template
         return template
+
+    def _new_template(self, correlation_id: str, src: Place, dst: Place, protocol: int) -> HepTemplate:
+        return HepTemplate(
+            src=src.address,
+            dst=dst.address,
+            src_port=src.port,
+            dst_port=dst.port,
+            protocol=protocol,
+            agent_id=self._config.agent_id,
+            node_name=self._config.node_name,
+            correlation_id=correlation_id,
+            auth_key=self._config.auth_key,
+        )
 
 
 def _is_last_word(body: Body) -> TypeGuard[External]:

@@ -1,7 +1,8 @@
 """JSEP in the shape of SIP, because that is what makes Homer show a ladder and attach the rest of the call to it.
 
 No SIP was spoken: the ``User-Agent`` says so, and so does an ``X-Synthetic`` header. An offer is an INVITE, an answer
-its 200 OK, the end a BYE with a Reason (RFC 3326); each message has what RFC 3261 section 8.1.1 asks for.
+its 200 OK, the end a BYE with a Reason (RFC 3326), and what happens in between an INFO: a trickled candidate as in
+RFC 8840, a state as a ``Subject``. Each message has what RFC 3261 section 8.1.1 asks for.
 """
 
 import re
@@ -9,6 +10,7 @@ import zlib
 from typing import NamedTuple
 
 from appliance.handlers.hep.addresses import Path, Place
+from appliance.handlers.hep.legs import Leg
 
 USER_AGENT = "webrtc-appliance (synthetic SIP, made from WebRTC signalling)"
 REMOTE = "remote"
@@ -78,45 +80,88 @@ def _host(place: Place) -> str:
 
 
 class Dialog:
-    """The SIP dialogue that a PeerConnection is shown as."""
+    """The SIP dialogue that a PeerConnection is shown as.
+
+    From and To stay what they were at its first message, as a dialogue's do; the ``X-`` headers tell what is known by
+    now, since some plugins tell the room only after the offer.
+    """
 
     def __init__(
-        self, call_id: str, api: Path, *, client_name: str, server_name: str, service: str, headers: dict[str, str]
+        self, call_id: str, api: Path, leg: Leg, *, handle: str, server_name: str, ids: dict[str, str]
     ) -> None:
+        """``handle`` stands for the user where no name is known; ``ids`` are further headers, always the same."""
         self.call_id = call_id
         self.ended = False
         self._via = api.via
-        self._extra = "".join(f"{name}: {_flat(value)}\r\n" for name, value in headers.items() if value)
+        self._leg = leg
+        self._ids = ids
+        user = uri_user(leg.user or leg.display or handle)
         client_host = _host(Place(api.client.address, 0))
         self._uri = {
-            REMOTE: f"sip:{uri_user(client_name)}@{client_host}",
-            LOCAL: f"sip:{uri_user(service)}@{server_name}",
+            REMOTE: f"sip:{user}@{client_host}",
+            LOCAL: f"sip:{uri_user(leg.room or leg.service)}@{server_name}",
         }
+        names = {REMOTE: leg.display, LOCAL: leg.service if leg.room else ""}
+        self._name = {owner: f"{quoted(name, 100)} " if name else "" for owner, name in names.items()}
         self._at = {REMOTE: _host(api.client), LOCAL: _host(api.server)}
         self._tag = {REMOTE: "client", LOCAL: "gateway"}
         self._cseq = {REMOTE: 0, LOCAL: 0}
+        self._invite = {REMOTE: 0, LOCAL: 0}
+        """Number of each side's last INVITE, which an answer has too."""
+        self._fragments: dict[str, str] = {}
+        """The ICE user name of each side's last description."""
         self._established = False
 
-    def offer(self, owner: str, sdp: bytes, room: int) -> bytes:
-        """An INVITE; in an established dialogue it is a re-INVITE."""
+    def offer(self, owner: str, sdp: bytes, room: int, link: str) -> bytes:
+        """An INVITE; in an established dialogue it is a re-INVITE, whose Subject says whether ICE begins anew."""
         self._cseq[owner] += 1
-        head = self._request("INVITE", owner, f"X-Synthetic: offer from {owner}\r\n")
+        self._invite[owner] = self._cseq[owner]
+        marks = f"X-Synthetic: offer from {owner}\r\n"
+        restart = self._restarts(owner, sdp)
+        if self._established:
+            marks = f"Subject: {'ICE restart' if restart else 'renegotiation'}\r\n" + marks
+        head = self._request("INVITE", owner, marks, link)
         return _with_body(head, sdp, room)
 
-    def answer(self, owner: str, sdp: bytes, room: int, *, status: str = "200 OK") -> bytes:
+    def answer(self, owner: str, sdp: bytes, room: int, link: str, *, status: str = "200 OK") -> bytes:
         """The answer to the other side's last INVITE, which is taken as sent where it was not seen."""
         asker = LOCAL if owner == REMOTE else REMOTE
-        self._cseq[asker] = self._cseq[asker] or 1
+        if not self._invite[asker]:
+            self._cseq[asker] += 1
+            self._invite[asker] = self._cseq[asker]
+        self._restarts(owner, sdp)
         self._established = True
         head = (
             f"SIP/2.0 {status}\r\n"
-            + self._routing("INVITE", asker)
+            + self._routing("INVITE", asker, self._invite[asker])
             + f"Contact: <{self._contact(owner)}>\r\n"
-            + self._marks(f"X-Synthetic: answer from {owner}\r\n")
+            + self._marks(f"X-Synthetic: answer from {owner}\r\n", link)
         )
         return _with_body(head, sdp, room)
 
-    def bye(self, end: End) -> bytes:
+    def _restarts(self, owner: str, sdp: bytes) -> bool:
+        """Whether the ICE user name is another one than before (RFC 8839 section 4.4.1.1.1)."""
+        found = re.search(rb"^a=ice-ufrag:(\S{1,256})", sdp, re.MULTILINE)
+        if found is None:
+            return False
+        fragment = found[1].decode("utf-8", "replace")
+        before = self._fragments.get(owner)
+        self._fragments[owner] = fragment
+        return before is not None and before != fragment
+
+    def info(self, owner: str, subject: str, link: str, *, fragment: str = "") -> bytes:
+        """Something between offer and end; with ``fragment`` in the form of trickled ICE (RFC 8840 section 4.4)."""
+        self._cseq[owner] += 1
+        marks = f"Subject: {_flat(subject)}\r\nX-Synthetic: state told by {owner}\r\n"
+        if fragment:
+            marks = "Info-Package: trickle-ice\r\nContent-Disposition: Info-Package\r\n" + marks
+        body = fragment.encode("utf-8", "replace")
+        start = self._request("INFO", owner, marks, link).encode("utf-8", "replace")
+        if body:
+            start += b"Content-Type: application/trickle-ice-sdpfrag\r\n"
+        return start + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    def bye(self, end: End, link: str) -> bytes:
         """The end. Nothing follows."""
         self.ended = True
         self._established = True
@@ -126,38 +171,49 @@ class Dialog:
         if end.verdict_code:
             lines += f"X-Verdict: {uri_user(end.verdict_code)}\r\n"
         lines += f"X-Synthetic: hangup by {end.owner}\r\n"
-        return self._request("BYE", end.owner, lines).encode("utf-8", "replace") + b"Content-Length: 0\r\n\r\n"
+        return self._request("BYE", end.owner, lines, link).encode("utf-8", "replace") + b"Content-Length: 0\r\n\r\n"
 
-    def _request(self, method: str, owner: str, marks: str) -> str:
+    def _request(self, method: str, owner: str, marks: str, link: str) -> str:
         other = LOCAL if owner == REMOTE else REMOTE
         return (
             f"{method} {self._uri[other]} SIP/2.0\r\n"
-            + self._routing(method, owner)
+            + self._routing(method, owner, self._cseq[owner])
             + "Max-Forwards: 70\r\n"
             + f"Contact: <{self._contact(owner)}>\r\n"
-            + self._marks(marks)
+            + self._marks(marks, link)
         )
 
-    def _routing(self, method: str, owner: str) -> str:
+    def _routing(self, method: str, owner: str, number: int) -> str:
         """What request and response have in common."""
         other = LOCAL if owner == REMOTE else REMOTE
-        number = self._cseq[owner]
         branch = f"z9hG4bK-{zlib.crc32(self.call_id.encode()):08x}-{self._tag[owner]}-{number}"
         to_tag = f";tag={self._tag[other]}" if self._established else ""
         return (
             f"Via: SIP/2.0/{self._via} {self._at[owner]};branch={branch}\r\n"
-            f"From: <{self._uri[owner]}>;tag={self._tag[owner]}\r\n"
-            f"To: <{self._uri[other]}>{to_tag}\r\n"
+            f"From: {self._name[owner]}<{self._uri[owner]}>;tag={self._tag[owner]}\r\n"
+            f"To: {self._name[other]}<{self._uri[other]}>{to_tag}\r\n"
             f"Call-ID: {self.call_id}\r\n"
             f"CSeq: {number} {method}\r\n"
         )
 
     def _contact(self, owner: str) -> str:
         user = self._uri[owner].removeprefix("sip:").partition("@")[0]
+        if owner == REMOTE and self._leg.display:
+            user = uri_user(self._leg.display)
         return f"sip:{user}@{self._at[owner]}"
 
-    def _marks(self, more: str) -> str:
-        return f"User-Agent: {USER_AGENT}\r\n" + self._extra + more
+    def _marks(self, more: str, link: str) -> str:
+        leg = self._leg
+        known = {
+            **self._ids,
+            "X-CID": link,
+            "X-User": leg.user,
+            "X-Display-Name": leg.display,
+            "X-Room": leg.room,
+            "X-Plugin": leg.plugin,
+        }
+        extra = "".join(f"{name}: {flat}\r\n" for name, value in known.items() if (flat := _flat(value)))
+        return f"User-Agent: {USER_AGENT}\r\n" + extra + more
 
 
 def _flat(value: str) -> str:
