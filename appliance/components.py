@@ -13,6 +13,7 @@ from typing import Any
 BUILTIN: dict[str, dict[str, str]] = {
     "plugins": {
         "echotest": "appliance.plugins.echotest:EchoTest",
+        "videoroom": "appliance.plugins.videoroom:VideoRoom",
     },
     "transports": {
         "http": "appliance.transports.http:HttpTransport",

@@ -18,7 +18,7 @@ from msgspec import Struct
 from appliance.components import BUILTIN, Components, UnknownComponentError
 
 ENVIRONMENT_PREFIX = "APPLIANCE__"
-SECRET_WORDS = ("secret", "password", "passwd", "token", "auth_key", "private_key")
+SECRET_WORDS = ("secret", "password", "passwd", "token", "auth_key", "admin_key", "private_key")
 """A setting whose name holds one of these is masked by ``show-config``; ``..._file`` names a file and is shown."""
 
 S = TypeVar("S", bound=Struct)
@@ -171,14 +171,21 @@ class Settings:
             values = msgspec.to_builtins(self.section(path, section_struct(path)))
             yield f"[{path}]"
             for key, value in values.items():
-                shown = "********" if is_secret(key) and value else value
-                yield f"{key} = {_toml(shown)}"
+                yield f"{key} = {_toml(_masked(key, value))}"
             yield ""
 
 
 def is_secret(key: str) -> bool:
     """Whether a setting's value is never shown."""
-    return any(word in key for word in SECRET_WORDS) and not key.endswith("_file")
+    return key == "pin" or (any(word in key for word in SECRET_WORDS) and not key.endswith("_file"))
+
+
+def _masked(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_masked(key, item) for item in value]
+    if isinstance(value, dict):
+        return {inner: _masked(inner, item) for inner, item in value.items()}
+    return "********" if is_secret(key) and value else value
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -1,0 +1,98 @@
+"""What a room is made of: settings of ``[plugins.videoroom]`` and properties that ``create`` and ``edit`` set."""
+
+from msgspec import Struct, field
+
+RoomId = int | str
+"""An integer, or a string where ``string_ids`` is set; the same of participants."""
+
+MIN_BITRATE_BPS = 64_000
+"""A lower cap than this would leave no usable picture; 0 is no cap."""
+AUDIO_CODECS = ("opus", "g722", "pcmu", "pcma", "isac32", "isac16")
+VIDEO_CODECS = ("vp8", "vp9", "h264", "av1", "h265")
+MAX_CODECS = 5
+"""Of one kind in one room."""
+
+
+class RoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One room. Names and defaults are Janus's."""
+
+    room: RoomId
+    description: str = ""
+    """Empty: ``Room <id>``."""
+    is_private: bool = False
+    """Not in ``list``, unless asked with the ``admin_key``."""
+    secret: str = ""
+    """Needed to edit, destroy, kick and moderate; empty: anybody may."""
+    pin: str = ""
+    """Needed to join; empty: anybody may."""
+    require_pvtid: bool = False
+    """Subscribers show the ``private_id`` of a participant."""
+    publishers: int = 3
+    """How many may publish at once."""
+    bitrate: int = 0
+    """Cap in bit/s for each publisher, by REMB; 0: none."""
+    bitrate_cap: bool = False
+    """A publisher can't ask for more than ``bitrate``."""
+    fir_freq: int = 0
+    """Seconds between key frame requests; 0: only when somebody needs one. Kept and told, not applied."""
+    audiocodec: str = "opus"
+    """Comma-separated, the preferred first."""
+    videocodec: str = "vp8"
+    """The same for video."""
+    opus_fec: bool = True
+    """Told in ``list``; what is negotiated is what both sides can do."""
+    opus_dtx: bool = False
+    """Told in ``list``."""
+    audiolevel_ext: bool = True
+    """Answer this header extension (RFC 6464) where it is offered."""
+    videoorient_ext: bool = True
+    """The same for the video orientation."""
+    playoutdelay_ext: bool = True
+    """The same for the playout delay."""
+    transport_wide_cc_ext: bool = True
+    """Told in ``list``."""
+    notify_joining: bool = False
+    """Tell everyone of participants that don't publish yet."""
+
+    @property
+    def title(self) -> str:
+        """``description``, never empty."""
+        return self.description or f"Room {self.room}"
+
+    @property
+    def bitrate_bps(self) -> int:
+        """The cap in force."""
+        return at_least_usable(self.bitrate)
+
+
+def at_least_usable(bps: int) -> int:
+    """A cap as it is applied: 0, or not below :data:`MIN_BITRATE_BPS`."""
+    return max(bps, MIN_BITRATE_BPS) if bps > 0 else 0
+
+
+def codecs(text: str) -> list[str]:
+    """The names in a comma-separated list, lower case."""
+    return [name.strip().lower() for name in text.split(",") if name.strip()]
+
+
+def demo_rooms() -> list[RoomConfig]:
+    """The room that clients in the field look for."""
+    return [RoomConfig(room=1234, description="Demo Room", publishers=6, bitrate=1_000_000)]
+
+
+class VideoRoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[plugins.videoroom]``."""
+
+    enabled: bool = True
+    events: bool = True
+    """Publish plugin events (type 64)."""
+    string_ids: bool = False
+    """Rooms and participants have strings for ids."""
+    admin_key: str = ""
+    """What ``create`` must carry, and what shows private rooms in ``list``; empty: anybody may create rooms."""
+    max_rooms: int = 1000
+    """One more is refused (499)."""
+    max_participants: int = 1000
+    """Of one room, publishing or not; one more is refused (433)."""
+    rooms: list[RoomConfig] = field(default_factory=demo_rooms)
+    """Rooms that are there from the start."""

@@ -1,0 +1,220 @@
+"""What is answered at once: making, changing and ending rooms, and asking who is in them.
+
+The same verbs serve clients and the Admin API (``message_plugin``). Recording and RTP forwarders are refused, because
+nothing here records or taps packets.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from appliance.core.messages import Element, Kind
+from appliance.core.plugin import HandleApi
+from appliance.plugins.videoroom import messages
+from appliance.plugins.videoroom.config import RoomConfig, codecs
+from appliance.plugins.videoroom.errors import Code, RefusedError
+from appliance.plugins.videoroom.messages import JsonObject, read
+from appliance.plugins.videoroom.rooms import Room, Rooms, check_secret
+
+UNAVAILABLE = {
+    "enable_recording": "Recording is not available here",
+    "rtp_forward": "RTP forwarders are not available here",
+    "stop_rtp_forward": "RTP forwarders are not available here",
+    "add_remote_publisher": "Remote publishers are not available here",
+    "update_remote_publisher": "Remote publishers are not available here",
+    "remove_remote_publisher": "Remote publishers are not available here",
+    "publish_remotely": "Remote publishers are not available here",
+    "unpublish_remotely": "Remote publishers are not available here",
+}
+"""Verbs of Janus that are known, and refused."""
+REFUSED = {
+    "record": "recording is not available here",
+    "require_e2ee": "whether media are encrypted end to end can't be enforced here",
+}
+"""Properties that a room can't have."""
+COPIED = tuple(
+    element.name
+    for element in messages.CREATE
+    if element.name not in REFUSED.keys() | {"allowed", "permanent", "bitrate"}
+)
+"""Properties that ``create`` takes as they are."""
+EDITED = tuple(element.name for element in messages.EDIT if element.name.startswith("new_"))
+
+
+class Management:
+    """Serves the synchronous requests. ``api``, where a client asks, publishes the event."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._verbs: dict[str, Callable[[JsonObject, HandleApi | None], JsonObject]] = {
+            "create": self._create,
+            "edit": self._edit,
+            "destroy": self._destroy,
+            "exists": self._exists,
+            "list": self._list,
+            "listparticipants": self._list_participants,
+            "allowed": self._allow,
+            "kick": self._kick,
+            "moderate": self._moderate,
+            "listforwarders": self._list_forwarders,
+            **dict.fromkeys(UNAVAILABLE, self._refuse),
+        }
+
+    def knows(self, verb: str) -> bool:
+        """It is answered here."""
+        return verb in self._verbs
+
+    def serve(self, verb: str, body: JsonObject, api: HandleApi | None) -> JsonObject:
+        """The reply. :raises RefusedError: nothing has changed."""
+        return self._verbs[verb](body, api)
+
+    def _publish(self, api: HandleApi | None, data: JsonObject, *, with_handle: bool = True) -> None:
+        if api is not None and self._rooms.config.events:
+            api.notify(data, with_handle=with_handle)
+
+    def _create(self, body: JsonObject, api: HandleApi | None) -> JsonObject:
+        read(messages.CREATE, body)
+        check_secret(body, "admin_key", self._rooms.config.admin_key)
+        allowed = set(messages.read_texts(body, "allowed")) if "allowed" in body else None
+        messages.check_codecs(body)
+        messages.check_lengths(body, "description", "secret", "pin")
+        room_id = self._rooms.ids.read(body, "room", required=False)
+        if room_id is not None and room_id in self._rooms:
+            raise RefusedError(Code.ROOM_EXISTS, f"Room {room_id} already exists")
+        for name, why in REFUSED.items():
+            if body.get(name):
+                raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element ({name} should be false: {why})")
+        _refuse_permanent(body, "create permanent room")
+        chosen = {name: body[name] for name in COPIED if name in body}
+        for name in ("audiocodec", "videocodec"):
+            if name in chosen:
+                chosen[name] = ",".join(codecs(chosen[name]))
+        chosen["publishers"] = max(1, chosen.get("publishers", 3))
+        config = RoomConfig(room=room_id or self._rooms.fresh_id(), bitrate=body.get("bitrate", 0), **chosen)
+        self._rooms.add(Room(config, allowed))
+        self._publish(api, {"event": "created", "room": config.room})
+        return {"videoroom": "created", "room": config.room, "permanent": False}
+
+    def _edit(self, body: JsonObject, api: HandleApi | None) -> JsonObject:
+        room = self._rooms.find(body)
+        read(messages.EDIT, body)
+        room.authorize(body)
+        messages.check_lengths(body, "new_description", "new_secret", "new_pin")
+        _refuse_permanent(body, "edit room permanently")
+        changes = {name.removeprefix("new_"): body[name] for name in EDITED if name in body}
+        if "publishers" in changes:
+            changes["publishers"] = max(1, changes["publishers"])
+        room.config = replace(room.config, **changes)
+        self._publish(api, {"event": "edited", "room": room.id})
+        return {"videoroom": "edited", "room": room.id}
+
+    def _destroy(self, body: JsonObject, api: HandleApi | None) -> JsonObject:
+        room = self._rooms.find(body)
+        read(messages.DESTROY, body)
+        room.authorize(body)
+        _refuse_permanent(body, "destroy room permanently")
+        self._publish(api, {"event": "destroyed", "room": room.id})
+        self._rooms.remove(room)
+        return {"videoroom": "destroyed", "room": room.id, "permanent": False}
+
+    def _exists(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
+        room_id = self._rooms.ids.read(body, "room")
+        return {"videoroom": "success", "room": room_id or 0, "exists": room_id in self._rooms}
+
+    def _list(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
+        everything = False
+        if "admin_key" in body:
+            check_secret(body, "admin_key", self._rooms.config.admin_key)
+            everything = bool(self._rooms.config.admin_key)
+        listed = [room.as_listed() for room in self._rooms if everything or not room.config.is_private]
+        return {"videoroom": "success", "list": listed}
+
+    def _list_participants(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
+        room = self._rooms.find(body)
+        listed: list[JsonObject] = []
+        for one in room.participants.values():
+            item = one.as_attendee() | {"publisher": one.published}
+            listed.append(item | {"talking": False} if one.published and one.has_levels else item)
+        return {"videoroom": "participants", "room": room.id, "participants": listed}
+
+    def _allow(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
+        room = self._rooms.find(body)
+        read(messages.ALLOWED, body)
+        room.authorize(body)
+        action = body["action"].lower()
+        if action not in {"enable", "disable", "add", "remove"}:
+            raise RefusedError(Code.INVALID_ELEMENT, f"Unsupported action '{body['action'][:64]}' (allowed)")
+        tokens = set(messages.read_texts(body, "allowed"))
+        if action in {"add", "remove"} and "allowed" not in body:
+            raise RefusedError(Code.MISSING_ELEMENT, "Missing mandatory element (allowed)")
+        if action == "disable":
+            room.allowed = None
+            return {"videoroom": "success", "room": room.id}
+        now = (room.allowed or set()) - tokens if action == "remove" else (room.allowed or set()) | tokens
+        if len(now) > self._rooms.config.max_participants:
+            raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element (allowed has {len(now)} tokens, too many)")
+        # Tokens that are added to a list that isn't in force put it in force.
+        room.allowed = now if action != "remove" or room.allowed is not None else None
+        return {"videoroom": "success", "room": room.id, "allowed": sorted(now)}
+
+    def _kick(self, body: JsonObject, api: HandleApi | None) -> JsonObject:
+        room = self._rooms.find(body)
+        read((messages.SECRET,), body)
+        room.authorize(body)
+        kicked = room.participant(self._rooms.ids.read(body, "id"))
+        kicked.kicked = True
+        del room.participants[kicked.id]
+        kicked.api.push_event({"videoroom": "event", "room": room.id, "leaving": "ok", "reason": "kicked"})
+        room.tell({"videoroom": "event", "room": room.id, "kicked": kicked.id, **kicked.names})
+        about = {"event": "kicked", "room": room.id, "id": kicked.id, **kicked.names}
+        self._publish(api or kicked.api, about, with_handle=False)
+        kicked.api.close_peer()
+        return {"videoroom": "success"}
+
+    def _moderate(self, body: JsonObject, api: HandleApi | None) -> JsonObject:
+        room = self._rooms.find(body)
+        read(messages.MODERATE, body)
+        room.authorize(body)
+        participant = room.participant(self._rooms.ids.read(body, "id"))
+        stream = participant.stream(body["mid"])
+        if stream is None:
+            text = f"No such mid '{body['mid'][:64]}' for user {participant.id} in room {room.id}"
+            raise RefusedError(Code.NO_SUCH_FEED, text)
+        if stream.moderated != body["mute"]:
+            stream.moderated = body["mute"]
+            stream.refresh()
+            word = "muted" if stream.moderated else "unmuted"
+            about = {"room": room.id, "id": participant.id, "mid": stream.mid, "moderation": word}
+            room.tell({"videoroom": "event", **about})
+            self._publish(api or participant.api, {"videoroom": "moderated", **about}, with_handle=False)
+        return {"videoroom": "success"}
+
+    def _list_forwarders(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
+        room = self._rooms.find(body)
+        read((messages.SECRET,), body)
+        room.authorize(body)
+        return {"videoroom": "forwarders", "room": room.id, "publishers": []}
+
+    def _refuse(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
+        verb = body["request"]
+        room = self._rooms.find(body)
+        read((messages.SECRET,), body)
+        room.authorize(body)
+        if verb == "enable_recording":
+            read(messages.RECORDING, body)
+            if not body["record"]:
+                return {"videoroom": "success", "record": False}
+        raise RefusedError(Code.UNKNOWN, UNAVAILABLE[verb])
+
+
+def _refuse_permanent(body: JsonObject, what: str) -> None:
+    if body.get("permanent"):
+        raise RefusedError(Code.UNKNOWN, f"No configuration file, can't {what}")
+
+
+def request_of(body: dict[str, Any]) -> str:
+    """The verb. :raises RefusedError: 429 or 430."""
+    read((Element("request", Kind.STRING, required=True),), body)
+    verb: str = body["request"]
+    return verb.lower()

@@ -1,0 +1,214 @@
+"""The rooms: who is in, who may do what, and what everybody is told."""
+
+import hmac
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from appliance.core.plugin import HandleApi
+from appliance.plugins.videoroom.config import RoomConfig, RoomId, VideoRoomConfig
+from appliance.plugins.videoroom.errors import Code, RefusedError
+from appliance.plugins.videoroom.messages import Ids, JsonObject
+from appliance.plugins.videoroom.streams import PublishedStream
+
+
+class Participant:
+    """Who joined to publish: its names, and what it publishes."""
+
+    def __init__(self, api: HandleApi, user_id: RoomId, private_id: int) -> None:
+        self.api = api
+        self.id = user_id
+        self.private_id = private_id
+        self.display: str | None = None
+        self.metadata: JsonObject | None = None
+        self.streams: list[PublishedStream] = []
+        self.published = False
+        """Its PeerConnection is up."""
+        self.kicked = False
+
+    @property
+    def names(self) -> JsonObject:
+        """``display`` and ``metadata``, where it has them."""
+        names: JsonObject = {} if self.display is None else {"display": self.display}
+        return names if self.metadata is None else names | {"metadata": self.metadata}
+
+    def stream(self, mid: str) -> PublishedStream | None:
+        """What it publishes in that m-line."""
+        return next((stream for stream in self.streams if stream.mid == mid), None)
+
+    def as_attendee(self) -> JsonObject:
+        """How others are told that it is there."""
+        return {"id": self.id, **self.names}
+
+    def as_publisher(self, *, talking: bool = False) -> JsonObject:
+        """How others are told what it publishes; ``talking``: with that state, where audio levels are negotiated."""
+        told: JsonObject = self.as_attendee()
+        for kind, key in (("audio", "audio_codec"), ("video", "video_codec")):
+            first = next((one for one in self.streams if one.kind == kind and one.codec and not one.disabled), None)
+            if first is not None:
+                told[key] = first.codec
+        told["streams"] = [stream.as_published(talking=talking) for stream in self.streams]
+        if talking and self.has_levels:
+            told["talking"] = False
+        return told
+
+    @property
+    def has_levels(self) -> bool:
+        """It negotiated audio levels."""
+        return any("audiolevel_ext_id" in stream.extension_ids for stream in self.streams)
+
+
+class Room:
+    """One room while it is there."""
+
+    def __init__(self, config: RoomConfig, allowed: set[str] | None = None) -> None:
+        self.config = config
+        self.allowed = allowed
+        """Tokens that may join; ``None``: no token is asked for."""
+        self.participants: dict[RoomId, Participant] = {}
+        self.audience: dict[int, HandleApi] = {}
+        """Subscribers by their handle."""
+        self.destroyed = False
+
+    @property
+    def id(self) -> RoomId:
+        """As clients name it."""
+        return self.config.room
+
+    def authorize(self, body: JsonObject, name: str = "secret") -> None:
+        """Ask for the room's secret or pin, in constant time. :raises RefusedError: 429, 430 or 433."""
+        check_secret(body, name, self.config.secret if name == "secret" else self.config.pin)
+
+    def check_token(self, body: JsonObject) -> None:
+        """:raises RefusedError: 433, the room has a list, and the client is not on it."""
+        if self.allowed is None:
+            return
+        shown = body.get("token", "").encode()
+        # Every one is compared, so that time doesn't tell which came near.
+        matches = [hmac.compare_digest(shown, token.encode()) for token in self.allowed]
+        if not any(matches):
+            raise RefusedError(Code.UNAUTHORIZED, "Unauthorized (not in the allowed list)")
+
+    def others(self, participant: Participant) -> Iterator[Participant]:
+        """Everybody else who joined to publish."""
+        return (one for one in list(self.participants.values()) if one is not participant)
+
+    def tell(self, data: JsonObject, *, but: Participant | None = None) -> None:
+        """Notify the participants."""
+        for one in list(self.participants.values()):
+            if one is not but:
+                one.api.push_event(data)
+
+    def participant(self, user_id: RoomId | None) -> Participant:
+        """:raises RefusedError: 428, nobody has that id."""
+        found = self.participants.get(user_id) if user_id is not None else None
+        if found is None:
+            raise RefusedError(Code.NO_SUCH_FEED, f"No such user {user_id} in room {self.id}")
+        return found
+
+    def as_listed(self) -> JsonObject:
+        """An item of ``list``."""
+        config = self.config
+        told: JsonObject = {
+            "room": config.room,
+            "description": config.title,
+            "pin_required": bool(config.pin),
+            "is_private": config.is_private,
+            "max_publishers": config.publishers,
+            "bitrate": config.bitrate_bps,
+        }
+        if config.bitrate_cap:
+            told["bitrate_cap"] = True
+        told |= {
+            "fir_freq": config.fir_freq,
+            "require_pvtid": config.require_pvtid,
+            "require_e2ee": False,
+            "dummy_publisher": False,
+            "notify_joining": config.notify_joining,
+            "audiocodec": config.audiocodec,
+            "videocodec": config.videocodec,
+        }
+        told |= {name: True for name in ("opus_fec", "opus_dtx") if getattr(config, name)}
+        return told | {
+            "record": False,
+            "lock_record": False,
+            "num_participants": len(self.participants),
+            "audiolevel_ext": config.audiolevel_ext,
+            "audiolevel_event": False,
+            "videoorient_ext": config.videoorient_ext,
+            "playoutdelay_ext": config.playoutdelay_ext,
+            "transport_wide_cc_ext": config.transport_wide_cc_ext,
+        }
+
+
+def check_secret(body: JsonObject, name: str, wanted: str) -> None:
+    """Compare in constant time; nothing is asked where nothing is ``wanted``. :raises RefusedError: 429, 430 or 433."""
+    if not wanted:
+        return
+    shown: Any = body.get(name)
+    if shown is None:
+        raise RefusedError(Code.MISSING_ELEMENT, f"Missing mandatory element ({name})")
+    if not isinstance(shown, str):
+        raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element type ({name} should be a string)")
+    if not hmac.compare_digest(shown.encode("utf-8", "replace"), wanted.encode()):
+        raise RefusedError(Code.UNAUTHORIZED, f"Unauthorized (wrong {name})")
+
+
+class Rooms:
+    """The table of rooms. :raises ValueError: the configuration has two of one id, or one of the wrong kind."""
+
+    def __init__(self, config: VideoRoomConfig) -> None:
+        self.config = config
+        self.ids = Ids(strings=config.string_ids)
+        self._rooms: dict[RoomId, Room] = {}
+        for one in config.rooms:
+            room_id = str(one.room) if config.string_ids else one.room
+            if not isinstance(room_id, str if config.string_ids else int):
+                raise ValueError(f"rooms: {room_id!r}: wanted an integer, because string_ids is not set")
+            if room_id in self._rooms:
+                raise ValueError(f"rooms: {room_id!r}: there are two of this id")
+            self._rooms[room_id] = Room(one)
+
+    def __iter__(self) -> Iterator[Room]:
+        return iter(list(self._rooms.values()))
+
+    def __contains__(self, room_id: object) -> bool:
+        return room_id in self._rooms
+
+    def find(self, body: JsonObject) -> Room:
+        """The room that a request names. :raises RefusedError: 426, 429 or 430."""
+        room_id = self.ids.read(body, "room")
+        room = self._rooms.get(room_id) if room_id is not None else None
+        if room is None:
+            raise RefusedError(Code.NO_SUCH_ROOM, f"No such room ({0 if room_id is None else room_id})")
+        return room
+
+    def fresh_id(self) -> RoomId:
+        """Of a room that is to be."""
+        while (room_id := self.ids.fresh()) in self._rooms:
+            continue
+        return room_id
+
+    def add(self, room: Room) -> None:
+        """:raises RefusedError: 427 there is one of this id, 499 there are too many."""
+        if room.id in self._rooms:
+            raise RefusedError(Code.ROOM_EXISTS, f"Room {room.id} already exists")
+        if len(self._rooms) >= self.config.max_rooms:
+            raise RefusedError(Code.UNKNOWN, f"There are {len(self._rooms)} rooms already, and no more are allowed")
+        self._rooms[room.id] = room
+
+    def remove(self, room: Room) -> None:
+        """Close it: everybody is told, and hung up on."""
+        room.destroyed = True
+        self._rooms.pop(room.id, None)
+        participants, audience = list(room.participants.values()), list(room.audience.values())
+        room.participants.clear()
+        room.audience.clear()
+        for api in [*(one.api for one in participants), *audience]:
+            api.push_event({"videoroom": "destroyed", "room": room.id})
+            api.close_peer()
+
+    @staticmethod
+    def private_id() -> int:
+        """Of a participant: what ties its subscriptions to it."""
+        return secrets.randbelow(2**32 - 1) + 1
