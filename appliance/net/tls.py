@@ -16,14 +16,13 @@ def server_context(certificate_file: str, private_key_file: str) -> ssl.SSLConte
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    files = f"{certificate_file}, {private_key_file}" if private_key_file else certificate_file
     try:
         # An empty password, so that nobody is asked for one where there is no terminal.
         context.load_cert_chain(certificate_file, private_key_file or None, password="")
     except ssl.SSLError as problem:
-        files = f"{certificate_file}, {private_key_file}" if private_key_file else certificate_file
         reason = (problem.reason or "no PEM").replace("_", " ").lower()
         raise ValueError(f"certificate_file: {files}: {reason}") from None
     except OSError as problem:
-        name = problem.filename or f"{certificate_file}, {private_key_file}"
-        raise ValueError(f"certificate_file: {name}: {problem.strerror or problem}") from None
+        raise ValueError(f"certificate_file: {problem.filename or files}: {problem.strerror or problem}") from None
     return context
