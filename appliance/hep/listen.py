@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from appliance.hep.message import UDP, HepMessage
+from appliance.hep.layout import NAMES, VENDOR_GENERIC, VENDORS
+from appliance.hep.message import UDP, HepMessage, OtherChunk, chunk_value
 from appliance.hep.template import endpoint
 
 TYPE_NAMES = {
@@ -97,8 +98,19 @@ def to_json(message: HepMessage) -> bytes:
         "payload": _payload(message.payload),
     }
     if message.other:
-        record["other"] = [{"vendor": c.vendor, "type": c.type, "body": c.body.hex()} for c in message.other]
+        record["other"] = [_chunk(chunk) for chunk in message.other]
     return msgspec.json.encode(record)
+
+
+def _chunk(chunk: OtherChunk) -> dict[str, Any]:
+    shown: dict[str, Any] = {"vendor": chunk.vendor, "type": chunk.type, "body": chunk.body.hex()}
+    if chunk.vendor == VENDOR_GENERIC and chunk.type in NAMES:
+        value = chunk_value(chunk)
+        shown["name"] = NAMES[chunk.type]
+        shown["value"] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    elif chunk.vendor in VENDORS:
+        shown["vendor_name"] = VENDORS[chunk.vendor]
+    return shown
 
 
 def _payload(payload: bytes) -> Any:

@@ -104,6 +104,13 @@ def chunk_name(kind: int) -> str:
     return f"{kind:#06x} ({layout.NAMES[kind]})" if kind in layout.NAMES else f"{kind:#06x}"
 
 
+def chunk_value(chunk: OtherChunk) -> int | bytes:
+    """What the specification makes of a chunk: a number, or bytes where it says nothing or says octets."""
+    reader = _FIXED.get(chunk.type) if chunk.vendor == layout.VENDOR_GENERIC else None
+    value: int | bytes = chunk.body if reader is None or reader[0] != len(chunk.body) else reader[1](chunk.body, 0)
+    return value
+
+
 def decode(data: bytes) -> HepMessage:
     """Read one packet, which must be all of ``data``. Of a chunk that comes twice, the last counts.
 

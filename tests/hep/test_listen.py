@@ -44,7 +44,9 @@ def test_json_holds_json() -> None:
     assert shown["payload"]["report_blocks"][0]["fraction_lost"] == 12
     assert shown["payload_type"] == 5
     assert "myhep" not in str(shown)
-    assert json.loads(to_json(decode(sample("mos_report"))))["other"] == [{"vendor": 0, "type": 32, "body": "01a4"}]
+    assert json.loads(to_json(decode(sample("mos_report"))))["other"] == [
+        {"vendor": 0, "type": 32, "body": "01a4", "name": "mos", "value": 420}
+    ]
     broken = decode(sample("log"))
     assert json.loads(to_json(broken))["payload"].startswith("janus-like")
 

@@ -5,9 +5,11 @@ import pytest
 from construct import ConstructError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from appliance.hep import layout
-from appliance.hep.message import HepDecodeError, HepMessage, OtherChunk, decode
+from appliance.hep import message as message_module
+from appliance.hep.message import HepDecodeError, HepMessage, OtherChunk, chunk_value, decode
 from appliance.hep.template import build, encode
 from tests.hep.captured import Captured, captured, sample
 from tests.hep.messages import messages
@@ -228,3 +230,64 @@ def test_decoder_and_construct_agree_on_damage(packet: Captured, damage: list[tu
 def test_noise_is_refused_in_words(noise: bytes) -> None:
     with pytest.raises(HepDecodeError):
         decode(b"HEP3" + (len(noise) + 6).to_bytes(2, "big") + noise[:-1] + b"\0")
+
+
+REVISION_37 = {
+    0x0D: ("keep_alive_s", "003c", 60),
+    0x10: ("compressed_payload", "1f8b08", b"\x1f\x8b\x08"),
+    0x12: ("vlan", "0fff", 4095),
+    0x14: ("source_mac", "00000242ac110002", 0x0242AC110002),
+    0x15: ("destination_mac", "00000242ac110003", 0x0242AC110003),
+    0x16: ("ethernet_type", "0800", 0x0800),
+    0x17: ("tcp_flags", "12", 0x12),
+    0x18: ("ip_tos", "b8", 0xB8),
+    0x20: ("mos", "01a4", 420),
+    0x21: ("r_factor", "005d", 93),
+    0x22: ("geo_location", "35322e35", b"52.5"),
+    0x23: ("jitter", "00000028", 40),
+    0x24: ("transaction_type", "63616c6c", b"call"),
+    0x25: ("payload_json_keys", "6964", b"id"),
+    0x26: ("tag_values", "61", b"a"),
+    0x27: ("tag_type", "0001", 1),
+    0x28: ("event_type", "0002", 2),
+    0x29: ("group_id", "67", b"g"),
+}
+"""The specification's table of chunks for which a message has no field of its own."""
+
+
+def with_chunk(vendor: int, kind: int, body: bytes) -> bytes:
+    packet = sample("log")
+    chunk = b"".join(number.to_bytes(2) for number in (vendor, kind, 6 + len(body))) + body
+    return packet[:4] + (len(packet) + len(chunk)).to_bytes(2) + packet[6:] + chunk
+
+
+@pytest.mark.parametrize("kind", REVISION_37)
+def test_every_chunk_of_revision_37_is_read(kind: int) -> None:
+    name, body, value = REVISION_37[kind]
+    message = decode(with_chunk(0, kind, bytes.fromhex(body)))
+    (chunk,) = message.other
+    assert layout.NAMES[kind] == name
+    assert chunk_value(chunk) == value
+    assert message.payload == decode(sample("log")).payload
+    if isinstance(value, int):
+        with pytest.raises(HepDecodeError, match=f"chunk {kind:#06x}"):
+            decode(with_chunk(0, kind, bytes.fromhex(body) + b"x"))
+
+
+def test_the_table_is_whole() -> None:
+    assert set(REVISION_37) | message_module._OF_MESSAGE == set(layout.NAMES)
+    assert set(layout.NAMES) == set(range(1, 0x19)) | set(range(0x20, 0x2A))
+
+
+@pytest.mark.parametrize("vendor", [*range(1, 9), 0xFFFF])
+@pytest.mark.parametrize("kind", [0x01, 0x0B, 0x0F, 0x11, 0x20, 0x1F, 0xFFFF])
+def test_another_vendors_chunk_is_kept_and_replaces_nothing(vendor: int, kind: int) -> None:
+    message = decode(with_chunk(vendor, kind, b"odd"))
+    assert message.other == (OtherChunk(vendor, kind, b"odd"),)
+    assert chunk_value(message.other[0]) == b"odd"
+    assert replace(message, other=()) == decode(sample("log"))
+
+
+@pytest.mark.parametrize("kind", [0x1F, 0x2A, 0x7FFF])
+def test_an_unknown_chunk_is_kept(kind: int) -> None:
+    assert decode(with_chunk(0, kind, b"new")).other == (OtherChunk(0, kind, b"new"),)
