@@ -1,6 +1,7 @@
 """The event handler that ships calls to Homer: the mapper's messages, over UDP, TCP or TLS, and its timers."""
 
 import logging
+import os
 import ssl
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
@@ -15,6 +16,7 @@ from appliance.core.events import Counter, Event, EventType, parse_mask
 from appliance.core.handler import HandlerContext
 from appliance.handlers.hep.journal import Journal
 from appliance.handlers.hep.mapping import HepMapper, MapperConfig, Outgoing
+from appliance.handlers.hep.masking import Masker, parse_words
 from appliance.hep.client import TcpClient, UdpClient, make_client
 from appliance.hep.endpoint import parse_endpoint
 from appliance.hep.layout import MAX_PACKET
@@ -65,6 +67,12 @@ class HepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """File with the authentication key (chunk 0x000e). Homer keeps it in clear with every packet and checks nothing."""
     jsep: Literal["sip", "log"] = "sip"
     """Offers and answers in the shape of SIP, which Homer shows as a ladder, or as JSON."""
+    ladder_states: bool = True
+    """Show candidates that come later, and the states of ICE and DTLS, in the ladder too (SIP INFO)."""
+    mask: str = ""
+    """What capture servers must not see: ``addresses``, ``ice`` (credentials), ``names``, or ``all``."""
+    mask_key_file: str = ""
+    """File with the key of the masks, 16 to 64 bytes: then they are the same after a restart; empty: a new one each."""
     verdict_wait_s: float = 2.0
     """How long the BYE waits for the verdict that it tells."""
     unattached: bool = False
@@ -115,6 +123,8 @@ class HepHandler:
         self.mask = self._wanted | NEEDED
         self._node_name = config.node_name or safe_server_name(context.server_name)
         self._api_address = ip_address(config.api_address)
+        self._mask_words = parse_words(config.mask)
+        self._mask_key = os.urandom(32)
         self._groups = _groups(config)
         self._data_dir = context.data_dir
         self._clients: list[UdpClient | TcpClient] = []
@@ -147,6 +157,8 @@ class HepHandler:
                 api_address=self._api_address,
                 verdict_wait_s=config.verdict_wait_s,
                 max_calls=config.max_calls,
+                ladder_states=config.ladder_states,
+                masker=Masker(self._mask_words, self._mask_key) if self._mask_words else None,
             )
         )
 
@@ -170,9 +182,12 @@ class HepHandler:
 
         :raises OSError, ValueError: a file can't be read, or the key in it holds what receivers choke on.
         """
+        if self._config.mask_key_file:
+            self._mask_key = Path(self._config.mask_key_file).read_bytes().strip()  # noqa: ASYNC240  # a line, at start
+        key = None
         if self._config.auth_key_file:
             key = Path(self._config.auth_key_file).read_text("utf-8").strip()  # noqa: ASYNC240  # a line, at start
-            self._mapper = self._make_mapper(key or None)
+        self._mapper = self._make_mapper(key or None)
         self._clients = self._make_clients()
         for client in self._clients:
             await client.start()

@@ -134,13 +134,13 @@ class Masker:
                 value = value.replace(name, self.word("name-", name))
             return self.text(value)
         if depth >= MAX_DEPTH:
-            return None if isinstance(value, dict | list) else value
+            return None if isinstance(value, dict | list | tuple) else value
         if isinstance(value, dict):
             return {
                 self.text(str(key)): self._hidden(key, inner, names, depth)
                 for key, inner in value.items()
             }  # fmt: skip
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return [self._value(inner, names, depth + 1) for inner in value]
         return value
 
