@@ -18,6 +18,7 @@ from msgspec.structs import asdict
 
 import appliance
 from appliance.console import parameters
+from appliance.console.analyse import Analysis
 from appliance.console.answer import error_response, json_response, raw_response
 from appliance.console.guard import (
     SECURITY_HEADERS,
@@ -106,6 +107,7 @@ class Console:
         return [
             *(web.get(path, _with_headers(handler)) for path, handler in pages),
             *(web.get(path, _with_headers(_for_own_pages(handler))) for path, handler in data),
+            web.post("/api/analyse", _with_headers(_for_own_pages(Analysis().post))),
         ]
 
     async def close(self) -> None:
