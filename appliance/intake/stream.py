@@ -144,15 +144,19 @@ class StreamIntake:
     # --- connections -----------------------------------------------------------------------------------------
 
     def _make_connection(self) -> LinkConnection:
-        return LinkConnection(
+        connection = LinkConnection(
             on_open=self._opened,
             on_message=self._message,
             on_writable=lambda: None,
             on_lost=self._lost,
-            on_request=self._serve,
+            on_request=lambda verb, args: self._serve(connection, verb, args),
         )
+        return connection
 
-    def _serve(self, verb: str, args: dict[str, Any]) -> dict[str, Any]:
+    def _serve(self, connection: LinkConnection, verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        if self._connections.get(connection) is None:
+            # Its token has not been seen.
+            raise LookupError("the first frame was no hello")
         if self.on_request is None:
             raise LookupError("the collector is not ready for requests")
         return self.on_request(verb, args)
