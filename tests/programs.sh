@@ -7,7 +7,7 @@
 set -u
 
 # program:package
-wanted="chromium:chromium tshark:tshark sngrep:sngrep prometheus:prometheus promtool:prometheus janus:janus node:nodejs npm:npm ip:iproute2"
+wanted="chromium:chromium tshark:tshark sngrep:sngrep prometheus:prometheus promtool:prometheus janus:janus node:nodejs npm:npm ip:iproute2 kamailio:kamailio-sqlite-modules"
 
 missing=""
 for pair in $wanted; do

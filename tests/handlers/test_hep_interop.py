@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -159,3 +161,51 @@ def test_tshark_dissects_sip_without_a_complaint(tmp_path: Path) -> None:
     assert methods == ["INVITE", "INVITE", "INFO", "INFO", "BYE"]
     stacks = [packet["frame"]["frame.protocols"] for packet in layers]
     assert stacks == ["raw:ip:udp:sip:sdp", "raw:ip:udp:sip:sdp", *["raw:ip:udp:sip"] * 3]
+
+
+def kamailio_configuration(folder: Path, port: int) -> Path:
+    """What Kamailio is to do, with its own port, table and modules."""
+    database = next(Path("/usr/lib").glob("*/kamailio/modules/db_sqlite.so"), None)
+    if database is None:
+        pytest.skip("not installed: kamailio-sqlite-modules (tests/programs.sh installs it)")
+    text = (Path(__file__).parent.parent / "peers" / "kamailio-sipcapture.cfg").read_text()
+    text = text.replace("__PORT__", str(port)).replace("__DATABASE__", f"{folder}/hep.db")
+    written = folder / "kamailio.cfg"
+    written.write_text(text.replace("/usr/lib/x86_64-linux-gnu/kamailio/modules", str(database.parent)))
+    return written
+
+
+@pytest.mark.interop
+async def test_kamailio_reads_the_same_values(tmp_path: Path) -> None:
+    """Homer 5's receiver, sipcapture: every chunk that it can read, and the payload by its digest."""
+    program, port = need("kamailio"), free_port()
+    configuration = kamailio_configuration(tmp_path, port)
+    log = tmp_path / "log"
+    sent = packets()
+    with log.open("wb") as output, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        process = await asyncio.create_subprocess_exec(
+            program, "-f", str(configuration), "-DD", "-E", "-Y", str(tmp_path),
+            stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
+        )  # fmt: skip
+        try:
+            await until(lambda: bool(queued_bytes(port)))
+            for packet in sent:
+                client.sendto(packet, ("127.0.0.1", port))
+                await until(lambda: not any(queued_bytes(port)))
+            await until(lambda: log.read_bytes().count(b">: HEP ") >= len(sent))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+    read = re.findall(rb">: HEP ([^\n]+)", log.read_bytes())
+    assert [line.decode().split() for line in read] == [as_kamailio(decode(packet)) for packet in sent]
+
+
+def as_kamailio(message: HepMessage) -> list[str]:
+    """What the script in ``kamailio-sipcapture.cfg`` writes."""
+    seconds, micros = divmod(message.timestamp_us, 1_000_000)
+    numbers = (
+        message.payload_type, message.src, message.src_port, message.dst, message.dst_port, seconds, micros,
+        message.agent_id, message.correlation_id, hashlib.md5(message.payload).hexdigest(),
+    )  # fmt: skip
+    return [str(number) for number in numbers]
