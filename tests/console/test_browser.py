@@ -252,3 +252,29 @@ async def test_a_lost_console_is_said_and_found_again(browser: Browser, archive:
         await again.start_server()
         await expect(page.locator("#connection")).to_have_text("Live", timeout=9_000)
     await again.close()
+
+
+async def test_a_file_that_is_dropped_on_the_page_is_explained(
+    browser: Browser, archive: MemoryArchive, tmp_path: Path
+) -> None:
+    captured = Path(__file__).parent.parent / "data" / "replay" / "ice_wrongcand.pcap.gz"
+    async with opened(browser, archive) as shown:
+        page = shown.page
+        await page.goto(shown.url)
+        await expect(page.locator(".calls tbody tr")).to_have_count(6)
+        async with page.expect_file_chooser() as choosing:
+            await page.get_by_role("button", name="Analyse a file").click()
+        await (await choosing.value).set_files(captured)
+        await expect(page.locator(".analysed .verdict-sentence")).to_contain_text("No UDP packet got through")
+        transfer = await page.evaluate_handle(
+            """bytes => {
+              const transfer = new DataTransfer();
+              transfer.items.add(new File([new Uint8Array(bytes)], "dropped.pcap.gz"));
+              return transfer;
+            }""",
+            list(captured.read_bytes()),
+        )
+        await page.dispatch_event("main", "drop", {"dataTransfer": transfer})
+        await expect(page.locator(".analyse")).to_contain_text("dropped.pcap.gz: one call.")
+        await expect(page.locator(".analysed .phase.outcome-failed")).to_contain_text("ICE")
+        await page.screenshot(path=tmp_path / "analysed.png", full_page=True)

@@ -8,10 +8,10 @@ export class ApiError extends Error {
   }
 }
 
-async function ask(path, { headers, signal } = {}) {
+async function ask(path, { headers, signal, method, body: sent } = {}) {
   let response;
   try {
-    response = await fetch(path, { headers, signal, credentials: "same-origin" });
+    response = await fetch(path, { headers, signal, method, body: sent, credentials: "same-origin" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("The console does not answer. Is the collector running?");
@@ -44,6 +44,7 @@ export const getConfig = async () => (await ask("/api/config")).body;
 export const getCalls = async (filter, signal) => (await ask(`/api/calls?${query(filter)}`, { signal })).body;
 export const getHep = async (correlationId) => (await ask(`${one(correlationId)}/hep`)).body;
 export const getEvents = async (correlationId, page) => (await ask(`${one(correlationId)}/events?${query(page)}`)).body;
+export const analyse = async (file) => (await ask(`/api/analyse?${query({ name: file.name })}`, { method: "POST", body: file })).body;
 export const downloadUrl = (correlationId) => `${one(correlationId)}/events.jsonl`;
 
 /** The call with its explanation and a tag; null when nothing has changed since `tag`. */

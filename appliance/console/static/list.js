@@ -1,5 +1,6 @@
 // The list of calls, verdict first; live ones change as they go.
 
+import { dropZone } from "./analyse.js";
 import { getCalls, watch } from "./api.js";
 import { h, icon, replace } from "./dom.js";
 import { clock, duration, moment } from "./format.js";
@@ -35,6 +36,7 @@ export function showList(main) {
     },
   }, label));
 
+  const zone = dropZone();
   replace(main,
     h("div", { class: "list-head" },
       h("h1", {}, "Calls"),
@@ -49,7 +51,8 @@ export function showList(main) {
           ["Quality", "State"].map((title) => h("th", { scope: "col" }, title)))),
         body),
       note),
-    more);
+    more,
+    zone.element);
 
   let timer = null;
   const later = () => {
@@ -121,6 +124,7 @@ export function showList(main) {
   const stopWatching = watch(null, { calls: change, reload: () => load(null), state: showConnection });
   load(null);
   return () => {
+    zone.end();
     stopTicking();
     stopWatching();
     aborter?.abort();
