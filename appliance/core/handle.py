@@ -6,7 +6,7 @@ It turns each into events for the bus and notifications for the client, as Janus
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from appliance.core import events
@@ -16,7 +16,7 @@ from appliance.core.context import Context
 from appliance.core.errors import ErrorCode, JanusError
 from appliance.core.events import Body, SessionDescription
 from appliance.core.messages import MESSAGE, RemoteJsep, check, read_candidate, read_jsep, read_trickle, reply
-from appliance.core.peer import AnswerPolicy, PeerConnection, SdpRefusedError
+from appliance.core.peer import AnswerPolicy, OfferLine, PeerConnection, SdpRefusedError
 from appliance.core.plugin import Plugin, PluginError, Success
 from appliance.core.trickle import take_candidates
 
@@ -71,6 +71,9 @@ class Handle:
         self._ended = False
         self._was_ready = False
         self._answer_due = False
+        self._offered = False
+        """The client owes an answer."""
+        self._offering = False
         self._e2ee = False
         self._early: deque[tuple[float, Any]] = deque()
         self._plugin_handle = plugin.attach(self)
@@ -111,9 +114,8 @@ class Handle:
         if self.line is not None and self.line.closing:
             raise JanusError(ErrorCode.WEBRTC_STATE, "Still cleaning a previous session")
         if jsep.type == "answer":
-            # We never offer. Janus tells its event handlers before it looks whether it had.
-            self._emit(events.Jsep(owner="remote", jsep=description))
-            raise JanusError(ErrorCode.UNEXPECTED_ANSWER, "Unexpected ANSWER (did we offer?)")
+            self._take_answer(jsep, description)
+            return description
         peer = self.peer
         line = self.line
         if peer is None:
@@ -126,16 +128,40 @@ class Handle:
                 peer.close(None)
             raise JanusError(ErrorCode.JSEP_INVALID_SDP, str(error)) from None
         if line is not self.line:
-            self.line, self._was_ready = line, False
-            self.facts = CallFacts(self._context.clock, after=self.facts if self.facts.sdps else None)
-            if self.capture is not None:
-                peer.set_tap(self._tap)
+            assert line is not None
+            self._begin(line, peer)
+        # An offer of ours that crosses the client's is given up.
+        self._answer_due, self._offered = True, False
+        self._described(peer, jsep, description)
+        return description
+
+    def _take_answer(self, jsep: RemoteJsep, description: SessionDescription) -> None:
+        peer = self.peer
+        if peer is None or not self._offered:
+            # Janus tells its event handlers before it looks whether it had offered.
+            self._emit(events.Jsep(owner="remote", jsep=description))
+            raise JanusError(ErrorCode.UNEXPECTED_ANSWER, "Unexpected ANSWER (did we offer?)")
+        try:
+            peer.set_remote_answer(jsep.sdp)
+        except SdpRefusedError as error:
+            raise JanusError(ErrorCode.JSEP_INVALID_SDP, str(error)) from None
+        self._offered = False
+        self._described(peer, jsep, description)
+
+    def _begin(self, line: _Line, peer: PeerConnection) -> None:
+        """This PeerConnection is the handle's from now on."""
+        self.line, self._was_ready = line, False
+        self.facts = CallFacts(self._context.clock, after=self.facts if self.facts.sdps else None)
+        if self.capture is not None:
+            peer.set_tap(self._tap)
+
+    def _described(self, peer: PeerConnection, jsep: RemoteJsep, description: SessionDescription) -> None:
+        """A remote description was taken: tell of it, and let ICE begin."""
         self.facts.described("remote", jsep.type, jsep.sdp, trickle=jsep.trickle)
-        self._answer_due, self._e2ee = True, jsep.e2ee or self._e2ee
+        self._e2ee = jsep.e2ee or self._e2ee
         self._emit(events.Jsep(owner="remote", jsep=description))
         peer.gather(trickle=jsep.trickle)
         self._add_early_candidates()
-        return description
 
     def trickle(self, message: dict[str, Any]) -> None:
         """Take candidates, or keep them for the description that is to come. :raises JanusError: it is refused."""
@@ -223,7 +249,7 @@ class Handle:
                 self.ask_plugin("setup_media")
             case events.Connection(connection="hangup"):
                 reason = body.reason or "Close PC"
-                self.line, self._answer_due = None, False
+                self.line, self._answer_due, self._offered = None, False, False
                 self.facts = CallFacts(self._context.clock, after=self.facts)
                 # The plugin's last event comes before the core's.
                 self.ask_plugin("hangup_media", reason)
@@ -236,8 +262,8 @@ class Handle:
                 self._was_ready = True
             case events.IceState(ice="failed") if self._was_ready:
                 self._notify("ice-failed")
-            case events.LocalCandidate() if not self._answer_due:
-                # Later than the answer, so it can't be in it.
+            case events.LocalCandidate() if not self._answer_due and not self._offering:
+                # Later than the description, so it can't be in it.
                 text = body.candidate if body.candidate.startswith("candidate:") else f"candidate:{body.candidate}"
                 self._tell_candidate(text)
             case _:
@@ -275,6 +301,32 @@ class Handle:
         self._answer_due = False
         self.facts.described("local", "answer", sdp)
         return SessionDescription("answer", sdp)
+
+    def offer(self, lines: Sequence[OfferLine], *, ice_restart: bool = False) -> SessionDescription:
+        """Make an offer; there is a PeerConnection from then on. :raises PluginError: not now, or not these lines."""
+        if self._answer_due or self._offered or (self.line is not None and self.line.closing):
+            raise PluginError(int(ErrorCode.WEBRTC_STATE), "Another description is being negotiated")
+        peer, line = self.peer, self.line
+        if peer is None:
+            line = _Line(self)
+            peer = line.peer = self._context.media.open(line)
+        assert line is not None
+        is_first = line is not self.line
+        if is_first:
+            self._begin(line, peer)
+        self._offering = True
+        try:
+            sdp = peer.create_offer(lines, ice_restart=ice_restart)
+        except SdpRefusedError as error:
+            if is_first:
+                self.line = None
+                peer.close(None)
+            raise PluginError(int(ErrorCode.JSEP_INVALID_SDP), str(error)) from None
+        finally:
+            self._offering = False
+        self._offered = True
+        self.facts.described("local", "offer", sdp)
+        return SessionDescription("offer", sdp)
 
     def push_event(
         self, data: dict[str, Any], *, transaction: str | None = None, jsep: SessionDescription | None = None

@@ -5,7 +5,7 @@ back as an event body, so that what a client is notified of and what an event ha
 All calls are made on the event loop's thread, return at once, and never raise but where it is said.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -39,6 +39,26 @@ class AnswerPolicy(Struct, frozen=True, kw_only=True):
         "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
     )
     """Header extensions answered where offered."""
+    receive_only: bool = False
+    """We send the client nothing in these lines, as towards a publisher."""
+
+
+class OfferLine(Struct, frozen=True, kw_only=True):
+    """One m-line of an offer of ours, through which a client hears what another sends us.
+
+    An m-line, once offered, stays in its place under its mid in every later offer; without a source it is inactive,
+    until it is used again.
+    """
+
+    mid: str
+    kind: str
+    """audio, video or application (data channels, which need no source)."""
+    source: "PeerConnection | None" = None
+    """Whose media it will carry: codec and header extensions are those of ``source_mid``. Routing it is up to
+    :meth:`PeerConnection.forward`."""
+    source_mid: str = ""
+    msid: str | None = None
+    """Stream and track id, one space between; ``None`` makes ``janus janus<mid>``."""
 
 
 class Medium(Struct, frozen=True, kw_only=True):
@@ -82,13 +102,27 @@ class PeerConnection(Protocol):
         """
 
     def gather(self, *, trickle: bool) -> None:
-        """After the offer: emit gathering, the candidates in the description, our own; begin to listen.
+        """After a remote description: emit gathering, the candidates in the description, our own; begin to listen.
 
         ``trickle`` false means that the description holds every candidate.
         """
 
     def create_answer(self, policy: AnswerPolicy) -> str:
         """The answer to the offer set last, with our candidates in it; emits connecting when ICE can begin."""
+
+    def create_offer(self, lines: Sequence[OfferLine], *, ice_restart: bool = False) -> str:
+        """An offer with every m-line in order; emits gathering and our candidates when it is the first.
+
+        Nothing flows in a new or changed m-line before the answer.
+
+        :raises SdpRefusedError: a source has no such medium, or m-lines are missing or moved; nothing has changed.
+        """
+
+    def set_remote_answer(self, sdp: str) -> None:
+        """Read the answer to :meth:`create_offer`. Emits nothing; :meth:`gather` then begins ICE.
+
+        :raises SdpRefusedError: nothing has changed, and the answer is still due.
+        """
 
     def add_remote_candidate(self, candidate: str) -> None:
         """Trickle: the attribute's value, with or without ``candidate:``. Malformed or too many: counted, ignored."""
@@ -97,7 +131,14 @@ class PeerConnection(Protocol):
         """The client has no more."""
 
     def forward(self, mid: str, to: "PeerConnection", to_mid: str) -> None:
-        """Route: RTP received on ``mid`` goes out on ``to_mid`` of ``to``, with its reports and key frame requests."""
+        """Route: RTP received on ``mid`` goes out on ``to_mid`` of ``to``, with its reports and key frame requests.
+
+        Takes the place of what was routed there, whose numbers it continues (a switch). Does nothing where a line is
+        missing, ``to_mid`` isn't sent on, or the codecs differ: those need an offer first.
+        """
+
+    def unforward(self, mid: str) -> None:
+        """End the route to our own ``mid``; its numbers go on when there is another."""
 
     def set_sending(self, mid: str, *, active: bool) -> None:
         """Let a route's packets out, or hold them back; the sequence numbers stay continuous."""

@@ -6,12 +6,13 @@ loop's thread and return at once.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
 from appliance.core.events import SessionDescription
-from appliance.core.peer import AnswerPolicy, PeerConnection
+from appliance.core.peer import AnswerPolicy, OfferLine, PeerConnection
 
 
 class PluginError(Exception):
@@ -48,6 +49,14 @@ class HandleApi(Protocol):
 
     def answer(self, policy: AnswerPolicy) -> SessionDescription:
         """Answer the offer that came with this message. :raises PluginError: there was none."""
+
+    def offer(self, lines: Sequence[OfferLine], *, ice_restart: bool = False) -> SessionDescription:
+        """Make an offer, to be sent with :meth:`push_event`; there is a PeerConnection from then on.
+
+        The answer comes as ``jsep`` of type ``answer`` with a message, already taken.
+
+        :raises PluginError: an answer is due already, or the lines can't be offered (see ``create_offer``).
+        """
 
     def push_event(
         self, data: dict[str, Any], *, transaction: str | None = None, jsep: SessionDescription | None = None

@@ -110,6 +110,8 @@ class IceAgent:
         self._count = 0
         self._answered = False
         self._awaiting_pair = True
+        self._renewed = False
+        """Credentials of ours are in an offer that the peer has not answered with its own."""
 
     # --- descriptions and candidates ---------------------------------------------------------------------
 
@@ -120,8 +122,9 @@ class IceAgent:
         restarts = self.remote_ufrag is not None
         self.remote_ufrag, self.remote_pwd = ufrag, pwd
         if restarts:
-            self.old_ufrag, self._old_pwd = self.ufrag, self.pwd
-            self.ufrag, self.pwd = _credentials()
+            if not self._renewed:
+                self.renew()
+            self._renewed = False
             self._awaiting_pair = True
             self._answered = False
             self._probes.clear()
@@ -132,6 +135,12 @@ class IceAgent:
             self._types.clear()
             self.remote_texts.clear()
         return restarts
+
+    def renew(self) -> None:
+        """New credentials of ours, for an offer that restarts ICE; the old ones are good until there is a pair."""
+        self.old_ufrag, self._old_pwd = self.ufrag, self.pwd
+        self.ufrag, self.pwd = _credentials()
+        self._renewed = True
 
     def gather(self) -> None:
         """Tell that gathering begins: our candidates are known at once."""

@@ -23,6 +23,9 @@ class Line:
         self.ssrc = ssrc
         """Ours."""
         self.sender_clock = sender_clock
+        self.agreed = True
+        """The client knows of it as it is; false while an offer of ours waits for its answer."""
+        self.codec: Codec | None = None
         self.payload_type = -1
         self.clock_rate = 90_000
         self.nacks = self.plis = self.firs = self.rembs = False
@@ -61,6 +64,7 @@ class Line:
         self, codec: Codec, *, feedback: tuple[str, ...], extensions: dict[str, int], remote_ssrcs: tuple[int, ...]
     ) -> None:
         """Take what was negotiated, now or anew."""
+        self.codec = codec
         self.payload_type = codec.payload_type
         self.clock_rate = codec.clock_rate
         self.nacks = "nack" in feedback

@@ -29,7 +29,7 @@ from appliance.wire.description import (
 
 _HELPERS = frozenset({"rtx", "red", "ulpfec", "flexfec-03", "flexfec", "cn", "telephone-event"})
 """Codecs that carry no medium of their own."""
-_FEEDBACK = ("ccm fir", "nack", "nack pli", "goog-remb")
+FEEDBACK = ("ccm fir", "nack", "nack pli", "goog-remb")
 _DEFAULT_MESSAGE_BYTES = 65_536
 
 
@@ -60,6 +60,8 @@ class NegotiatedLine(Struct, frozen=True, kw_only=True):
     feedback: tuple[str, ...] = ()
     extensions: tuple[HeaderExtension, ...] = ()
     remote_ssrcs: tuple[int, ...] = ()
+    msid: str | None = None
+    """Ours, where it isn't made from the mid."""
 
 
 def read_offer(text: str) -> Offer:
@@ -138,19 +140,21 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
         return NegotiatedLine(medium=medium, offered=media)
     return NegotiatedLine(
         medium=Medium(
-            mid=mid, mindex=index, kind=media.kind, direction=_direction(media).value, codec=codec.name.lower()
+            mid=mid, mindex=index, kind=media.kind, direction=_direction(media, policy).value, codec=codec.name.lower()
         ),
         offered=media,
         codec=codec,
-        feedback=tuple(item for item in _FEEDBACK if item in codec.rtcp_feedback),
+        feedback=tuple(item for item in FEEDBACK if item in codec.rtcp_feedback),
         extensions=tuple(item for item in media.extensions if item.uri in policy.extensions and item.id <= 14),
         remote_ssrcs=_sources(media),
     )
 
 
-def _direction(media: MediaDescription) -> Direction:
+def _direction(media: MediaDescription, policy: AnswerPolicy) -> Direction:
     # As Janus's EchoTest: a client that sends nothing has nothing to hear.
     ours = media.direction.reversed
+    if policy.receive_only and ours.receives:
+        return Direction.RECVONLY
     return Direction.INACTIVE if ours is Direction.SENDONLY else ours
 
 
@@ -198,15 +202,22 @@ class LocalTransport(Struct, frozen=True, kw_only=True):
     candidates: tuple[str, ...]
     ssrcs: dict[str, int]
     """By mid."""
+    offers: bool = False
+    """The description is an offer: who begins DTLS is the client's choice."""
 
 
 def write_answer(offer: Offer, lines: Sequence[NegotiatedLine], local: LocalTransport) -> str:
     """The answer as text."""
+    return write_description(lines, local, bundles=bool(offer.description.bundle))
+
+
+def write_description(lines: Sequence[NegotiatedLine], local: LocalTransport, *, bundles: bool) -> str:
+    """An offer or an answer as text."""
     candidates = tuple(Candidate.parse(text) for text in local.candidates)
     host = candidates[0].address if candidates else "127.0.0.1"
     family = "IP6" if ":" in host else "IP4"
     bundled = tuple(line.medium.mid for line in lines if not line.medium.rejected)
-    groups = (Group("BUNDLE", bundled),) if offer.description.bundle and bundled else ()
+    groups = (Group("BUNDLE", bundled),) if bundles and bundled else ()
     description = SessionDescription(
         origin=Origin(
             session_id=str(local.session_id),
@@ -249,7 +260,7 @@ def _answer_line(
         ice_ufrag=local.ufrag,
         ice_pwd=local.pwd,
         fingerprints=(local.fingerprint,),
-        setup="active" if local.is_client else "passive",
+        setup="actpass" if local.offers else "active" if local.is_client else "passive",
         candidates=candidates,
         end_of_candidates=True,
     )
@@ -273,6 +284,6 @@ def _answer_line(
             )
         },
         extensions=tuple(HeaderExtension(item.id, item.uri) for item in line.extensions),
-        msid=f"janus janus{medium.mid}" if sends else None,
+        msid=(line.msid or f"janus janus{medium.mid}") if sends else None,
         ssrcs=(Ssrc(local.ssrcs[medium.mid], "janus"),) if sends else (),
     )

@@ -100,9 +100,13 @@ class MediaPath:
         self._by_payload = {number: found[0] for number, found in payloads.items() if len(found) == 1}
         self._by_mid = {line.medium.mid.encode(): line for line in used}
         self._mid_extension = next((line.extensions[SDES_MID] for line in used if SDES_MID in line.extensions), 0)
-        for line in used:
+        self._let_out()
+
+    def _let_out(self) -> None:
+        # What the client has not agreed to yet, it could take for something else.
+        for line in self.lines:
             if line.tx is not None:
-                line.tx.context = self._tx_handle
+                line.tx.context = self._tx_handle if line.is_rtp and line.agreed else None
 
     def set_route(self, pair: Pair) -> None:
         """Send to this pair from now on."""
@@ -117,9 +121,7 @@ class MediaPath:
         self._tx = srtp.Context(sending, profile, outbound=True)
         self._rx = srtp.Context(receiving, profile, outbound=False)
         self._tx_handle, self._rx_handle = self._tx.handle, self._rx.handle
-        for line in self.lines:
-            if line.tx is not None:
-                line.tx.context = self._tx_handle
+        self._let_out()
 
     @property
     def ready(self) -> bool:
@@ -326,6 +328,13 @@ class MediaPath:
         """Send what is encrypted already, or needs no encryption."""
         if self.port is not None:
             self.port.send(data, self._key)
+
+    def refresh(self) -> None:
+        """Whoever listens here begins to: ask the sources of what it sees for key frames."""
+        for line in self.lines:
+            tx = line.tx
+            if line.medium.kind == "video" and tx is not None and tx.fed_by is not None and tx.fed_by.path is not self:
+                tx.fed_by.path.request_keyframe(tx.fed_by)
 
     def check_silence(self, now: float, limit: float) -> None:
         """Tell of media that have stopped."""

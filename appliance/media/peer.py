@@ -3,11 +3,12 @@
 import logging
 import random
 import secrets
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from appliance.core.clock import Clock, Timer
 from appliance.core.events import Body, Connection, DtlsAlert, DtlsDetail, DtlsState
-from appliance.core.peer import AnswerPolicy, Medium, PeerConnection, PeerObserver, SdpRefusedError, Tap
+from appliance.core.peer import AnswerPolicy, Medium, OfferLine, PeerConnection, PeerObserver, SdpRefusedError, Tap
 from appliance.media.config import EARLY_DATAGRAMS, MAX_REMOTE_ADDRESSES, MediaConfig
 from appliance.media.describe import describe
 from appliance.media.dtls import Dtls, DtlsStage
@@ -21,13 +22,15 @@ from appliance.media.negotiation import (
     read_offer,
     remote_data,
     write_answer,
+    write_description,
 )
+from appliance.media.offering import Numbering, Wanted, plan, read_answer
 from appliance.media.pair import Pair
 from appliance.media.path import MediaPath
 from appliance.media.receive import SenderClock
 from appliance.media.reports import Reports
 from appliance.media.sctp import DataChannels
-from appliance.media.send import TxStream
+from appliance.media.send import TxStream, extension_table
 from appliance.media.stats import dtls_detail, media_stats, slow_links
 from appliance.media.udp import UdpPort
 from appliance.wire import rtcp, stun
@@ -78,10 +81,16 @@ class Peer:
         self.reports = Reports(self.path, clock, engine.ntp, self.emit, max_bitrate=config.max_bitrate)
         self.path.relay_estimate = self.reports.relay_estimate
         self._negotiated: tuple[NegotiatedLine, ...] = ()
+        self._offered: tuple[NegotiatedLine, ...] | None = None
+        """M-lines of an offer of ours that has no answer yet."""
+        self._numbering = Numbering()
+        self._early_checks: dict[tuple[UdpPort, bytes], Callable[[], bool]] = {}
         self._told_dtls: DtlsDetail | None = None
         self._session_id = secrets.randbits(53)
         self._version = 0
         self._restarting = False
+        self._answered = False
+        """An answer was taken, and ICE is to begin."""
         self._early: dict[tuple[UdpPort, bytes], list[bytes]] = {}
         self._timer: Timer | None = None
         self._ice_deadline = float("inf")
@@ -100,7 +109,7 @@ class Peer:
         offer = read_offer(sdp)
         if self.offer is not None and self.dtls is not None and not self._same_certificate(offer):
             raise SdpRefusedError("the offer has another fingerprint, wanted that of the running DTLS association")
-        self.offer = offer
+        self.offer, self._offered = offer, None
         self._restarting = self.ice.set_remote(offer.ufrag, offer.pwd)
         if self._restarting:
             self._engine.register(self)
@@ -119,6 +128,7 @@ class Peer:
         if first or self._restarting:
             self.ice.gather()
             self._mark("gathered")
+            self._restarting = False
         for text in self.offer.candidates:
             self.ice.add_remote(text)
         if not trickle or self.offer.end_of_candidates:
@@ -126,6 +136,87 @@ class Peer:
         if first:
             self.ice.tell_local()
             self._tick_later()
+        if self._answered:
+            self._answered = False
+            self._begin_ice()
+
+    def _begin_ice(self) -> None:
+        """Both descriptions are known."""
+        if self.ice.awaiting_pair:
+            self._ice_deadline = self._clock.monotonic() + self._config.ice_timeout
+        self.ice.begin()
+        checks, self._early_checks = self._early_checks, {}
+        for check in checks.values():
+            if not self.closed:
+                check()
+        if self.up:
+            self._start_channels()
+
+    def create_offer(self, lines: Sequence[OfferLine], *, ice_restart: bool = False) -> str:
+        """An offer with every m-line in order. :raises SdpRefusedError: nothing has changed."""
+        if self.closed:
+            raise SdpRefusedError("the PeerConnection has ended")
+        wanted = [
+            Wanted(line, None if line.source is None else cast(Peer, line.source)._line(line.source_mid))
+            for line in lines
+        ]
+        planned = tuple(plan(wanted, self._offered or self._negotiated, self._numbering))
+        if ice_restart and self.offer is not None:
+            self.ice.renew()
+            self._engine.register(self)
+        self._offered = planned
+        self._apply(planned, agreed=False)
+        text = write_description(planned, self._local_transport(offers=True), bundles=True)
+        if self.ice.stage is IceStage.NEW:
+            self._engine.register(self)
+            self.ice.gather()
+            self._mark("gathered")
+            self.ice.tell_local()
+            self._tick_later()
+        return text
+
+    def set_remote_answer(self, sdp: str) -> None:
+        """Read the answer to our offer. :raises SdpRefusedError: nothing has changed."""
+        if self.closed or self._offered is None:
+            raise SdpRefusedError("no offer of ours waits for an answer")
+        answer, agreed = read_answer(sdp, self._offered)
+        if self.dtls is not None and not self._same_certificate(answer):
+            raise SdpRefusedError("the answer has another fingerprint, wanted that of the running DTLS association")
+        self.offer, self._offered = answer, None
+        self._negotiated = agreed
+        self._apply(agreed)
+        self._restarting = self.ice.set_remote(answer.ufrag, answer.pwd)
+        if self._restarting:
+            self._engine.register(self)
+        self._begin_association(answer)
+        self._answered = True
+        if self.up:
+            self.path.refresh()
+
+    def _begin_association(self, remote: Offer) -> None:
+        if self.dtls is None:
+            self.dtls = Dtls(
+                self._engine.identity,
+                self._clock,
+                self,
+                self.path.send_raw,
+                is_client=remote.setup == "passive",
+                fingerprints=remote.fingerprints,
+            )
+
+    def _local_transport(self, *, offers: bool) -> LocalTransport:
+        self._version += 1
+        return LocalTransport(
+            session_id=self._session_id,
+            version=self._version,
+            ufrag=self.ice.ufrag,
+            pwd=self.ice.pwd,
+            fingerprint=self._engine.identity.fingerprint,
+            is_client=self.dtls is not None and self.dtls.is_client,
+            candidates=tuple(self.ice.local_texts),
+            ssrcs={line.medium.mid: line.ssrc for line in self.lines},
+            offers=offers,
+        )
 
     def create_answer(self, policy: AnswerPolicy) -> str:
         """The answer to the offer set last."""
@@ -133,44 +224,22 @@ class Peer:
         offer = self.offer
         self._negotiated = negotiate(offer, policy)
         self._apply(self._negotiated)
-        if self.dtls is None:
-            self.dtls = Dtls(
-                self._engine.identity,
-                self._clock,
-                self,
-                self.path.send_raw,
-                is_client=offer.setup == "passive",
-                fingerprints=offer.fingerprints,
-            )
-        self._version += 1
-        self.answer = write_answer(
-            offer,
-            self._negotiated,
-            LocalTransport(
-                session_id=self._session_id,
-                version=self._version,
-                ufrag=self.ice.ufrag,
-                pwd=self.ice.pwd,
-                fingerprint=self._engine.identity.fingerprint,
-                is_client=self.dtls.is_client,
-                candidates=tuple(self.ice.local_texts),
-                ssrcs={line.medium.mid: line.ssrc for line in self.lines},
-            ),
-        )
-        if self.ice.awaiting_pair:
-            self._ice_deadline = self._clock.monotonic() + self._config.ice_timeout
-        self.ice.begin()
-        if self.up:
-            self._start_channels()
+        self._begin_association(offer)
+        self.answer = write_answer(offer, self._negotiated, self._local_transport(offers=False))
+        self._begin_ice()
         return self.answer
 
-    def _apply(self, negotiated: tuple[NegotiatedLine, ...]) -> None:
+    def _apply(self, negotiated: tuple[NegotiatedLine, ...], *, agreed: bool = True) -> None:
         known = {line.medium.mid: line for line in self.lines}
         lines: list[Line] = []
         for item in negotiated:
             line = known.get(item.medium.mid)
             if line is None:
                 line = Line(item.medium, random.randrange(1, 1 << 32), self.path, self._sender_clock)
+                line.agreed = agreed
+            # A line that the client knows stays as it knows it, unless it is to carry something else.
+            changes = line.codec != item.codec or line.medium.direction != item.medium.direction
+            line.agreed = agreed or (line.agreed and not changes)
             line.medium = item.medium
             line.remote_msid = item.offered.msid
             if item.codec is not None:
@@ -208,16 +277,22 @@ class Peer:
         """Route what comes on ``mid`` to ``to_mid`` of ``to``."""
         target = cast(Peer, to)
         source, sink = self._line(mid), target._line(to_mid)
-        if source is None or sink is None or sink.tx is None:
+        if source is None or sink is None or sink.tx is None or source.medium.codec != sink.medium.codec:
             return
         tx = sink.tx
         if tx.fed_by is not source:
             tx.unroute()
         tx.fed_by = source
-        tx.strips_extensions = mid != to_mid or source.extensions != sink.extensions
+        tx.extension_table = extension_table(source.extensions, sink.extensions)
         source.add_sink(tx)
         if source.medium.kind == "video":
             self.path.request_keyframe(source)
+
+    def unforward(self, mid: str) -> None:
+        """End the route to our own ``mid``."""
+        line = self._line(mid)
+        if line is not None and line.tx is not None:
+            line.tx.unroute()
 
     def set_sending(self, mid: str, *, active: bool) -> None:
         """Let a route's packets out, or hold them back."""
@@ -277,6 +352,11 @@ class Peer:
 
     def stun_request(self, port: UdpPort, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         """A Binding request for one of our usernames; false when it is refused."""
+        if self.ice.remote_ufrag is None:
+            # The client begins when it has made its answer, which is still on its way to us.
+            if len(self._early_checks) < MAX_REMOTE_ADDRESSES:
+                self._early_checks[port, key] = lambda: self.stun_request(port, key, message, data)
+            return True
         if not self.ice.request(port, key, message, data):
             return False
         self._alive()
@@ -357,6 +437,7 @@ class Peer:
         self._next_stats = now + self._config.stats_period
         self._start_channels()
         self.emit(Connection(connection="webrtcup"))
+        self.path.refresh()
         # From here on ticks count from now: statistics come a whole period after the PeerConnection came up.
         self._tick_later()
 
@@ -509,6 +590,7 @@ class Peer:
         self.path.close()
         self._engine.forget(self)
         self._early.clear()
+        self._early_checks.clear()
         if reason is not None:
             self.emit(Connection(connection="hangup", reason=reason))
 

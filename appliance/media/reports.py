@@ -126,8 +126,9 @@ class Reports:
         # on the others would hold the source where it happens to be, or in an echo talk it down.
         flowing = 8 * sum(line.bytes_sent_lastsec for line in sending)
         limit = packet.bitrate_bps if packet.bitrate_bps < BOTTLENECK * flowing else self._max_bitrate
-        sources = {line.tx.fed_by.path for line in sending if line.tx is not None and line.tx.fed_by is not None}
-        for path in sources:
+        # What many see must not go down to what the slowest of them can take.
+        fed_by = [line.tx.fed_by for line in sending if line.tx is not None and line.tx.fed_by is not None]
+        for path in {source.path for source in fed_by if len(source.sinks) == 1}:
             path.relay_estimate(limit, now)
 
     def _line_of(self, ssrc: int) -> Line | None:

@@ -37,6 +37,7 @@ class TxStream:
         "bytes",
         "clock_rate",
         "context",
+        "extension_table",
         "fed_by",
         "held",
         "line",
@@ -48,7 +49,6 @@ class TxStream:
         "retransmissions",
         "source",
         "ssrc",
-        "strips_extensions",
     )
 
     def __init__(self, path: "MediaPath", line: "Line", *, history_bytes: int) -> None:
@@ -63,8 +63,8 @@ class TxStream:
         self.fed_by: Line | None = None
         """The line whose packets these are."""
         self.source: RxStream | None = None
-        self.strips_extensions = False
-        """The receiver numbers header extensions otherwise, or knows the medium by another mid."""
+        self.extension_table: bytes | None = None
+        """The receiver's ids of header extensions by the source's, 0 for what it does not know; ``None``: the same."""
         self.packets = self.bytes = 0
         self.retransmissions = 0
         self.refused = 0
@@ -96,6 +96,9 @@ class TxStream:
         if self.fed_by is not None:
             self.fed_by.remove_sink(self)
             self.fed_by = None
+            # Now, since the source may go on for others.
+            if not self._rebase:
+                self._end()
 
     def _end(self) -> None:
         """The source's last packet is the last of this run of numbers; the next one joins on."""
@@ -116,8 +119,8 @@ class TxStream:
         sequence = (sequence + self._sequence_offset) & 0xFFFF
         timestamp = (timestamp + self._timestamp_offset) & 0xFFFFFFFF
         _pack_into(view, 1, second & 0x80 | self.payload_type, sequence, timestamp, self.ssrc)
-        if self.strips_extensions:
-            length = strip_extensions(view, length)
+        if self.extension_table is not None and view[0] & 0x10:
+            renumber_extensions(view, length, self.extension_table)
         path = self.path
         if path.tap is not None:
             path.tap(view[:length].tobytes(), False)
@@ -171,17 +174,49 @@ class TxStream:
         return (ticks + self._timestamp_offset) & 0xFFFFFFFF
 
 
-def strip_extensions(view: memoryview, length: int) -> int:
-    """Take the header extension out of a packet in place, and return its new length."""
-    if not view[0] & 0x10:
-        return length
+def extension_table(source: dict[str, int], sink: dict[str, int]) -> bytes | None:
+    """For :attr:`TxStream.extension_table`: ids by URI of where packets come from and of where they go."""
+    if all(sink.get(uri) == number for uri, number in source.items()):
+        return None
+    table = bytearray(256)
+    for uri, number in source.items():
+        table[number] = sink.get(uri, 0)
+    return bytes(table)
+
+
+def renumber_extensions(view: memoryview, length: int, table: bytes) -> None:
+    """Give the elements of a header extension other ids in place; those without one become padding (RFC 8285)."""
     start = 12 + 4 * (view[0] & 15)
-    end = start + 4 + 4 * int.from_bytes(view[start + 2 : start + 4], "big")
-    if end > length:
-        return length
-    view[start : start + length - end] = view[end:length].tobytes()
-    view[0] &= 0xEF
-    return length - (end - start)
+    if start + 4 > length:
+        return
+    profile = view[start] << 8 | view[start + 1]
+    offset = start + 4
+    end = min(length, offset + 4 * (view[start + 2] << 8 | view[start + 3]))
+    one_byte = profile == 0xBEDE
+    if not one_byte and profile & 0xFFF0 != 0x1000:
+        # No elements that we know: nothing of it may go on.
+        view[offset:end] = bytes(end - offset)
+        return
+    while offset < end:
+        first = view[offset]
+        if first == 0:
+            offset += 1
+            continue
+        if one_byte:
+            number, after = first >> 4, offset + 2 + (first & 15)
+        else:
+            number, after = first, offset + 2 + (view[offset + 1] if offset + 1 < end else 0)
+        if after > end or (one_byte and number == 15):
+            view[offset:end] = bytes(end - offset)
+            return
+        own = table[number]
+        if not own:
+            view[offset:after] = bytes(after - offset)
+        elif one_byte:
+            view[offset] = own << 4 | first & 15
+        else:
+            view[offset] = own
+        offset = after
 
 
 def copy_into(spare: Slot, slot: Slot, length: int) -> Slot:

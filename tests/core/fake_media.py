@@ -1,10 +1,11 @@
 """A media engine that carries nothing: says what the real one says, when the test tells it to."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from appliance.core import events
 from appliance.core.events import Body
-from appliance.core.peer import AnswerPolicy, Medium, PeerConnection, PeerObserver, SdpRefusedError, Tap
+from appliance.core.peer import AnswerPolicy, Medium, OfferLine, PeerConnection, PeerObserver, SdpRefusedError, Tap
 
 OFFER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"
 ANSWER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
@@ -37,6 +38,8 @@ class FakePeer:
 
     def gather(self, *, trickle: bool) -> None:
         self.calls.append(("gather", trickle))
+        if any(call[0] == "create_offer" for call in self.calls):
+            return
         self.tell(
             events.IceState(ice="gathering"), events.LocalCandidate(candidate="1 1 udp 2015363327 127.0.0.1 9 typ host")
         )
@@ -47,6 +50,21 @@ class FakePeer:
         self.tell(events.IceState(ice="connecting"))
         return ANSWER
 
+    def create_offer(self, lines: Sequence[OfferLine], *, ice_restart: bool = False) -> str:
+        if any(line.mid == "refuse" for line in lines):
+            raise SdpRefusedError("m-line refuse: wanted something else")
+        self.calls.append(("create_offer", tuple(lines), ice_restart))
+        self.media = MEDIA
+        self.tell(
+            events.IceState(ice="gathering"), events.LocalCandidate(candidate="1 1 udp 2015363327 127.0.0.1 9 typ host")
+        )
+        return OFFER
+
+    def set_remote_answer(self, sdp: str) -> None:
+        if "refuse" in sdp:
+            raise SdpRefusedError("line 7: refuse: wanted something else")
+        self.calls.append(("set_remote_answer", sdp))
+
     def add_remote_candidate(self, candidate: str) -> None:
         self.calls.append(("add_remote_candidate", candidate))
 
@@ -56,6 +74,9 @@ class FakePeer:
     def forward(self, mid: str, to: PeerConnection, to_mid: str) -> None:
         assert to is self
         self.calls.append(("forward", mid, to_mid))
+
+    def unforward(self, mid: str) -> None:
+        self.calls.append(("unforward", mid))
 
     def set_sending(self, mid: str, *, active: bool) -> None:
         self.calls.append(("set_sending", mid, active))

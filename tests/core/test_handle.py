@@ -9,6 +9,7 @@ import pytest
 from appliance.core import events
 from appliance.core.events import SessionDescription, from_janus
 from appliance.core.gateway import GatewayConfig
+from appliance.core.peer import OfferLine
 from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle, Success
 from tests.core.fake_media import ANSWER, OFFER
 from tests.core.world import JsonObject, World, kind_of
@@ -399,3 +400,54 @@ def test_a_plugin_may_hang_up(sync: tuple[World, JsonObject]) -> None:
     world.say("message", **ids, body={}, jsep={"type": "offer", "sdp": OFFER})
     world.say("message", **ids, body={"request": "close"})
     assert world.told()[-1]["reason"] == "Close PC"
+
+
+class _Caller(PluginHandle):
+    """Offers when it is told to."""
+
+    def message(self, body: JsonObject, jsep: SessionDescription | None, transaction: str) -> Success | Ack:
+        if jsep is None:
+            offer = self.api.offer([OfferLine(mid=body.get("mid", "0"), kind="application")])
+            self.api.push_event({"calling": "you"}, transaction=transaction, jsep=offer)
+            return Ack()
+        return Success({"took": jsep.type})
+
+
+class _Calls(Plugin):
+    package = "janus.plugin.calls"
+    name = description = version_string = ""
+    version = 1
+
+    def attach(self, api: HandleApi) -> _Caller:
+        return _Caller(api)
+
+
+def test_an_offer_of_ours_is_answered_once() -> None:
+    world = World(plugins={_Calls.package: _Calls()})
+    session_id = world.session()
+    handle_id = world.say("attach", session_id=session_id, plugin=_Calls.package)["data"]["id"]
+    ids: JsonObject = {"session_id": session_id, "handle_id": handle_id}
+    answer = {"type": "answer", "sdp": ANSWER, "trickle": False}
+    assert world.say("message", **ids, body={}, jsep=answer)["error"]["code"] == 469
+    refused = world.say("message", **ids, body={"mid": "refuse"})
+    assert refused["plugindata"]["data"]["error_code"] == 465
+    assert world.media.peer.calls == [("close", None)]
+
+    before = len(world.events)
+    assert world.say("message", **ids, body={})["janus"] == "ack"
+    (told,) = world.told()
+    assert told["jsep"] == {"type": "offer", "sdp": OFFER}
+    assert world.say("message", **ids, body={})["plugindata"]["data"]["error_code"] == 471
+    bad = answer | {"sdp": ANSWER + "refuse"}
+    assert world.say("message", **ids, body={}, jsep=bad)["error"]["code"] == 465
+    assert world.say("message", **ids, body={}, jsep=answer)["plugindata"]["data"] == {"took": "answer"}
+    assert world.say("message", **ids, body={}, jsep=answer)["error"]["code"] == 469
+    jseps = [body for body in world.bodies()[before:] if isinstance(body, events.Jsep)]
+    assert [(body.owner, body.jsep.type) for body in jseps] == [
+        ("local", "offer"), ("remote", "answer"), ("remote", "answer"),
+    ]  # fmt: skip
+    assert [call[0] for call in world.media.peer.calls] == [
+        "create_offer", "set_remote_answer", "gather",
+    ]  # fmt: skip
+    # Candidates that are in the offer aren't told again.
+    assert world.told() == []

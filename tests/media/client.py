@@ -210,7 +210,7 @@ class Client:
             self.clock,
             self,
             self.send,
-            is_client=self.transport.setup == "passive",
+            is_client=self.transport.setup != "active",
             fingerprints=self.transport.fingerprints,
         )
         self.dtls.start()

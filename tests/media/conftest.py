@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import aioice.ice
 import pytest
 import pytest_asyncio
 
@@ -22,6 +23,15 @@ async def server(clock: FakeClock) -> AsyncIterator[Engine]:
     found = await engine(clock)
     for port in found.ports:
         asyncio.get_running_loop().remove_reader(port.fd)
+    yield found
+    await found.stop()
+
+
+@pytest_asyncio.fixture
+async def live(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
+    """An engine on the event loop's own clock, and an aiortc that uses loopback."""
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+    found = await engine(stats_period=0.5)
     yield found
     await found.stop()
 

@@ -1,27 +1,14 @@
 """aiortc as a real client, over loopback: codecs, SCTP and congestion control that are not ours."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aioice.ice
-import pytest
-import pytest_asyncio
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 
 from appliance.core.events import Body, Connection, MediaStats
 from appliance.media.engine import Engine
-from tests.media.harness import Handle, engine
-
-
-@pytest_asyncio.fixture
-async def live(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
-    """An engine on the event loop's own clock, and an aiortc that uses loopback."""
-    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
-    found = await engine(stats_period=0.5)
-    yield found
-    await found.stop()
+from tests.media.harness import Handle
 
 
 def client() -> Any:

@@ -2,10 +2,13 @@
 
 from itertools import pairwise
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from appliance.media.config import MediaConfig
-from appliance.media.send import strip_extensions
+from appliance.media.send import extension_table, renumber_extensions
 from appliance.wire import rtcp
-from appliance.wire.rtp import RtpHeader, build_extensions, parse_header
+from appliance.wire.rtp import RtpHeader, build_extensions, parse_extensions, parse_header
 from tests.clock import FakeClock
 from tests.media.conftest import Call
 
@@ -118,13 +121,26 @@ async def test_two_clients_can_be_routed_to_each_other(call: Call) -> None:
     assert [len(client.packets) for client in (alice, carol)] == [2, 2]
 
 
-def test_extensions_are_taken_out_in_place() -> None:
-    profile, data = build_extensions({1: b"0", 3: b"abc"})
-    header = RtpHeader(96, 7, 8, 9, marker=True, csrcs=(5,), extension_profile=profile, extension=data)
-    packet = header.build() + b"payload"
+def test_extensions_get_the_receivers_ids_in_place() -> None:
+    for elements in ({1: b"0", 3: b"abc", 5: b"x"}, {1: b"0", 3: bytes(20), 5: b"x"}):
+        profile, data = build_extensions(elements)
+        header = RtpHeader(96, 7, 8, 9, marker=True, csrcs=(5,), extension_profile=profile, extension=data)
+        packet = header.build() + b"payload"
+        buffer = memoryview(bytearray(packet + bytes(20)))
+        table = extension_table({"one": 1, "three": 3, "five": 5}, {"three": 7, "five": 5})
+        assert table is not None
+        renumber_extensions(buffer, len(packet), table)
+        found = parse_header(buffer[: len(packet)])
+        assert parse_extensions(found.extension_profile, found.extension) == {7: elements[3], 5: b"x"}
+        assert bytes(buffer[found.size : len(packet)]) == b"payload"
+    assert extension_table({"one": 1}, {"one": 1, "two": 2}) is None
+
+
+@given(st.binary(max_size=60), st.sampled_from([0xBEDE, 0x1000, 0x1234]))
+def test_no_extension_reaches_beyond_itself(data: bytes, profile: int) -> None:
+    data += bytes(-len(data) & 3)
+    packet = RtpHeader(96, 7, 8, 9, extension_profile=profile, extension=data).build() + b"payload"
     buffer = memoryview(bytearray(packet + bytes(20)))
-    length = strip_extensions(buffer, len(packet))
-    stripped = parse_header(buffer[:length])
-    assert bytes(buffer[stripped.size : length]) == b"payload"
-    assert stripped == RtpHeader(96, 7, 8, 9, marker=True, csrcs=(5,))
-    assert strip_extensions(buffer, length) == length
+    renumber_extensions(buffer, len(packet), bytes(range(15)) + bytes(241))
+    assert bytes(buffer[:16]) == packet[:16]
+    assert bytes(buffer[16 + len(data) :]) == b"payload" + bytes(20)
