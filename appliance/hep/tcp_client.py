@@ -11,14 +11,13 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
-from math import inf
 
 from appliance.hep.endpoint import Endpoint
 from appliance.hep.outbox import CONFIRMED_AFTER, MAX_QUEUED, MAX_QUEUED_BYTES, Outbox, Packet
 from appliance.hep.tally import Count, Tally
 from appliance.net.backoff import Backoff
 from appliance.net.spool import Spool
-from appliance.net.tcp import established, keep_alive, segment_bytes, unacknowledged
+from appliance.net.tcp import established, keep_alive, round_trip, segment_bytes, unacknowledged
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +94,6 @@ class TcpClient:
         self._settled.set()
         self._task: asyncio.Task[None] | None = None
         self._spill_timer: asyncio.TimerHandle | None = None
-        self._round_trip = inf
-        """The shortest on this connection, seconds."""
         self._cold = WARM_UP
         """Batches until an acknowledgement tells something."""
         self._acknowledged_at = 0.0
@@ -171,7 +168,7 @@ class TcpClient:
             return False
         home = None if first else asyncio.create_task(self._look_home(), name=f"hep {self.endpoint} back")
         self.tally.connected = True
-        self._round_trip, self._cold = inf, WARM_UP
+        self._cold = WARM_UP
         loop = asyncio.get_running_loop()
         try:
             await self._pump(reader, writer, home)
@@ -235,7 +232,8 @@ class TcpClient:
         # drain() then waits until the kernel has everything.
         writer.transport.set_write_buffer_limits(high=0)
         gone = asyncio.create_task(_until_closed(reader), name=f"hep {self.endpoint} closed")
-        segment = segment_bytes(writer.get_extra_info("socket"))
+        raw = writer.get_extra_info("socket")
+        segment = segment_bytes(raw)
         try:
             while True:
                 await self._something(gone, home)
@@ -244,7 +242,8 @@ class TcpClient:
                 if home is not None and home.done():
                     return
                 began = loop.time()
-                packets, spooled = self.outbox.take(self._batch_bytes(began))
+                nearest = round_trip(raw)
+                packets, spooled = self.outbox.take(self._batch_bytes(began, nearest))
                 if not packets:
                     continue
                 data = b"".join([packet.data for packet in packets])
@@ -253,8 +252,7 @@ class TcpClient:
                     await writer.drain()
                     await _until_acknowledged(writer, gone)
                 self._acknowledged_at = now = loop.time()
-                self._round_trip = min(self._round_trip, now - began)
-                late = now - began > self._round_trip + PROMPT
+                late = now - began > nearest + PROMPT
                 # Several segments are acknowledged as they arrive, a single one when it is read.
                 self.outbox.acknowledged(now, late=late, read=not (late or self._cold) and len(data) <= segment)
                 self._cold -= self._cold > 0
@@ -266,12 +264,12 @@ class TcpClient:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
 
-    def _batch_bytes(self, now: float) -> int:
+    def _batch_bytes(self, now: float, nearest: float) -> int:
         if now - self._acknowledged_at > IDLE:
             self._cold = WARM_UP
         if self._cold:
             return 1
-        return min(MAX_BATCH, max(MIN_BATCH, int(self._round_trip * BYTES_PER_S)))
+        return min(MAX_BATCH, max(MIN_BATCH, int(nearest * BYTES_PER_S)))
 
     async def _something(self, gone: asyncio.Task[None], home: asyncio.Task[None] | None) -> None:
         """Until there is a packet to send, or a reason to stop."""
