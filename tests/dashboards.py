@@ -35,6 +35,11 @@ def queries(board: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{panel['title']} {target['refId']}", target["expr"]
 
 
+def annotations(board: dict[str, Any]) -> dict[str, str]:
+    """Title and expression of every query that marks events."""
+    return {each["name"]: each["expr"] for each in board["annotations"]["list"] if "expr" in each}
+
+
 def metrics(text: str) -> set[str]:
     """The metrics named in an expression, without what a histogram or summary adds to its name."""
     # Recorded rules have colons in their names and are declared where they are recorded.

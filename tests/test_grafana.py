@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.metrics.names import BY_NAME, PROCESS
-from tests.dashboards import FILES, GRAFANA, RULES, alerts, dashboard, metrics, panels, queries, variables
+from tests.dashboards import FILES, GRAFANA, RULES, alerts, annotations, dashboard, metrics, panels, queries, variables
 from tests.programs import need
 
 DOCS = GRAFANA.parent / "docs"
@@ -77,6 +77,8 @@ def test_every_metric_is_declared(path: Path) -> None:
     for variable in variables(board).values():
         if variable["type"] == "query":
             assert metrics(variable["definition"]) <= DECLARED
+    for title, expression in annotations(board).items():
+        assert metrics(expression) and metrics(expression) <= DECLARED, title
 
 
 @BOARDS

@@ -322,9 +322,9 @@ class BoundedTier:
             life.round_trip = track.round_trip
         cells = server.media(track.kind)
         cells.count(track)
-        if track.packets_in and life.peer is not None:
-            life.peer.seen_media = True
         if track.kind != "data":
+            if track.packets_in and life.peer is not None:
+                life.peer.seen_media = True
             cells.measure(track, item.correlation_id, item.timestamp / 1e6)
 
     def _media_state(self, server: Server, item: Event, body: ev.MediaState) -> None:

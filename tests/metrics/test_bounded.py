@@ -178,6 +178,7 @@ def test_a_call_without_media_is_silent_after_a_while() -> None:
     up(target, clock)
     assert Scrape(target)("peerconnections_silent") == 0
     clock.advance(6)
+    target.take(about(ev.MediaStats(media="data", mid="2", packets_received=9, bytes_received=900), clock))
     assert Scrape(target)("peerconnections_silent") == 1
     target.take(about(ev.MediaState(media="audio", mid="0", receiving=True), clock))
     assert Scrape(target)("peerconnections_silent") == 0

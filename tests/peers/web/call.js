@@ -6,6 +6,17 @@ window.seen = seen;
 
 const promise = (start) => new Promise((success, error) => start({ success, error: (e) => error(new Error(String(e))) }));
 
+// `divert` and `hide`, where a test gives them, lead the media another way.
+const takeAnswer = async (jsep) => {
+  if (window.divert) jsep.sdp = await window.divert(jsep.sdp);
+  window.handle.handleRemoteJsep({ jsep });
+};
+
+const sendOffer = async (jsep, callbacks) => {
+  if (window.hide) jsep.sdp = await window.hide(jsep.sdp);
+  window.handle.send({ message: { audio: true, video: true }, jsep, ...callbacks });
+};
+
 window.connect = async (server) => {
   await new Promise((callback) =>
     Janus.init({ debug: false, dependencies: Janus.useDefaultDependencies({ adapter: window.adapter }), callback }));
@@ -19,7 +30,7 @@ window.connect = async (server) => {
     error,
     onmessage: (message, jsep) => {
       seen.events.push(message);
-      if (jsep) window.handle.handleRemoteJsep({ jsep });
+      if (jsep) takeAnswer(jsep);
     },
     webrtcState: (on, reason) => seen.states.push(on ? 'up' : `down ${reason}`),
     mediaState: (medium, on, mid) => seen.states.push(`${medium} ${on ? 'on' : 'off'}`),
@@ -46,12 +57,14 @@ window.call = (options = {}) => promise(({ success, error }) => window.handle.cr
     { type: 'video', capture: { width: 320, height: 240, frameRate: 15 }, recv: true },
     { type: 'data' },
   ],
+  trickle: !window.hide,
   ...options,
-  success: (jsep) => window.handle.send({ message: { audio: true, video: true }, jsep, success, error }),
+  success: (jsep) => sendOffer(jsep, { success, error }),
   error,
 }));
 
 window.send = (message) => promise(({ success, error }) => window.handle.send({ message, success, error }));
+window.fallSilent = () => Promise.all(window.handle.webrtcStuff.pc.getSenders().map((s) => s.track && s.replaceTrack(null)));
 window.say = (text) => promise(({ success, error }) => window.handle.data({ text, success, error }));
 
 window.stats = async () => {
