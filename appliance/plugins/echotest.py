@@ -72,6 +72,7 @@ class EchoHandle(PluginHandle):
     def _reset(self) -> None:
         self._active = {"audio": True, "video": True}
         self._bitrate = 0
+        self._slow_links = 0
         self._routed: dict[str, str] = {}
         """mid to kind of what is echoed."""
 
@@ -146,6 +147,7 @@ class EchoHandle(PluginHandle):
 
     def slow_link(self, mid: str, media: str, *, uplink: bool, lost: int) -> None:
         """Tell the client of trouble on its way to us, unless that medium is muted."""
+        self._slow_links += 1
         if uplink or not self._active.get(media, True):
             return
         data: dict[str, Any] = {"echotest": "event", "event": "slow_link", "media": media}
@@ -154,12 +156,13 @@ class EchoHandle(PluginHandle):
         self.api.push_event(data)
 
     def query(self) -> dict[str, Any]:
-        """The switches."""
-        return {
-            "audio_active": self._active["audio"],
-            "video_active": self._active["video"],
-            "bitrate": self._bitrate,
-        }
+        """The switches, and what was negotiated."""
+        found: dict[str, Any] = {"audio_active": self._active["audio"], "video_active": self._active["video"]}
+        for medium in () if self.api.peer is None else self.api.peer.media:
+            if medium.kind in self._active and medium.codec is not None and not medium.rejected:
+                found.setdefault(f"{medium.kind}_codec", medium.codec)
+        ended = {"hangingup": 0, "destroyed": 0}
+        return found | {"bitrate": self._bitrate, "slowlink_count": self._slow_links} | ended
 
 
 class EchoTest(Plugin):

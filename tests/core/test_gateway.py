@@ -282,7 +282,16 @@ def test_what_the_collector_may_ask() -> None:
         **ids,
         "opaque_id": "me",
         "plugin": "janus.plugin.echotest",
-        "plugin_specific": {"audio_active": True, "video_active": True, "bitrate": 0},
+        "plugin_specific": {
+            "audio_active": True,
+            "video_active": True,
+            "audio_codec": "opus",
+            "video_codec": "vp8",
+            "bitrate": 0,
+            "slowlink_count": 0,
+            "hangingup": 0,
+            "destroyed": 0,
+        },
         "webrtc": {"ice": {}},
     }
     world.told()
