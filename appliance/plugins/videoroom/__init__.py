@@ -7,15 +7,23 @@ from typing import Any
 
 from appliance.core.events import SessionDescription
 from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle, Success
-from appliance.plugins.videoroom import publisher
+from appliance.plugins.videoroom import publisher, subscriber
 from appliance.plugins.videoroom.config import VideoRoomConfig
 from appliance.plugins.videoroom.errors import Code, RefusedError, as_event
 from appliance.plugins.videoroom.management import Management, request_of
 from appliance.plugins.videoroom.messages import JOIN, JsonObject, read
 from appliance.plugins.videoroom.publisher import Publisher
 from appliance.plugins.videoroom.rooms import Rooms
+from appliance.plugins.videoroom.subscriber import Subscriber
 
-ASYNCHRONOUS = frozenset({"join", "joinandconfigure", "publish", "configure", "unpublish", "leave"})
+ASYNCHRONOUS = frozenset({"join", "joinandconfigure", "publish", "configure", "unpublish", "leave"}) | {
+    "start",
+    "pause",
+    "subscribe",
+    "unsubscribe",
+    "update",
+    "switch",
+}
 
 
 class VideoRoomHandle(PluginHandle):
@@ -25,7 +33,7 @@ class VideoRoomHandle(PluginHandle):
         super().__init__(api)
         self._rooms = rooms
         self._management = management
-        self._role: Publisher | None = None
+        self._role: Publisher | Subscriber | None = None
 
     def message(self, body: dict[str, Any], jsep: SessionDescription | None, transaction: str) -> Success | Ack:
         """Serve it now, or acknowledge it and answer by an event."""
@@ -52,17 +60,24 @@ class VideoRoomHandle(PluginHandle):
         if self._role is not None:
             if self._role.room is None:
                 raise RefusedError(Code.ALREADY_JOINED, "Not in a room (create a new handle)")
-            raise RefusedError(Code.ALREADY_JOINED, "Already in as a publisher on this handle")
+            what = "publisher" if isinstance(self._role, Publisher) else "subscriber"
+            raise RefusedError(Code.ALREADY_JOINED, f"Already in as a {what} on this handle")
         self._rooms.find(body)
         read(JOIN, body)
+        if body["ptype"] == "subscriber":
+            if jsep is not None or verb != "join":
+                raise RefusedError(Code.INVALID_REQUEST, "Can't send an offer to create subscribers")
+            self._role = subscriber.join(self._rooms, self.api, body, transaction)
+            return
         if body["ptype"] != "publisher":
             raise RefusedError(Code.INVALID_ELEMENT, "Invalid element (ptype)")
-        self._role, data = publisher.join(self._rooms, self.api, body)
+        joined, data = publisher.join(self._rooms, self.api, body)
+        self._role = joined
         answer = None
         if verb == "joinandconfigure":
-            room = self._role.room
+            room = joined.room
             assert room is not None
-            configured, answer = self._role.configure(room, body, jsep)
+            configured, answer = joined.configure(room, body, jsep)
             data |= {key: configured[key] for key in ("audio_codec", "video_codec", "streams") if key in configured}
         self.api.push_event(data, transaction=transaction, jsep=answer)
 
@@ -75,6 +90,11 @@ class VideoRoomHandle(PluginHandle):
         """The PeerConnection has ended; the client may publish anew."""
         if self._role is not None:
             self._role.down()
+
+    def incoming_data(self, label: str, protocol: str, message: str | bytes) -> None:
+        """A publisher's message goes to its subscribers."""
+        if self._role is not None:
+            self._role.incoming_data(label, protocol, message)
 
     def slow_link(self, mid: str, media: str, *, uplink: bool, lost: int) -> None:
         """Tell a publisher of trouble on its way to us."""

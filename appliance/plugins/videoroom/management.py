@@ -165,6 +165,7 @@ class Management:
         kicked = room.participant(self._rooms.ids.read(body, "id"))
         kicked.kicked = True
         del room.participants[kicked.id]
+        room.forget(kicked)
         kicked.api.push_event({"videoroom": "event", "room": room.id, "leaving": "ok", "reason": "kicked"})
         room.tell({"videoroom": "event", "room": room.id, "kicked": kicked.id, **kicked.names})
         about = {"event": "kicked", "room": room.id, "id": kicked.id, **kicked.names}

@@ -107,6 +107,7 @@ class Publisher:
             audio_codec=body.get("audiocodec", codecs(room.config.audiocodec)[0]),
             video_codec=body.get("videocodec", codecs(room.config.videocodec)[0]),
             extensions=extensions(room.config),
+            receive_only=True,
         )
         try:
             answer = me.api.answer(policy)
@@ -212,6 +213,7 @@ class Publisher:
     def _tell_unpublished(self, room: Room) -> None:
         me = self.participant
         me.published = False
+        room.forget(me)
         about = {"event": "unpublished", "room": room.id, "id": me.id, **me.names}
         self._publish(about, with_handle=False)
         room.tell({"videoroom": "event", "room": room.id, **me.names, "unpublished": me.id}, but=me)
@@ -219,6 +221,12 @@ class Publisher:
     def _publish(self, data: JsonObject, *, with_handle: bool = True) -> None:
         if self._rooms.config.events:
             self.participant.api.notify(data, with_handle=with_handle)
+
+    def incoming_data(self, label: str, protocol: str, message: str | bytes) -> None:
+        """Pass a message on to whoever subscribed."""
+        if self.room is not None and any(one.kind == "data" and one.relayed for one in self.participant.streams):
+            for listener in list(self.room.audience.values()):
+                listener.data_from(self.participant, label, protocol, message)
 
     def slow_link(self) -> None:
         """Packets are lost on the way from it."""

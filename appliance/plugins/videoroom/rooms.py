@@ -3,7 +3,7 @@
 import hmac
 import secrets
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from appliance.core.plugin import HandleApi
 from appliance.plugins.videoroom.config import RoomConfig, RoomId, VideoRoomConfig
@@ -58,6 +58,18 @@ class Participant:
         return any("audiolevel_ext_id" in stream.extension_ids for stream in self.streams)
 
 
+class Listener(Protocol):
+    """Who subscribed."""
+
+    api: HandleApi
+
+    def publisher_gone(self, feed: Participant) -> None:
+        """That one publishes no more."""
+
+    def data_from(self, feed: Participant, label: str, protocol: str, message: str | bytes) -> None:
+        """A message of that one."""
+
+
 class Room:
     """One room while it is there."""
 
@@ -66,7 +78,7 @@ class Room:
         self.allowed = allowed
         """Tokens that may join; ``None``: no token is asked for."""
         self.participants: dict[RoomId, Participant] = {}
-        self.audience: dict[int, HandleApi] = {}
+        self.audience: dict[int, Listener] = {}
         """Subscribers by their handle."""
         self.destroyed = False
 
@@ -98,6 +110,11 @@ class Room:
         for one in list(self.participants.values()):
             if one is not but:
                 one.api.push_event(data)
+
+    def forget(self, feed: Participant) -> None:
+        """End every subscription to one who publishes no more."""
+        for one in list(self.audience.values()):
+            one.publisher_gone(feed)
 
     def participant(self, user_id: RoomId | None) -> Participant:
         """:raises RefusedError: 428, nobody has that id."""
@@ -201,10 +218,11 @@ class Rooms:
         """Close it: everybody is told, and hung up on."""
         room.destroyed = True
         self._rooms.pop(room.id, None)
-        participants, audience = list(room.participants.values()), list(room.audience.values())
+        apis = [one.api for one in room.participants.values()]
+        apis += [one.api for one in room.audience.values()]
         room.participants.clear()
         room.audience.clear()
-        for api in [*(one.api for one in participants), *audience]:
+        for api in apis:
             api.push_event({"videoroom": "destroyed", "room": room.id})
             api.close_peer()
 

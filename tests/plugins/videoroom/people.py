@@ -45,9 +45,11 @@ class Person:
         data: JsonObject = answer["plugindata"]["data"]
         return data
 
-    def tell(self, request: str, *, offer: bool = False, **body: Any) -> JsonObject:
+    def tell(self, request: str, *, offer: bool = False, answers_offer: bool = False, **body: Any) -> JsonObject:
         """An asynchronous request's answer: the event with its transaction, ``jsep`` added where it has one."""
         rest: JsonObject = {"jsep": {"type": "offer", "sdp": OFFER}} if offer else {}
+        if answers_offer:
+            rest = {"jsep": {"type": "answer", "sdp": OFFER}}
         peers = len(self.world.media.peers)
         acked = self.world.say("message", **self.ids, body={"request": request, **body}, **rest)
         assert acked == {"janus": "ack", "session_id": self.session_id, "transaction": "t"}

@@ -1,0 +1,88 @@
+"""One m-line of a subscriber: whose stream it carries, and how the client is told of it."""
+
+from collections.abc import Callable
+
+from appliance.core.peer import OfferLine, PeerConnection
+from appliance.plugins.videoroom.messages import JsonObject
+from appliance.plugins.videoroom.rooms import Participant
+from appliance.plugins.videoroom.streams import PublishedStream
+
+
+class Subscription:
+    """An m-line stays where it is once it was offered; without a source it is inactive and may be used again."""
+
+    def __init__(self, mindex: int, kind: str) -> None:
+        self.mindex = mindex
+        self.mid = str(mindex)
+        self.kind = kind
+        """audio, video or data."""
+        self.feed: Participant | None = None
+        self.source: PublishedStream | None = None
+        self.sources: list[Participant] = []
+        """Of a data line: everybody whose messages it carries."""
+        self.crossrefid: str | None = None
+        self.send = True
+        self.ready = False
+
+    def begin(self, feed: Participant, source: PublishedStream, item: JsonObject, changed: Callable[[], None]) -> None:
+        """Carry that stream; ``item`` is what the client asked, ``changed`` is called when it is muted or unmuted."""
+        self.end(changed)
+        self.feed, self.source = feed, source
+        self.crossrefid = item.get("crossrefid")
+        self.send = item.get("send", True)
+        source.listeners.add(changed)
+
+    def end(self, changed: Callable[[], None]) -> None:
+        """Carry nothing."""
+        if self.source is not None:
+            self.source.listeners.discard(changed)
+        self.feed, self.source, self.crossrefid, self.ready = None, None, None, False
+
+    @property
+    def active(self) -> bool:
+        """It carries something; a data line always may."""
+        return self.kind == "data" or self.source is not None
+
+    def as_offer_line(self) -> OfferLine:
+        """For the next offer."""
+        if self.kind == "data":
+            return OfferLine(mid=self.mid, kind="application")
+        if self.feed is None or self.source is None:
+            return OfferLine(mid=self.mid, kind=self.kind)
+        return OfferLine(mid=self.mid, kind=self.kind, source=self.feed.api.peer, source_mid=self.source.mid)
+
+    def route(self, peer: PeerConnection, *, paused: bool) -> None:
+        """Let the stream through to the client, as far as everybody wants that."""
+        if self.feed is None or self.source is None or self.feed.api.peer is None:
+            return
+        self.feed.api.peer.forward(self.source.mid, peer, self.mid)
+        self.ready = True
+        self.switch(peer, paused=paused)
+
+    def switch(self, peer: PeerConnection, *, paused: bool) -> None:
+        """Hold packets back, or let them out; what comes back needs a key frame."""
+        if self.feed is None or self.source is None or not self.ready:
+            return
+        active = self.send and not paused and self.source.relayed
+        peer.set_sending(self.mid, active=active)
+        if active and self.kind == "video" and self.feed.api.peer is not None:
+            self.feed.api.peer.request_keyframe(self.source.mid)
+
+    def as_told(self) -> JsonObject:
+        """An item of ``streams``."""
+        told: JsonObject = {"type": self.kind, "active": self.active, "mindex": self.mindex, "mid": self.mid}
+        if self.crossrefid is not None:
+            told["crossrefid"] = self.crossrefid
+        told |= {"ready": self.ready, "send": self.send}
+        if self.kind == "data":
+            ids = [feed.id for feed in self.sources]
+            return told | ({"sources": len(ids), "source_ids": ids} if ids else {})
+        if self.feed is None or self.source is None:
+            return told
+        told |= {"feed_id": self.feed.id, **{f"feed_{name}": value for name, value in self.feed.names.items()}}
+        told["feed_mid"] = self.source.mid
+        if self.source.description is not None:
+            told["feed_description"] = self.source.description
+        if self.source.codec is not None:
+            told["codec"] = self.source.codec
+        return told
