@@ -100,14 +100,14 @@ async def test_what_is_too_long_for_udp_goes_to_the_large_server_once() -> None:
     async with HepListener(udp, port=0, tcp=False) as small, HepListener(tcp, port=0, udp=False) as large:
         url = f"udp://127.0.0.1:{small.port}"
         made = handler(
-            server=url, also=[url], large_server=f"tcp://127.0.0.1:{large.port}", udp_max_bytes=700, events="jsep"
+            server=url, also=[url], large_server=f"tcp://127.0.0.1:{large.port}", udp_max_bytes=1400, events="jsep"
         )
         await made.start()
-        await made.handle([of_handle(jsep("remote", "offer", "v=0\r\n" + "a=fmtp:1 x\r\n" * 100))])
+        await made.handle([of_handle(jsep("remote", "offer", "v=0\r\n" + "a=fmtp:1 x\r\n" * 200))])
         await tcp.have(1)
         await udp.have(1)
         await made.stop()
-    assert len(tcp.messages[0].payload) > 1200
+    assert len(tcp.messages[0].payload) > 2400
     assert b"X-Payload-Cut" in udp.messages[0].payload
     assert counts(made)["hep_datagrams_cut_total",] == 1
 
@@ -135,7 +135,7 @@ async def test_the_spool_is_in_the_data_directory_and_is_sent_by_the_next_run(tm
     [
         ({"mode": "failover", "also": ["tcp://127.0.0.1:9061"]}, "wanted all over UDP or none"),
         ({"large_server": "udp://127.0.0.1:9060"}, "large_server: 'udp://127.0.0.1:9060': wanted tcp://"),
-        ({"udp_max_bytes": 100}, "udp_max_bytes: 100: wanted 512 to 65507"),
+        ({"udp_max_bytes": 100}, "udp_max_bytes: 100: wanted 1200 to 65507"),
         ({"spool_drain_per_s": 0}, "spool_drain_per_s: 0: wanted more than 0"),
     ],
 )

@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 NEEDED = EventType.SESSION | EventType.HANDLE | EventType.EXTERNAL | EventType.WEBRTC | EventType.TRANSPORT
 """What the mapping learns addresses, ends and verdicts from, whether it is to be sent or not."""
-MIN_DATAGRAM = 512
-"""Less has no room for a payload beside the chunks and ids of a call."""
+MIN_DATAGRAM = 1200
+"""Less may have no room for the chunks and the head of a message in the shape of SIP."""
 
 MAX_VERDICT_WAIT = 60
 """Seconds."""
