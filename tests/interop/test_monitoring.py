@@ -117,6 +117,8 @@ async def test_real_calls_on_every_panel_and_rule(tmp_path: Path) -> None:
         await every_variable(server, values, {"room"})
         await every_rule(server)
         await alerts_say_what_is_wrong(server)
+        await server.until('appliance_dtls_handshakes_total{outcome="fingerprint_mismatch"} == 1', bool)
+        await server.until('appliance_verdicts_total{code="fingerprint_mismatch"} == 1', bool)
 
         for page in (healthy_page, lossy_page):
             await page.evaluate("fallSilent()")
