@@ -20,7 +20,7 @@ class Captured(NamedTuple):
 def captured() -> list[Captured]:
     """Every packet; an absent fixture is an error."""
     found = []
-    for stem in ("samples", "hep_js"):
+    for stem in ("samples", "hep_js", "call"):
         description = json.loads((CAPTURES / f"{stem}.json").read_text())
         packets = rdpcap(str(CAPTURES / f"{stem}.pcap"))
         assert len(packets) == len(description["packets"]) > 0
