@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from appliance.config import Settings
 from appliance.plugins.videoroom import VideoRoom
 from appliance.plugins.videoroom.config import RoomConfig, VideoRoomConfig
 from tests.core.world import JsonObject
@@ -127,6 +128,14 @@ def test_rooms_are_bounded_and_checked() -> None:
         VideoRoom(VideoRoomConfig(rooms=[RoomConfig(room="a")]))
     with pytest.raises(ValueError, match="rooms: 1: there are two of this id"):
         VideoRoom(VideoRoomConfig(rooms=[RoomConfig(room=1), RoomConfig(room=1)]))
+
+
+def test_secrets_of_rooms_are_not_shown() -> None:
+    settings = Settings({"plugins": {"videoroom": {"rooms": [{"room": 5, "secret": "hush", "pin": "1212"}]}}})
+    shown = "\n".join(settings.show())
+    assert "room = 5" in shown
+    assert "hush" not in shown
+    assert "1212" not in shown
 
 
 def test_the_admin_api_asks_the_same() -> None:
