@@ -1,6 +1,7 @@
-"""Three browsers with the unmodified janus.js in one room: everyone sees everyone, and one leaves."""
+"""Three browsers with the unmodified janus.js in one room, and janode, which manages rooms."""
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,33 @@ from playwright.async_api import Page
 from tests.peers.appliance import appliance
 from tests.peers.chromium import chromium
 from tests.peers.npm import installed
+from tests.programs import need
 
 pytestmark = pytest.mark.interop
+
+JANODE = """
+import Janode from 'janode';
+import VideoRoom from 'janode/plugins/videoroom';
+const connection = await Janode.connect({ is_admin: false, address: { url: process.argv[2] } });
+const session = await connection.create();
+const handle = await session.attach(VideoRoom);
+const said = [];
+const room = 77;
+said.push(await handle.create({ room, description: 'made by janode', max_publishers: 4, secret: 's', pin: 'p' }));
+said.push(await handle.exists({ room }));
+said.push(await handle.list());
+said.push(await handle.allow({ room, secret: 's', action: 'add', list: ['a', 'b'] }));
+said.push(await handle.allow({ room, secret: 's', action: 'remove', list: ['b'] }));
+const joined = await handle.joinPublisher({ room, pin: 'p', token: 'a', display: 'jan' });
+said.push({ display: joined.display, publishers: joined.publishers });
+said.push(await handle.listParticipants({ room, secret: 's' }));
+said.push(await handle.kick({ room, feed: joined.feed, secret: 's' }));
+said.push(await handle.destroy({ room, secret: 's' }));
+try { await handle.destroy({ room, secret: 's' }); } catch (error) { said.push(error.message); }
+console.log('said ' + JSON.stringify(said));
+await connection.close();
+process.exit(0);
+"""
 
 PAGES = Path(__file__).parent.parent / "peers" / "web"
 
@@ -34,8 +60,8 @@ async def until(page: Page, condition: str) -> None:
     """Ask again until it holds; what went wrong is shown instead of a bare time-out."""
     try:
         async with asyncio.timeout(25):
-            while not await page.evaluate(condition):
-                await asyncio.sleep(0.2)
+            poll = f"while (!(await ({condition}))) await new Promise(again => setTimeout(again, 200));"
+            await page.evaluate(f"(async () => {{ {poll} }})()")
     except TimeoutError:
         pytest.fail(f"{condition}: {await page.evaluate('frames()')}, {await page.evaluate('seen')}")
 
@@ -64,3 +90,28 @@ async def test_three_people_see_each_other_and_one_leaves(tmp_path: Path) -> Non
                 assert await page.evaluate("seen.problems") == []
     finally:
         await runner.cleanup()
+
+
+async def test_janode_manages_rooms(tmp_path: Path) -> None:
+    modules = installed("janode@1.8.0")
+    # Compiled code that only its transport over Unix sockets needs, and that is not built here.
+    (modules / "unix-dgram" / "package.json").write_text('{"name": "unix-dgram", "main": "absent.js"}')
+    (modules / "unix-dgram" / "absent.js").write_text("exports.createSocket = () => { throw new Error(); };")
+    script = modules.parent / "rooms.mjs"
+    script.write_text(JANODE)
+    async with appliance(tmp_path / "data") as running:
+        node = await asyncio.create_subprocess_exec(
+            need("node"), str(script), running.addresses["websocket"],
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, problems = await asyncio.wait_for(node.communicate(), 30)
+    assert node.returncode == 0, problems.decode()[-2000:]
+    (said,) = [line for line in out.decode().splitlines() if line.startswith("said ")]
+    created, exists, listed, allowed, fewer, joined, people, kicked, destroyed, refused = json.loads(said[5:])
+    assert (created["room"], exists["exists"], destroyed["room"]) == (77, True, 77)
+    assert [room["room"] for room in listed["list"]] == [1234, 77]
+    assert (allowed["list"], fewer["list"]) == (["a", "b"], ["a"])
+    assert joined == {"display": "jan", "publishers": []}
+    assert [one["display"] for one in people["participants"]] == ["jan"]
+    assert kicked["room"] == 77
+    assert "426 No such room (77)" in refused
