@@ -195,7 +195,8 @@ class Outbox:
             return True
         if now - oldest.acknowledged_at > CONFIRMED_AFTER:
             return False
-        return not any(batch.read for batch in list(self._flight)[1:])
+        # A peer reads several batches at once when it was busy: only its next read says that it has handled them.
+        return sum(batch.read for batch in self._flight) < 2
 
     def _give_back(self) -> None:
         if self._spool is not None and (self._spool.unread or any(batch.spooled for batch in self._flight)):

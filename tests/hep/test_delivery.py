@@ -301,6 +301,16 @@ def test_late_answers_leave_what_came_before_in_doubt() -> None:
     assert take(box, 10) == list(range(10))
 
 
+def test_what_was_read_together_is_in_doubt_until_the_next_read() -> None:
+    box = outbox()
+    put(box, *range(10))
+    for read in (True, False, True):
+        take(box, 2)
+        box.acknowledged(1.0, late=not read, read=read)
+    box.failed(1.1)
+    assert take(box, 10) == [2, 3, 4, 5, 6, 7, 8, 9]
+
+
 def test_a_peer_that_takes_nothing_may_have_read_nothing() -> None:
     box = outbox()
     put(box, *range(10))
