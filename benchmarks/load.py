@@ -95,10 +95,11 @@ class Load:
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         connected = asyncio.Event()
 
-        @connection.on("connectionstatechange")
         def note() -> None:
             if connection.connectionState == "connected":
                 connected.set()
+
+        connection.on("connectionstatechange", note)
 
         sender = connection.addTrack(_Silent())
         await connection.setLocalDescription(await connection.createOffer())
