@@ -246,7 +246,7 @@ HEP_SPOOL_ERRORS = _counters("hep_spool_errors_total", C, "Times that the disk d
 HEP_DATAGRAMS_CUT = _counters("hep_datagrams_cut_total", C, "HEP messages cut to what a datagram may hold.")
 HEP_SKIPPED = _counters(
     "hep_events_skipped_total", C, "Events that became no HEP message.",
-    Label("reason", ("unattached", "empty_report", "invalid", "unfit")),
+    Label("reason", ("unattached", "empty_report", "invalid", "replayed", "unfit")),
 )  # fmt: skip
 HEP_CUT = _counters("hep_payloads_cut_total", C, "HEP payloads cut to what a message may hold.")
 HEP_CALLS = _counters("hep_calls", G, "Calls that the HEP mapping remembers.")

@@ -85,7 +85,7 @@ def test_a_recorded_call_is_a_call_in_homer() -> None:
     assert {(row.src, row.src_port, row.dst, row.dst_port, row.protocol) for row in media} == {
         ("127.0.0.1", 23039, "127.0.0.1", 55316, 17)
     }
-    assert target.skipped == {"unattached": 21, "empty_report": 0, "invalid": 0}
+    assert target.skipped == {"unattached": 21, "empty_report": 0, "invalid": 0, "replayed": 0}
     assert len(target) == 1, "the session's own record"
 
 
@@ -549,3 +549,14 @@ def test_an_id_that_no_packet_carries_is_counted() -> None:
     target = mapper()
     assert target.take(of_handle(IceState(ice="ready"), correlation_id='a"b'), 0.0) == []
     assert target.skipped["invalid"] == 1
+
+
+def test_what_is_told_again_is_known_and_not_sent_again() -> None:
+    items = trace("aiortc_echo")
+    up = next(n for n, item in enumerate(items) if item.body == Connection(connection="webrtcup"))
+    target = mapper()
+    assert play(target, [replace(item, replayed=True) for item in items[: up + 1]]) == []
+    assert target.skipped["replayed"] > 10
+    rest = stored(play(target, items[up + 1 :]) + target.flush())
+    # The BYE of a call whose INVITE went out before the restart still belongs to it.
+    assert [row.payload.split(" ")[0] for row in rest if row.payload_type == 1] == ["BYE"]

@@ -125,7 +125,7 @@ class HepMapper:
         """Calls that have ended, by when the wait for their verdict is over."""
         self._session_ends: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._legs = LegBook(config.max_calls)
-        self.skipped: dict[str, int] = {"unattached": 0, "empty_report": 0, "invalid": 0}
+        self.skipped: dict[str, int] = {"unattached": 0, "empty_report": 0, "invalid": 0, "replayed": 0}
         """Events that became no message, by reason."""
         self.cut = 0
         """Payloads that were longer than a packet carries."""
@@ -160,6 +160,10 @@ class HepMapper:
             out.extend(self._map(call, item, now))
         except HepEncodeError:
             self.skipped["invalid"] += 1
+        if item.replayed:
+            # A collector that has just started learns of the calls that are up; Homer had this when it happened.
+            self.skipped["replayed"] += 1
+            return []
         return out
 
     def _key(self, item: Event) -> str | None:
