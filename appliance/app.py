@@ -102,10 +102,10 @@ def _enabled(settings: Settings, kind: str) -> Iterator[tuple[str, Any, Any]]:
             yield section, component, config
 
 
-def _make(what: str, component: Any, *arguments: Any) -> Any:
+def _make(what: str, component: Any, *arguments: Any, **options: Any) -> Any:
     """Build one component. :raises ConfigError: it finds a value of its settings wrong."""
     try:
-        return component(*arguments)
+        return component(*arguments, **options)
     except ValueError as problem:
         raise ConfigError(f"{what}: {problem}") from None
 
@@ -136,7 +136,9 @@ async def run_gateway(settings: Settings) -> None:
             section: _make(f"transports.{section}", transport_class, config)
             for section, transport_class, config in _enabled(settings, "transports")
         }
-        gateway = Gateway(
+        gateway = _make(
+            "api",
+            Gateway,
             settings.section("api", GatewayConfig),
             clock,
             bus.publish,

@@ -6,6 +6,7 @@ known one, because a misspelt setting that is silently ignored is the worst sett
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -185,6 +186,9 @@ def _masked(key: str, value: Any) -> Any:
         return [_masked(key, item) for item in value]
     if isinstance(value, dict):
         return {inner: _masked(inner, item) for inner, item in value.items()}
+    if isinstance(value, str):
+        # A password may stand inside an address, where it does not belong but people put it.
+        value = re.sub(r"(?<=://)[^/@\s]+:[^/@\s]*(?=@)", "********", value)
     return "********" if is_secret(key) and value else value
 
 

@@ -64,6 +64,8 @@ class Child:
                 "-m",
                 "appliance",
                 *self.arguments,
+                # Open as long as the supervisor lives: its end is the child's sign to end too.
+                stdin=asyncio.subprocess.PIPE,
                 pass_fds=(writing,),
                 env={**os.environ, READY_FD_VARIABLE: str(writing)},
                 # A terminal's Ctrl-C goes to the whole group; the supervisor alone decides the order of the end.
@@ -173,8 +175,13 @@ async def until_signalled() -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, note, number)
+    supervised = READY_FD_VARIABLE in os.environ
+    if supervised:
+        loop.add_reader(sys.stdin, note, signal.SIGTERM)
     try:
         return await arrived
     finally:
+        if supervised:
+            loop.remove_reader(sys.stdin)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

@@ -63,3 +63,11 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
         load(file, {})
     with pytest.raises(ConfigError, match=r"absent\.toml: No such file"):
         load(tmp_path / "absent.toml", {})
+
+
+def test_a_password_inside_an_address_is_not_shown() -> None:
+    settings = load(None, {}, ["handlers.store.url=postgresql://user:hunter2@db/x", "handlers.hep.server=udp://h:9060"])
+    shown = "\n".join(settings.show())
+    assert "hunter2" not in shown
+    assert "postgresql://********@db/x" in shown
+    assert "udp://h:9060" in shown

@@ -118,3 +118,29 @@ async def test_a_link_that_can_not_be_is_said_in_words(tmp_path: Path, link: str
     assert code == 1
     assert message in errors
     assert "Traceback" not in errors
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+async def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "appliance", *free_settings(tmp_path), "run",
+        stdout=asyncio.subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    await process.stdout.readuntil(b"Ctrl-C")
+    children = children_of(process.pid)
+    assert len(children) == 2
+    process.kill()
+    await process.wait()
+    async with asyncio.timeout(15):
+        # Both hold our end of the pipe: it closes when the last of them has ended.
+        await process.stdout.read()
+    assert not [child for child in children if is_running(child)]
