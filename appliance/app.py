@@ -193,9 +193,9 @@ class Collector:
         self.name = server_name(self.server)
         self.data_dir = data_dir(self.server)
         self.clock = LoopClock()
-        self.bus = EventBus(self.clock)
-        self.queries = HandlerQueries(self.bus, is_secret)
         self.stamper = Stamper(self.clock)
+        self.bus = EventBus(self.clock, self.stamper.stamp)
+        self.queries = HandlerQueries(self.bus, is_secret)
         self.measured: list[Measured] = [self.bus]
         self.handlers: list[EventHandler] = []
         self.intakes: list[Intake] = []

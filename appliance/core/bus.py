@@ -12,7 +12,7 @@ from typing import Protocol
 from appliance.core.clock import Clock
 from appliance.core.events import Counter, Event, EventType
 from appliance.core.measure import Durations
-from appliance.core.queue import EventQueue
+from appliance.core.queue import EventQueue, Stamp, unstamped
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +51,16 @@ class BusView(Protocol):
 class Subscription(EventQueue):
     """One consumer, its bounded queue and its counts."""
 
-    def __init__(self, consumer: Consumer, clock: Clock, *, depth: int = DEPTH, max_bytes: int = MAX_BYTES) -> None:
-        super().__init__(clock, depth=depth, max_bytes=max_bytes, reason="queue_full")
+    def __init__(
+        self,
+        consumer: Consumer,
+        clock: Clock,
+        *,
+        depth: int = DEPTH,
+        max_bytes: int = MAX_BYTES,
+        stamp: Stamp = unstamped,
+    ) -> None:
+        super().__init__(clock, depth=depth, max_bytes=max_bytes, reason="queue_full", stamp=stamp)
         self.consumer = consumer
         self.delivered = 0
         self.failed = 0
@@ -116,8 +124,10 @@ class Subscription(EventQueue):
 class EventBus:
     """Synchronous to publish, asynchronous to consume. An async context manager: consumers run inside it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, stamp: Stamp = unstamped) -> None:
+        """``stamp`` numbers the events that the bus makes itself, the gaps."""
         self._clock = clock
+        self._stamp = stamp
         self._subscriptions: list[Subscription] = []
         self._stack = AsyncExitStack()
         self._running = False
@@ -130,7 +140,7 @@ class EventBus:
     def add(self, consumer: Consumer, *, depth: int = DEPTH, max_bytes: int = MAX_BYTES) -> Subscription:
         """Subscribe before the bus runs."""
         assert not self._running, "add() after the bus has started"
-        subscription = Subscription(consumer, self._clock, depth=depth, max_bytes=max_bytes)
+        subscription = Subscription(consumer, self._clock, depth=depth, max_bytes=max_bytes, stamp=self._stamp)
         self._subscriptions.append(subscription)
         return subscription
 

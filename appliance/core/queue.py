@@ -6,6 +6,7 @@ say that its evidence has a hole.
 """
 
 from collections import deque
+from collections.abc import Callable
 
 from appliance.core.clock import Clock
 from appliance.core.events import MASK_WORDS, Event, EventType, Gap, event
@@ -26,11 +27,20 @@ def size_of(item: Event) -> int:
     return 600
 
 
+Stamp = Callable[[Event], Event]
+"""Gives an event its number, see :class:`appliance.core.stamp.Stamper`."""
+
+
+def unstamped(item: Event) -> Event:
+    """Where numbers are given later, as in a gateway."""
+    return item
+
+
 class EventQueue:
     """First in, first out, bounded."""
 
-    def __init__(self, clock: Clock, *, depth: int, max_bytes: int, reason: str) -> None:
-        """``reason`` is that of the :class:`~appliance.core.events.Gap` that marks a loss."""
+    def __init__(self, clock: Clock, *, depth: int, max_bytes: int, reason: str, stamp: Stamp = unstamped) -> None:
+        """``reason`` is that of the :class:`~appliance.core.events.Gap` that marks a loss; ``stamp`` numbers it."""
         self.depth = depth
         self.max_bytes = max_bytes
         self.bytes = 0
@@ -38,6 +48,7 @@ class EventQueue:
         """Since the start, by event type word."""
         self._clock = clock
         self._reason = reason
+        self._stamp = stamp
         self._queue: deque[tuple[float, Event]] = deque()
         self._gap: dict[str, int] = {}
         self._gap_since = 0
@@ -70,7 +81,7 @@ class EventQueue:
         batch: list[Event] = []
         if self._gap:
             gap = Gap(reason=self._reason, dropped=dict(self._gap), first_timestamp=self._gap_since)
-            batch.append(event(gap, emitter=self._gap_emitter, timestamp=self._clock.wall_us()))
+            batch.append(self._stamp(event(gap, emitter=self._gap_emitter, timestamp=self._clock.wall_us())))
             self._gap.clear()
         while self._queue and len(batch) < limit:
             _, item = self._queue.popleft()

@@ -6,6 +6,7 @@ import pytest
 from appliance.core.bus import EventBus, Subscription
 from appliance.core.clock import LoopClock
 from appliance.core.events import Connection, Event, EventType, Gap, MediaStats, event
+from appliance.core.stamp import Stamper
 from tests.clock import FakeClock
 
 
@@ -164,3 +165,21 @@ def test_the_age_of_the_oldest_is_told() -> None:
     assert subscription.oldest_age() == 3
     values = {counter.name: counter.value for counter in subscription.measure()}
     assert values["event_queue_length"] == 2
+
+
+async def test_a_mark_of_loss_has_a_number_of_its_own() -> None:
+    recorder, clock = Recorder(), LoopClock()
+    stamper = Stamper(clock)
+    bus = EventBus(clock, stamper.stamp)
+    bus.add(recorder, depth=2)
+    async with bus:
+        for _ in range(2):
+            recorder.arrived.clear()
+            for n in range(1, 6):
+                bus.publish(stamper.stamp(state(n)))
+            await recorder.arrived.wait()
+    gaps = [item for item in recorder.got if isinstance(item.body, Gap)]
+    assert len(gaps) == 2
+    numbers = [item.id for item in recorder.got]
+    assert 0 not in numbers
+    assert len(set(numbers)) == len(numbers)
