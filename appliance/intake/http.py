@@ -115,6 +115,10 @@ class HttpIntake:
             self.refused += 1
             text = "This is where Janus's event handlers post their events: set backend to this address.\n"
             return web.Response(status=405, text=text, headers={"Allow": "POST"})
+        if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
+            # No event handler sends these, every browser does: a web page must not put calls into the console.
+            self.refused += 1
+            return _last(web.Response(status=403, text="events are not taken from web pages\n"))
         if not self._authorized(request.headers.get("Authorization", "")):
             self.unauthorized += 1
             headers = {"WWW-Authenticate": 'Basic realm="events"'}

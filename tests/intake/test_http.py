@@ -173,3 +173,12 @@ async def test_a_port_that_is_taken_is_named() -> None:
 async def test_it_binds_to_loopback_until_told_otherwise() -> None:
     config = HttpIntakeConfig()
     assert (config.host, config.port) == ("127.0.0.1", 8081)
+
+
+@pytest.mark.parametrize("header", ["Origin", "Sec-Fetch-Site"])
+async def test_a_web_page_can_not_post_events(header: str) -> None:
+    async with listening() as (intake, got):
+        status, text = await post(intake, [], headers={header: "http://evil.example"})
+        assert (status, got) == (403, [])
+        assert "web pages" in text
+        assert intake.refused == 1
