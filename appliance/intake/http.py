@@ -19,6 +19,7 @@ from appliance.core.clock import Clock
 from appliance.core.events import Counter, Event, EventDecodeError
 from appliance.core.intake import Deliver
 from appliance.intake import dialect
+from appliance.net.http_server import HttpServer
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ READ_TIMEOUT = 15.0
 """Seconds for one body; sampleevh itself gives up after 10."""
 MAX_REQUESTS = 256
 """At the same time; sampleevh has one."""
+MAX_CONNECTIONS = 10_000
+"""Of as many Janus servers, which keep theirs."""
 YIELD_EVERY = 500
 """Events after which others get their turn."""
 
@@ -61,53 +64,47 @@ class HttpIntake:
         """Requests turned away for their method, size or encoding, or because too many came at once."""
         self._config = config
         self._deliver: Deliver | None = None
-        self._runner: web.ServerRunner | None = None
         self._running = 0
         self._logged = False
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._serve)
+        # The library would decompress before anybody counts the bytes.
+        self._server = HttpServer(
+            application,
+            config.host,
+            config.port,
+            what="intake.http (events of Janus servers)",
+            grace_s=1.0,
+            max_connections=MAX_CONNECTIONS,
+            decompress=False,
+        )
 
     @property
     def port(self) -> int:
         """The one that was had; the configured one while not running."""
-        if self._runner is None or not self._runner.addresses:
-            return self._config.port
-        return int(self._runner.addresses[0][1])
+        return self._server.port
 
     @property
     def url(self) -> str:
         """What a Janus server's ``backend`` is set to."""
-        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
-        return f"http://{host}:{self.port}"
+        return f"http://{self._server.authority}"
 
     async def start(self, deliver: Deliver) -> None:
         """Listen. :raises OSError: the address can't be had; the message names it."""
         self._deliver = deliver
-        # The library would decompress before anybody counts the bytes.
-        server = web.Server(self._serve, auto_decompress=False, access_log=None)
-        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._config.host, self._config.port).start()
-        except (OSError, OverflowError) as problem:
-            await self._runner.cleanup()
-            self._runner = None
-            reason = getattr(problem, "strerror", None) or problem
-            raise OSError(
-                getattr(problem, "errno", None),
-                f"events of Janus servers can't be listened for on {self._config.host}:{self._config.port} "
-                f"(intake.http): {reason}",
-            ) from None
+        await self._server.start()
 
     async def stop(self) -> None:
         """Close; a request that is being read is refused, so its sender repeats it."""
         self._deliver = None
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._server.stop()
 
     def measure(self) -> Iterable[Counter]:
         """Events and requests by outcome."""
         for outcome, value in (("ok", self.received), ("malformed", self.malformed), ("refused", self.refused)):
             yield Counter("intake_events_total", value, {"intake": self.name, "outcome": outcome})
+        for reason, count in self._server.refused.items():
+            yield Counter("http_connections_refused_total", count, {"listener": "intake", "reason": reason})
         yield Counter("auth_failures_total", self.unauthorized, {"api": "intake"})
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:

@@ -272,10 +272,18 @@ API_LIMITS = _counters(
 TRANSPORT_LIMITS = _counters(
     "transport_limits_total", C, "What the limits of the API's transports refused or lost.", TRANSPORT,
     Label("limit", (
-        "connections", "message_bytes", "body_timeout", "polls", "queue_full", "bad_frame", "acl", "origin", "rate",
+        "connections", "descriptors", "head_timeout", "message_bytes", "body_timeout", "polls", "queue_full",
+        "bad_frame", "acl", "origin", "rate",
     )),
 )  # fmt: skip
 TRANSPORT_CONNECTIONS = _counters("transport_connections", G, "Connections to the API.", TRANSPORT)
+HTTP_REFUSED = _counters(
+    "http_connections_refused_total", C, "Connections to the collector turned away, or ended because nothing came.",
+    Label("listener", ("console", "intake")), Label("reason", ("connections", "descriptors", "head_timeout")),
+)  # fmt: skip
+LOOP_ERRORS = _counters(
+    "event_loop_errors_total", C, "Unexpected errors of this process that the event loop reported, logged or not."
+)
 AUTH_FAILURES = _counters(
     "auth_failures_total", C, "Requests without the right secret or token.",
     Label("api", ("janus", "admin", "metrics", "console", "intake")),
@@ -290,7 +298,11 @@ LINK_CONNECTED = _counters("link_connected", G, "1 while the gateway's link to i
 INTAKE_EVENTS = _counters(
     "intake_events_total", C, "Events that an intake took or refused.",
     Label("intake", ("stream", "http", "websocket", "rabbitmq", "mqtt", "file", "pcap")),
-    Label("outcome", ("ok", "malformed", "refused", "dropped")),
+    Label("outcome", ("ok", "malformed", "refused", "dropped", "duplicate")),
+)  # fmt: skip
+INTAKE_CONNECTED = _counters(
+    "intake_connected", G, "Connections of an intake: to its broker (0 or 1), or from servers that push events.",
+    Label("intake", ("websocket", "rabbitmq", "mqtt")),
 )  # fmt: skip
 WATCH_CLIENTS = _counters("watch_clients", G, "Terminals that watch the events.")
 WATCH_REFUSED = _counters("watch_clients_refused_total", C, "Terminals refused, because too many watch.")

@@ -1,11 +1,18 @@
 """One HTTP server: an aiohttp application on one address, started with a clear error and stopped gracefully."""
 
+import asyncio
 import os
 import socket
 import ssl
+from collections import Counter as Tally
 from typing import Any
 
 from aiohttp import web
+
+from appliance.net.http_connection import HEAD_TIMEOUT_S, Admission, HttpConnection
+
+MAX_CONNECTIONS = 1_000
+"""At once, where nothing else is said."""
 
 
 class HttpServer:
@@ -25,8 +32,11 @@ class HttpServer:
         cancel_handlers: bool = False,
         grace_s: float = 2.0,
         tls: ssl.SSLContext | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        decompress: bool = True,
     ) -> None:
-        """``tls``: serve with it, and only so."""
+        """``tls``: serve with it, and only so. ``decompress``: bodies arrive without their Content-Encoding; without
+        it the handler does it, and counts while it does."""
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -34,6 +44,9 @@ class HttpServer:
             handler_cancellation=cancel_handlers,
             shutdown_timeout=grace_s,
         )
+        self._admission = Admission(max_connections)
+        self._options = {"access_log": None, "auto_decompress": decompress}
+        self._listener: asyncio.Server | None = None
         self._what = what
         self._tls = tls
         self._host = host
@@ -47,8 +60,8 @@ class HttpServer:
     @property
     def port(self) -> int:
         """The port in use: the one that was given, or while running with port 0 the one that the system chose."""
-        for address in self._runner.addresses:
-            return int(address[1])
+        for listening in self._listener.sockets if self._listener is not None else ():
+            return int(listening.getsockname()[1])
         return self._port
 
     @property
@@ -59,13 +72,28 @@ class HttpServer:
     @property
     def connections(self) -> int:
         """Open connections; 0 when not running."""
-        return len(self._runner.server.connections) if self._runner.server is not None else 0
+        return self._admission.connections if self._listener is not None else 0
+
+    @property
+    def refused(self) -> Tally[str]:
+        """Connections that were turned away or ended unserved, by reason (:class:`Admission`)."""
+        return self._admission.refused
 
     async def start(self) -> None:
         """Listen. :raises OSError: the address can't be had; the message names it and what wanted it."""
         await self._runner.setup()
+        server = self._runner.server
+        assert server is not None
         try:
-            await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls).start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                lambda: HttpConnection(self._admission, server, **self._options),
+                self._host,
+                self._port,
+                ssl=self._tls,
+                backlog=128,
+                # A connection counts once it speaks TLS, so it may not take longer for that than for a request.
+                ssl_handshake_timeout=None if self._tls is None else HEAD_TIMEOUT_S,
+            )
         except (OSError, OverflowError) as error:
             await self._runner.cleanup()
             number = getattr(error, "errno", None)
@@ -79,6 +107,9 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Stop listening, give running requests ``grace_s`` seconds, end the connections. Safe to call twice."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         await self._runner.cleanup()
 
 

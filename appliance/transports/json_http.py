@@ -55,12 +55,19 @@ class JsonHttp(ABC):
         self.served = 0
         self._door = Door(config, self.clock, allow_origin=allow_origin)
         self._max_message_bytes = config.max_message_bytes
-        self._max_connections = config.max_connections
         self._allow_origin = allow_origin
         self._refuses_foreign = refuses_foreign
         app = web.Application(client_max_size=config.max_message_bytes)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._server = HttpServer(app, host, port, what=what, cancel_handlers=True, tls=self._door.tls)
+        self._server = HttpServer(
+            app,
+            host,
+            port,
+            what=what,
+            cancel_handlers=True,
+            tls=self._door.tls,
+            max_connections=config.max_connections,
+        )
 
     @property
     def port(self) -> int:
@@ -103,11 +110,6 @@ class JsonHttp(ABC):
 
     async def _route(self, request: web.Request, request_id: str) -> web.Response:
         self.served += 1
-        if self._server.connections > self._max_connections:
-            self.dropped["connections"] += 1
-            response = web.Response(status=503)
-            response.force_close()
-            return response
         if not self._door.admits(request) or (self._refuses_foreign and self._door.is_foreign(request)):
             return web.Response(status=403)
         if not self._door.within_rate(self._door.address(request)):
@@ -180,7 +182,7 @@ class JsonHttp(ABC):
 
     def measure(self) -> Iterable[Counter]:
         """What limits cost, and connections."""
-        for reason, count in (self.dropped + self._door.refused).items():
+        for reason, count in (self.dropped + self._door.refused + self._server.refused).items():
             yield Counter("transport_limits_total", count, {"transport": "http", "limit": reason})
         yield Counter("transport_connections", self._server.connections, {"transport": "http"})
 

@@ -98,12 +98,13 @@ class JsonWebSocket(ABC):
         self._door = Door(config, clock or LoopClock(), allow_origin=allow_origin)
         self._limit = config.requests_per_second
         self._max_message_bytes = config.max_message_bytes
-        self._max_connections = config.max_connections
         self._sockets: set[web.WebSocketResponse] = set()
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         app.on_shutdown.append(self._close_all)
-        self._server = HttpServer(app, host, port, what=what, tls=self._door.tls)
+        self._server = HttpServer(
+            app, host, port, what=what, tls=self._door.tls, max_connections=config.max_connections
+        )
 
     @property
     def port(self) -> int:
@@ -170,9 +171,6 @@ class JsonWebSocket(ABC):
             return web.Response(status=400, text=text)
         if self._door.is_foreign(request):
             return web.Response(status=403, text="This origin may not connect.\n")
-        if len(self._sockets) >= self._max_connections:
-            self.dropped["connections"] += 1
-            return web.Response(status=503)
         if not self._door.within_rate(self._door.address(request)):
             return web.Response(status=429, headers={"Retry-After": "1"})
         return None
@@ -235,7 +233,7 @@ class JsonWebSocket(ABC):
 
     def measure(self) -> Iterable[Counter]:
         """What limits cost, and connections."""
-        for reason, count in (self.dropped + self._door.refused).items():
+        for reason, count in (self.dropped + self._door.refused + self._server.refused).items():
             yield Counter("transport_limits_total", count, {"transport": "websocket", "limit": reason})
         yield Counter("transport_connections", len(self._sockets), {"transport": "websocket"})
 
