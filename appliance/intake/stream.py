@@ -32,7 +32,7 @@ from appliance.net.link import (
     Welcome,
     parse_address,
 )
-from appliance.net.link_connection import REQUEST_TIMEOUT, LinkConnection, OnRequest
+from appliance.net.link_connection import REQUEST_TIMEOUT, LinkConnection, OnRequest, RequestRefusedError
 from appliance.net.unix import UnixListener
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ MAX_CONNECTIONS = 256
 MAX_BOOTS = 1024
 """Starts of gateways whose next sequence number is remembered."""
 HELLO_SECONDS = 5.0
+PROBE_SECONDS = 3.0
+"""For a gateway to show that it is alive, when another says that it has its name."""
 
 
 class StreamConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +73,8 @@ class StreamIntake:
         self._socket: UnixListener | None = None
         self._connections: dict[LinkConnection, Hello | None] = {}
         self._by_name: dict[str, LinkConnection] = {}
+        self._contests: dict[LinkConnection, asyncio.Task[None]] = {}
+        """Gateways that wait until it is known whether the one that has their name is alive."""
         self._next: OrderedDict[tuple[str, str], int] = OrderedDict()
         """By server and boot."""
         self._boot_of: OrderedDict[str, str] = OrderedDict()
@@ -114,6 +118,8 @@ class StreamIntake:
         if self._server is None:
             return
         self._server.close()
+        for contest in list(self._contests.values()):
+            contest.cancel()
         for connection in list(self._connections):
             connection.abort("the collector stops")
         await self._server.wait_closed()
@@ -170,11 +176,17 @@ class StreamIntake:
         self._clock.call_later(HELLO_SECONDS, lambda: self._expect_hello(connection))
 
     def _expect_hello(self, connection: LinkConnection) -> None:
-        if connection in self._connections and self._connections[connection] is None:
+        if connection in self._connections and not self._has_said_hello(connection):
             connection.abort("no hello came")
+
+    def _has_said_hello(self, connection: LinkConnection) -> bool:
+        return self._connections[connection] is not None or connection in self._contests
 
     def _lost(self, connection: LinkConnection, why: str) -> None:
         self.malformed += connection.malformed
+        contest = self._contests.pop(connection, None)
+        if contest is not None:
+            contest.cancel()
         hello = self._connections.pop(connection, None)
         if hello is not None and self._by_name.get(hello.server) is connection:
             del self._by_name[hello.server]
@@ -186,7 +198,7 @@ class StreamIntake:
             return
         hello = self._connections[connection]
         if hello is None:
-            if isinstance(message, Hello):
+            if isinstance(message, Hello) and connection not in self._contests:
                 self._greet(connection, message)
             else:
                 connection.abort("the first frame was no hello")
@@ -203,11 +215,37 @@ class StreamIntake:
         elif not hmac.compare_digest(hello.token.encode(), self._token.encode()):
             error = "wrong token"
         if error:
-            self.refused += 1
-            logger.warning("link: gateway %.64r refused: %s", hello.server, error)
-            connection.send(Welcome(v=VERSION, error=error))
-            connection.close()
+            self._refuse(connection, hello, error)
             return
+        earlier = self._by_name.get(hello.server)
+        if earlier is not None and self._boot_of.get(hello.server) != hello.boot:
+            contest = asyncio.create_task(self._contest(connection, hello, earlier), name=f"link {hello.server:.64}")
+            self._contests[connection] = contest
+            return
+        self._admit(connection, hello)
+
+    def _refuse(self, connection: LinkConnection, hello: Hello, error: str) -> None:
+        self.refused += 1
+        logger.warning("link: gateway %.64r refused: %s", hello.server, error)
+        connection.send(Welcome(v=VERSION, error=error))
+        connection.close()
+
+    async def _contest(self, connection: LinkConnection, hello: Hello, earlier: LinkConnection) -> None:
+        """Another gateway has the newcomer's name: whoever is alive keeps it."""
+        while True:
+            if await _is_alive(earlier):
+                error = f"another gateway named {hello.server:.64} is connected; give each a server.name of its own"
+                self._refuse(connection, hello, error)
+                break
+            found = self._by_name.get(hello.server)
+            if found is earlier or found is None:
+                self._admit(connection, hello)
+                break
+            # A third was quicker.
+            earlier = found
+        self._contests.pop(connection, None)
+
+    def _admit(self, connection: LinkConnection, hello: Hello) -> None:
         connection.peer = hello.server
         self._connections[connection] = hello
         earlier = self._by_name.get(hello.server)
@@ -263,6 +301,17 @@ class StreamIntake:
         assert self._deliver is not None
         dropped = {"other": missing} if missing else {}
         self._deliver(event(Gap(reason=reason, dropped=dropped), emitter=server, timestamp=self._clock.wall_us()))
+
+
+async def _is_alive(connection: LinkConnection) -> bool:
+    try:
+        await connection.request("ping", within=PROBE_SECONDS)
+    except RequestRefusedError:
+        # Any answer will do.
+        return True
+    except (TimeoutError, ConnectionError):
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.core.events import Event, EventType, Gap, Plugin, encode_msgpack, event
+from appliance.intake import stream
 from appliance.intake.stream import HELLO_SECONDS, StreamConfig, StreamIntake
 from appliance.net.link import Ack, Events, Hello, LinkError, Replay, Request, Response, Welcome
 from appliance.net.link_connection import RequestRefusedError
@@ -100,6 +101,52 @@ async def test_a_second_connection_of_a_gateway_takes_the_place_of_the_first() -
             assert intake.gateways == ["gw"]
             for peer in (first, second):
                 await peer.close()
+
+
+async def test_a_gateway_that_is_alive_keeps_its_name() -> None:
+    with socket_address() as address:
+        async with collector(address, lambda item: None) as intake, gateway(address, boot="one") as first:
+            await until(lambda: first.connected)
+            late = await RawPeer.dial(address)
+            late.send(Hello(v=1, boot="two", server="gw"))
+            answer = await late.receive()
+            assert isinstance(answer, Welcome)
+            assert answer.error == "another gateway named gw is connected; give each a server.name of its own"
+            assert await late.receive() is None
+            assert (first.connected, intake.gateways, intake.refused) == (True, ["gw"], 1)
+            await late.close()
+
+
+async def test_a_gateway_that_no_longer_answers_loses_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "PROBE_SECONDS", 0.02)
+    with socket_address() as address:
+        async with collector(address, lambda item: None) as intake:
+            dead = await greeted(address)
+            late = await RawPeer.dial(address)
+            late.send(Hello(v=1, boot="two", server="gw"))
+            assert isinstance(await dead.receive(), Request)
+            assert await late.receive() == Welcome(v=1, next=None)
+            assert await dead.receive() is None
+            assert intake.gateways == ["gw"]
+            for peer in (dead, late):
+                await peer.close()
+
+
+async def test_of_two_newcomers_only_one_takes_the_place_of_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "PROBE_SECONDS", 0.02)
+    with socket_address() as address:
+        async with collector(address, lambda item: None) as intake:
+            dead = await greeted(address)
+            async with gateway(address, boot="two") as second:
+                await until(lambda: intake._contests)
+                third = await RawPeer.dial(address)
+                third.send(Hello(v=1, boot="three", server="gw"))
+                answer = await third.receive()
+                assert isinstance(answer, Welcome)
+                assert answer.error.startswith("another gateway named gw is connected")
+                assert second.connected
+                await third.close()
+            await dead.close()
 
 
 async def test_many_gateways_at_once() -> None:
