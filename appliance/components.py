@@ -22,6 +22,9 @@ BUILTIN: dict[str, dict[str, str]] = {
     "intake": {
         "stream": "appliance.intake.stream:StreamIntake",
         "http": "appliance.intake.http:HttpIntake",
+        "websocket": "appliance.intake.websocket:WebSocketIntake",
+        "rabbitmq": "appliance.intake.rabbitmq:RabbitMqIntake",
+        "mqtt": "appliance.intake.mqtt:MqttIntake",
     },
     "handlers": {
         "hep": "appliance.handlers.hep:HepHandler",

@@ -4,6 +4,8 @@ import os
 
 from hypothesis import settings
 
+from tests.peers.brokers import shared_mosquitto, shared_rabbitmq  # noqa: F401  # fixtures
+
 # A busy machine is no reason for a property to fail.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, print_blob=True)

@@ -1,0 +1,113 @@
+"""Reads what came in one piece, whatever it came by: every event that is one goes on, the rest is counted."""
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from appliance.core.events import Counter, EventDecodeError
+from appliance.core.intake import Deliver
+from appliance.intake import dialect
+
+logger = logging.getLogger(__name__)
+
+YIELD_EVERY = 500
+"""Events after which others get their turn."""
+REMEMBERED = 10_000
+"""Messages by which one that a broker brings again is recognised."""
+
+
+class Reader:
+    """Counts what came and hands the events on. Nothing that came makes it raise."""
+
+    def __init__(self, name: str, *, max_bytes: int) -> None:
+        """``name``: that of the intake. ``max_bytes``: of one message."""
+        self.deliver: Deliver | None = None
+        """Where events go; ``None`` before the start and after the end, when none come."""
+        self.received = 0
+        self.malformed = 0
+        self.refused = 0
+        """Messages that were too long, or came from where they may not."""
+        self.doubles = 0
+        """Messages that had come before."""
+        self._name = name
+        self._max_bytes = max_bytes
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._logged = False
+
+    def take(self, data: bytes, source: str = "") -> bool:
+        """Read a message; false: there was no event in it."""
+        return sum([self._read(item, source) for item in self._items(data, source)]) > 0
+
+    async def read(self, data: bytes, source: str = "") -> bool:
+        """The same for what may be long: others get their turn in between."""
+        items = self._items(data, source)
+        good = 0
+        for count, item in enumerate(items, 1):
+            good += self._read(item, source)
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        return good > 0
+
+    def is_double(self, identity: str, data: bytes, *, again: bool) -> bool:
+        """Whether a message has been taken before; remembers it.
+
+        :param identity: what its sender calls it; where it says nothing, equal bytes are the same message, and only
+            where the broker says that it may have brought them before (``again``).
+        """
+        key = identity.encode() if identity else hashlib.blake2b(data, digest_size=16).digest()
+        known = key in self._known
+        self._known[key] = None
+        self._known.move_to_end(key)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        if known and (identity or again):
+            self.doubles += 1
+            return True
+        return False
+
+    def refuse(self, why: str, source: str = "") -> None:
+        """Count something that was not even read."""
+        self.refused += 1
+        self._note(why, source)
+
+    def measure(self) -> Iterable[Counter]:
+        """``intake_events_total`` by outcome."""
+        counts = {"ok": self.received, "malformed": self.malformed, "refused": self.refused, "duplicate": self.doubles}
+        for outcome, value in counts.items():
+            yield Counter("intake_events_total", value, {"intake": self._name, "outcome": outcome})
+
+    def _items(self, data: bytes, source: str) -> list[object]:
+        if len(data) > self._max_bytes:
+            self.refuse(f"{len(data)} bytes came, wanted at most {self._max_bytes}", source)
+            return []
+        try:
+            document = dialect.decode(data)
+        except EventDecodeError as problem:
+            self.malformed += 1
+            self._note(str(problem), source)
+            return []
+        return document if isinstance(document, list) else [document]
+
+    def _read(self, item: object, source: str) -> bool:
+        try:
+            found = list(dialect.read_one(item))
+        except EventDecodeError as problem:
+            self.malformed += 1
+            self._note(str(problem), source)
+            return False
+        for event in found:
+            if self.deliver is not None:
+                self.received += 1
+                self.deliver(event)
+        return bool(found)
+
+    def _note(self, problem: str, source: str) -> None:
+        # Once, for whoever sets it up; the counts tell the rest.
+        if not self._logged:
+            self._logged = True
+            whence = f" from {source}" if source else ""
+            logger.warning(
+                "intake.%s: an event%s refused: %s; counting further ones in silence", self._name, whence, problem[:300]
+            )

@@ -1,0 +1,22 @@
+"""Brokers that a whole module of tests shares: RabbitMQ takes seconds to start."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.peers.mosquitto import Mosquitto, mosquitto
+from tests.peers.rabbitmq import RabbitMq, rabbitmq
+
+
+@pytest.fixture(scope="session")
+def shared_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    """Nobody kills this one; a test takes names of its own for what it declares."""
+    with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def shared_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """Nobody kills this one; a test takes topics of its own."""
+    with mosquitto(tmp_path_factory.mktemp("mosquitto")) as broker:
+        yield broker
