@@ -5,7 +5,6 @@ last closes first, and a start that fails closes what had been opened.
 """
 
 import logging
-import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
@@ -38,9 +37,11 @@ from appliance.core.intake import Intake
 from appliance.core.measure import Measured
 from appliance.core.stamp import Stamper
 from appliance.core.transport import ApiTransport
+from appliance.folder import data_dir
 from appliance.intake.stream import StreamIntake
 from appliance.net.http_server import HttpServer
 from appliance.net.link import LinkError, parse_address, socket_path
+from appliance.process import begin
 from appliance.supervisor import Ready, announce, until_signalled
 
 if TYPE_CHECKING:
@@ -52,18 +53,6 @@ logger = logging.getLogger(__name__)
 def server_name(config: ServerConfig) -> str:
     """The configured name, or this host's, made safe for SIP, SQL and metrics."""
     return safe_server_name(config.name or socket.gethostname())
-
-
-def data_dir(config: ServerConfig) -> Path:
-    """The data folder, made if need be and readable by its owner only. :raises ConfigError: it can't be had."""
-    folder = Path(config.data_dir).expanduser().resolve()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as problem:
-        raise ConfigError(f"server.data_dir: {config.data_dir!r}: {problem.strerror or problem}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(f"server.data_dir: {config.data_dir!r}: may not be written to")
-    return folder
 
 
 def http_url(host: str, port: int) -> str:
@@ -123,6 +112,7 @@ async def run_gateway(settings: Settings) -> None:
     media = settings.section("media", MediaConfig)
     clock = LoopClock()
     async with AsyncExitStack() as stack:
+        own = begin("gateway", server, stack)
         bus = EventBus(clock)
         link = LinkHandler(link_address(server), server_name=server_name(server), clock=clock, token=link_token(server))
         bus.add(link)
@@ -149,7 +139,7 @@ async def run_gateway(settings: Settings) -> None:
             },
             server_name=server_name(server),
             stats_period_s=media.stats_period,
-            measured=[bus, engine, link],
+            measured=[bus, engine, link, own],
             info={"local-ip": media.addresses[0]},
         )
         link.on_request = gateway.command
@@ -303,6 +293,8 @@ class Collector:
     async def run(self) -> None:
         """Serve until told to end. :raises ConfigError, OSError: it can't start; the message says why."""
         async with AsyncExitStack() as stack:
+            own = begin("collector", self.server, stack)
+            self.measured.append(own)
             listening = await self._start_listener(stack)
             self._make_handlers()
             await stack.enter_async_context(self.bus)
@@ -313,6 +305,7 @@ class Collector:
             config = self.settings.section("console", ConsoleConfig)
             server = HttpServer(self._web(), host=config.host, port=config.port, what="console")
             await server.start()
+            own.listeners["console"] = server
             stack.push_async_callback(server.stop)
             await self._start_intakes(stack)
             url = http_url(config.host, server.port)

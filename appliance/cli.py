@@ -65,7 +65,8 @@ def main(context: click.Context, config: Path | None, overrides: tuple[str, ...]
 @click.pass_context
 def run(context: click.Context) -> None:
     """Start the gateway and the collector, and look after both."""
-    _settings(context)
+    settings = _settings(context)
+    from appliance.folder import data_dir, held
     from appliance.supervisor import Ready, StartError, Supervisor, until_signalled
 
     async def serve() -> None:
@@ -73,21 +74,30 @@ def run(context: click.Context) -> None:
             click.echo(f"The {role} is back: {', '.join(ready.addresses.values())}")
 
         supervisor = Supervisor(_passed_on(context), on_restart=restarted)
+        signalled = asyncio.create_task(until_signalled(), name="signals")
         try:
-            addresses = await supervisor.start()
+            addresses = await supervisor.start_unless(signalled)
         except StartError as problem:
+            if problem.told:
+                raise click.exceptions.Exit(1) from None
             raise click.ClickException(str(problem)) from None
+        if addresses is None:
+            return
         web = addresses["web"]
         click.echo(f"Console    {web}/")
         click.echo(f"Demo call  {web}/demo")
         click.echo(f"Janus API  {addresses.get('http', addresses.get('websocket', 'no transport is enabled'))}")
         click.echo("Ctrl-C ends it.")
         try:
-            await until_signalled()
+            await signalled
         finally:
             await supervisor.stop()
 
-    _run(serve())
+    async def serve_alone() -> None:
+        with held(data_dir(settings.section("server", ServerConfig)), "run"):
+            await serve()
+
+    _run(serve_alone())
 
 
 @main.command()

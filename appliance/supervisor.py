@@ -23,11 +23,18 @@ STOP_TIMEOUT = 10.0
 RESTART_PAUSES = (0.2, 1.0, 2.0, 5.0, 10.0)
 STEADY_AFTER = 30.0
 """Seconds of life after which a death counts as the first again."""
+TOLD_CODE = 1
+"""With which a child ends that has said in words why it can't run."""
 READY_FD_VARIABLE = "APPLIANCE_READY_FD"
 
 
 class StartError(RuntimeError):
-    """A process did not come up; its own message has been printed to standard error."""
+    """A process did not come up."""
+
+    def __init__(self, text: str, *, told: bool = False) -> None:
+        """``told``: the process itself has printed why, to standard error; nothing needs to be added."""
+        super().__init__(text)
+        self.told = told
 
 
 class Ready(msgspec.Struct, kw_only=True):
@@ -42,7 +49,8 @@ def announce(ready: Ready) -> None:
     number = os.environ.get(READY_FD_VARIABLE)
     if number is None:
         return
-    with os.fdopen(int(number), "wb") as pipe:
+    # It may have ended meanwhile: until_signalled() sees that and ends this process too.
+    with contextlib.suppress(BrokenPipeError), os.fdopen(int(number), "wb") as pipe:
         pipe.write(msgspec.json.encode(ready))
 
 
@@ -86,7 +94,7 @@ class Child:
             transport.close()
         if not text:
             code = await self.process.wait()
-            raise StartError(f"the {self.role} ended with code {code} before it was ready")
+            raise StartError(f"the {self.role} ended with code {code} before it was ready", told=code == TOLD_CODE)
         return msgspec.json.decode(text, type=Ready)
 
     async def stop(self) -> None:
@@ -122,7 +130,8 @@ class Supervisor:
         problems = [result for result in results if isinstance(result, BaseException)]
         if problems:
             await self.stop()
-            raise problems[0]
+            # One that has not been told yet, if there is one, says more.
+            raise next((each for each in problems if not getattr(each, "told", False)), problems[0])
         addresses: dict[str, str] = {}
         for ready in results:
             assert isinstance(ready, Ready)
@@ -130,6 +139,17 @@ class Supervisor:
         for child in (self.collector, self.gateway):
             self._watchers.append(asyncio.create_task(self._watch(child), name=f"watch {child.role}"))
         return addresses
+
+    async def start_unless(self, signalled: "asyncio.Task[int]") -> dict[str, str] | None:
+        """As :meth:`start`; ``None`` when the sign to end came first: then everything is ended again."""
+        starting = asyncio.create_task(self.start(), name="start")
+        await asyncio.wait((starting, signalled), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            return await starting
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await self.stop()
+        return None
 
     async def _watch(self, child: Child) -> None:
         deaths = 0

@@ -24,7 +24,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "handlers": {"core", "net", "hep", "metrics", "diagnosis"},
     "console": {"core", "net", "diagnosis"},
     "demo": {"core", "hep", "net", "diagnosis", "supervisor"},
-    "commands": {"core", "hep", "net", "diagnosis", "wire", "intake", "config", "components", "supervisor", "app"},
+    "commands": {
+        "core",
+        "hep",
+        "net",
+        "diagnosis",
+        "wire",
+        "intake",
+        "config",
+        "components",
+        "supervisor",
+        "app",
+        "folder",
+    },
 }
 """Composition (app, supervisor, cli, config, components) may import everything."""
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from appliance.demo.client import EchoCall
+from appliance.supervisor import READY_FD_VARIABLE, Ready, announce
 from tests.peers.appliance import appliance, free_settings
 
 
@@ -85,8 +86,43 @@ async def test_a_port_that_is_taken_is_said_in_words(tmp_path: Path) -> None:
         options = [*free_settings(tmp_path), "--set", f"console.port={port}"]
         code, errors = await outcome(*options, "run")
     assert code == 1
-    assert f"console can't listen on 127.0.0.1:{port}: Address already in use" in errors
-    assert "Traceback" not in errors
+    assert f"Error: console can't listen on 127.0.0.1:{port}: Address already in use\n" in errors
+    assert errors.count("Error:") == 1, errors
+
+
+async def test_a_second_appliance_is_told_that_the_folder_is_in_use(tmp_path: Path) -> None:
+    async with appliance(tmp_path) as running:
+        gateway = running.supervisor.gateway.process
+        assert gateway is not None
+        code, errors = await outcome(*free_settings(tmp_path), "gateway")
+        assert code == 1
+        assert f"{tmp_path} is in use by another gateway (process {gateway.pid})" in errors
+        # The first one has its link still.
+        assert await running.get("/healthz")
+
+
+async def test_a_sign_to_end_while_it_starts_is_obeyed_without_a_word(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "appliance", *free_settings(tmp_path), "run",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    while len(children_of(process.pid)) < 2:  # noqa: ASYNC110  # the processes are the system's
+        await asyncio.sleep(0)
+    process.terminate()
+    said, errors = await process.communicate()
+    assert (process.returncode, said, errors) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_supervisor_that_is_gone_is_no_error_of_its_child(monkeypatch: pytest.MonkeyPatch, told: bool) -> None:
+    reading, writing = os.pipe()
+    if not told:
+        os.close(reading)
+    monkeypatch.setenv(READY_FD_VARIABLE, str(writing))
+    announce(Ready(role="gateway", addresses={"http": "x"}))
+    if told:
+        assert os.read(reading, 100) == b'{"role":"gateway","addresses":{"http":"x"}}'
+        os.close(reading)
 
 
 @pytest.mark.parametrize(

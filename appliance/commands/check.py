@@ -121,7 +121,7 @@ async def check_everything(settings: Settings, *, say: Callable[[str], Any]) -> 
     except (ConfigError, UnknownComponentError) as problem:
         tell(False, str(problem))
         return problems
-    from appliance.app import data_dir
+    from appliance.folder import data_dir
 
     try:
         tell(True, f"server.data_dir: {data_dir(settings.section('server', ServerConfig))} can be written to")

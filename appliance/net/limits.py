@@ -88,8 +88,10 @@ def _kind(context: dict[str, Any]) -> str:
     return f"{context.get('message') or 'Unhandled exception in event loop'} ({type(error).__name__})"
 
 
-def protect_process() -> None:
+def protect_process() -> QuietLoop:
     """What each long-running process does first, inside its event loop."""
     raise_descriptor_limit()
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(QuietLoop(loop.time))
+    handler = QuietLoop(loop.time)
+    loop.set_exception_handler(handler)
+    return handler
