@@ -1,9 +1,8 @@
 """What waits for a connection, in order: what may be lost on the way, what lies on disk, what is in memory.
 
 A capture server acknowledges nothing, but its kernel does. So packets go out a small batch at a time, each after the
-acknowledgement of the one before, and what was acknowledged is kept for as long as the peer may die with it unread.
-Where a batch is a single TCP segment its acknowledgement tells more: it comes as soon as the program has read, or by
-a timer 40 ms later. One that came sooner says that everything before it is delivered.
+acknowledgement of the one before, and what was acknowledged is kept for as long as the peer may die with it unread, as
+far as its TCP tells (:mod:`appliance.hep.connection`): what was read is dealt with when the peer reads again.
 
 Packets are taken from the spool while it holds any, then from memory; memory overflows into the spool. So the order
 is kept whatever happens.
@@ -13,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from appliance.hep.connection import Answer
 from appliance.hep.tally import Count, Tally
 from appliance.net.spool import Record, Spool
 
@@ -23,10 +23,8 @@ RESERVE = 0.25
 """Share of queue and spool kept free of what is expendable."""
 SPILL_BYTES = 2**20
 """In memory, before a spool is used though the connection stands."""
-KEPT_BYTES = 256 * 1024
-"""Of what was acknowledged in time, for a peer that turns out to have read nothing."""
 MAX_DOUBTFUL_BYTES = 8 * 2**20
-"""Of what was acknowledged late; more than this a peer seldom holds unread."""
+"""Of what was acknowledged by a peer that does not tell what it reads; more than this it seldom holds unread."""
 CONFIRMED_AFTER = 2.0
 """Seconds in which a peer that lives has read what its kernel acknowledged."""
 
@@ -39,7 +37,7 @@ class Packet(NamedTuple):
 
 
 class _Batch:
-    __slots__ = ("acknowledged_at", "packets", "read", "size", "spooled")
+    __slots__ = ("acknowledged_at", "late", "packets", "read", "size", "spooled")
 
     def __init__(self, packets: list[Packet], *, spooled: bool) -> None:
         self.packets = packets
@@ -48,7 +46,9 @@ class _Batch:
         """They lie in the spool too, taken and not committed."""
         self.acknowledged_at: float | None = None
         self.read = False
-        """When it was acknowledged, the peer had read all before it."""
+        """The peer's program has it; that it has dealt with it shows when it reads again."""
+        self.late = False
+        """The peer was seen not to read since; time alone says nothing then."""
 
 
 class Outbox:
@@ -159,18 +159,41 @@ class Outbox:
             self._flight_bytes += batch.size
         return packets, spooled
 
-    def acknowledged(self, now: float, *, late: bool, read: bool) -> None:
-        """The last batch has reached the peer's kernel.
+    @property
+    def doubtful_bytes(self) -> int:
+        """Of what was acknowledged, and is not known to be dealt with."""
+        waits = bool(self._flight) and self._flight[-1].acknowledged_at is None
+        return self._flight_bytes - (self._flight[-1].size if waits else 0)
 
-        :param late: by a timer, so that much may lie there unread.
-        :param read: because the peer has read all before it.
-        """
-        batch = self._flight[-1]
-        batch.acknowledged_at = now
-        batch.read = read
-        limit = MAX_DOUBTFUL_BYTES if late else KEPT_BYTES
-        while len(self._flight) > 1 and self._flight_bytes - self._flight[0].size >= limit:
+    def acknowledged(self, now: float, answer: Answer) -> None:
+        """The last batch has reached the peer's kernel."""
+        self._flight[-1].acknowledged_at = now
+        self.heard(answer)
+        while len(self._flight) > 1 and self._flight_bytes - self._flight[0].size >= MAX_DOUBTFUL_BYTES:
             self._confirm_oldest()
+
+    def heard(self, answer: Answer) -> None:
+        """Something was acknowledged that was sent after the batches which are acknowledged, or with the last."""
+        if answer is Answer.TAKEN:
+            return
+        if answer is Answer.READ:
+            while self._flight and self._flight[0].read:
+                self._confirm_oldest()
+        for batch in self._flight:
+            if batch.acknowledged_at is None:
+                break
+            batch.late = answer is Answer.LATE
+            batch.read |= answer is Answer.READ
+
+    @property
+    def late(self) -> bool:
+        """The peer was seen not to read."""
+        return any(batch.late for batch in self._flight)
+
+    def trust(self) -> None:
+        """The peer's answers never tell whether it reads, so that late ones say nothing either."""
+        for batch in self._flight:
+            batch.late = False
 
     def _confirm_oldest(self) -> None:
         batch = self._flight.popleft()
@@ -183,20 +206,10 @@ class Outbox:
 
         :param deaf: the peer took nothing for long, so that it may have read nothing of what it was given.
         """
-        while self._flight and not self._doubtful(now, deaf=deaf):
-            self._confirm_oldest()
+        if not deaf:
+            self.settle(now)
         self._tally.resent += sum(len(batch.packets) for batch in self._flight if batch.acknowledged_at is not None)
         self._give_back()
-
-    def _doubtful(self, now: float, *, deaf: bool) -> bool:
-        """Whether the oldest batch may have been lost."""
-        oldest = self._flight[0]
-        if oldest.acknowledged_at is None or deaf:
-            return True
-        if now - oldest.acknowledged_at > CONFIRMED_AFTER:
-            return False
-        # A peer reads several batches at once when it was busy: only its next read says that it has handled them.
-        return sum(batch.read for batch in self._flight) < 2
 
     def _give_back(self) -> None:
         if self._spool is not None and (self._spool.unread or any(batch.spooled for batch in self._flight)):
@@ -221,8 +234,8 @@ class Outbox:
     def settle(self, now: float) -> None:
         """A while has passed on a connection that stands: what was acknowledged is delivered."""
         while self._flight:
-            acknowledged_at = self._flight[0].acknowledged_at
-            if acknowledged_at is None or now - acknowledged_at <= CONFIRMED_AFTER:
+            oldest = self._flight[0]
+            if oldest.acknowledged_at is None or oldest.late or now - oldest.acknowledged_at <= CONFIRMED_AFTER:
                 break
             self._confirm_oldest()
 

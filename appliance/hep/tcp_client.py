@@ -10,33 +10,32 @@ import contextlib
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
-from itertools import count
 
+from appliance.hep.connection import Answer, Connection
 from appliance.hep.endpoint import Endpoint
 from appliance.hep.outbox import CONFIRMED_AFTER, MAX_QUEUED, MAX_QUEUED_BYTES, Outbox, Packet
 from appliance.hep.tally import Count, Tally
 from appliance.net.backoff import Backoff
 from appliance.net.spool import Spool
-from appliance.net.tcp import established, keep_alive, round_trip, segment_bytes, unacknowledged
 
 logger = logging.getLogger(__name__)
 
-MIN_BATCH = 16 * 1024
-MAX_BATCH = 256 * 1024
-"""Bytes in one write, and in flight: as few as a near server allows, more for one that is far away."""
-BYTES_PER_S = 8 * 2**20
-"""What a far server is to be sent at least: with the round trip it makes the size of a batch."""
-PROMPT = 0.02
-"""Seconds beyond the shortest round trip in which a peer that reads acknowledges; TCP's timer is 0.04."""
-WARM_UP = 20
-"""Batches of one packet each with which a connection begins, and begins again when it was idle: TCP acknowledges the
-first 16 segments at once, read or not, so that they tell nothing."""
-IDLE = 0.15
-"""Seconds without a write; TCP's own measure is 0.2 or more."""
-SPINS = 20
+MIN_FLIGHT = 8 * 1024
+MAX_FLIGHT = 256 * 1024
+"""Bytes sent and not yet known to be dealt with: as few as a near server allows, more for one that is far away. They
+are what comes twice when a server dies."""
+BYTES_PER_S = 32 * 2**20
+"""What a server is to be sent at least, as long as :data:`MAX_FLIGHT` allows it: 100,000 messages."""
+ROUND_TRIPS = 4
+"""In which as much is sent and dealt with as may be in flight."""
 CONNECT_TIMEOUT = 10.0
 WRITE_TIMEOUT = 20.0
-"""Seconds in which the peer must acknowledge a batch; one that accepts and never reads is let go."""
+"""Seconds in which the peer must acknowledge a batch, and have read the one before; one that accepts and never reads is
+let go."""
+MAX_PAUSE = 0.1
+"""Seconds between two looks whether a busy server reads again; less than makes a connection idle."""
+NEAR = 0.005
+"""Seconds of a round trip, twenty of which delay a message less than anybody sees."""
 STEADY_AFTER = 5.0
 """Seconds of a connection after which the back-off starts from the beginning."""
 DRAIN_TIMEOUT = 2.0
@@ -94,9 +93,6 @@ class TcpClient:
         self._settled.set()
         self._task: asyncio.Task[None] | None = None
         self._spill_timer: asyncio.TimerHandle | None = None
-        self._cold = WARM_UP
-        """Batches until an acknowledgement tells something."""
-        self._acknowledged_at = 0.0
         self._allowance = 0.0
         """Packets that may leave the spool now."""
         self._allowed_at = 0.0
@@ -161,17 +157,16 @@ class TcpClient:
     async def _visit(self, endpoint: Endpoint, *, first: bool) -> bool:
         """Dial and stay as long as it works; whether it is the first server's turn again."""
         try:
-            reader, writer = await self._dial(endpoint)
+            connection = await self._dial(endpoint)
         except (OSError, TimeoutError, UnicodeError) as error:
             self.tally.fail("connect")
             logger.warning("capture server %s can't be reached: %s", endpoint, error or "time-out")
             return False
         home = None if first else asyncio.create_task(self._look_home(), name=f"hep {self.endpoint} back")
         self.tally.connected = True
-        self._cold = WARM_UP
         loop = asyncio.get_running_loop()
         try:
-            await self._pump(reader, writer, home)
+            await self._pump(connection, home)
         except TimeoutError:
             self.tally.fail("timeout")
             logger.warning("capture server %s accepts and does not read", endpoint)
@@ -185,7 +180,7 @@ class TcpClient:
             return True
         finally:
             self.tally.connected = False
-            writer.transport.abort()
+            await connection.abort()
             if home is not None:
                 home.cancel()
                 await asyncio.gather(home, return_exceptions=True)
@@ -193,7 +188,7 @@ class TcpClient:
             self.outbox.spill()
         return False
 
-    async def _dial(self, endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _dial(self, endpoint: Endpoint) -> Connection:
         secure = endpoint.transport == "tls"
         async with asyncio.timeout(CONNECT_TIMEOUT):
             reader, writer = await asyncio.open_connection(
@@ -202,16 +197,14 @@ class TcpClient:
                 ssl=self._tls if secure else None,
                 server_hostname=(self._server_name or endpoint.host) if secure else None,
             )
-        keep_alive(writer.get_extra_info("socket"))
-        return reader, writer
+        return Connection(reader, writer, write_timeout=self._write_timeout)
 
     async def _look_home(self) -> None:
         """Until the first server can be had again."""
         while True:
             await self._sleep(RETURN_EVERY)
             with contextlib.suppress(OSError, TimeoutError, UnicodeError):
-                _, writer = await self._dial(self.endpoint)
-                writer.transport.abort()
+                await (await self._dial(self.endpoint)).abort()
                 return
 
     async def _rest(self) -> None:
@@ -224,52 +217,53 @@ class TcpClient:
 
     # --- packets ---------------------------------------------------------------------------------------------
 
-    async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, home: asyncio.Task[None] | None
-    ) -> None:
+    async def _pump(self, connection: Connection, home: asyncio.Task[None] | None) -> None:
         """Write until something fails, or the first server is back. :raises OSError, TimeoutError: it failed."""
-        loop = asyncio.get_running_loop()
-        # drain() then waits until the kernel has everything.
-        writer.transport.set_write_buffer_limits(high=0)
-        gone = asyncio.create_task(_until_closed(reader), name=f"hep {self.endpoint} closed")
-        raw = writer.get_extra_info("socket")
-        segment = segment_bytes(raw)
-        try:
-            while True:
-                await self._something(gone, home)
-                if gone.done():
-                    raise ConnectionAbortedError("it closed the connection")
-                if home is not None and home.done():
-                    return
-                began = loop.time()
-                nearest = round_trip(raw)
-                packets, spooled = self.outbox.take(self._batch_bytes(began, nearest))
-                if not packets:
-                    continue
-                data = b"".join([packet.data for packet in packets])
-                writer.write(data)
-                async with asyncio.timeout(self._write_timeout):
-                    await writer.drain()
-                    await _until_acknowledged(writer, gone)
-                self._acknowledged_at = now = loop.time()
-                late = now - began > nearest + PROMPT
-                # Several segments are acknowledged as they arrive, a single one when it is read.
-                self.outbox.acknowledged(now, late=late, read=not (late or self._cold) and len(data) <= segment)
-                self._cold -= self._cold > 0
-                for packet in packets:
-                    self.tally.count_sent(packet.kind, len(packet.data))
-                if spooled:
-                    await self._pace(len(packets), gone)
-        finally:
-            gone.cancel()
-            await asyncio.gather(gone, return_exceptions=True)
+        while True:
+            await self._something(connection.closed, home)
+            if connection.closed.done():
+                raise ConnectionAbortedError("it closed the connection")
+            if home is not None and home.done():
+                return
+            limit = MAX_FLIGHT
+            if connection.tells:
+                limit = min(MAX_FLIGHT, max(MIN_FLIGHT, int(connection.nearest * ROUND_TRIPS * BYTES_PER_S)))
+            small = connection.cold and connection.nearest > NEAR
+            packets, spooled = self.outbox.take(1 if small else min(limit // 2, connection.max_bytes))
+            if not packets:
+                continue
+            await self._write(connection, packets, limit)
+            for packet in packets:
+                self.tally.count_sent(packet.kind, len(packet.data))
+            if spooled:
+                await self._pace(len(packets), connection.closed)
 
-    def _batch_bytes(self, now: float, nearest: float) -> int:
-        if now - self._acknowledged_at > IDLE:
-            self._cold = WARM_UP
-        if self._cold:
-            return 1
-        return min(MAX_BATCH, max(MIN_BATCH, int(nearest * BYTES_PER_S)))
+    async def _write(self, connection: Connection, packets: list[Packet], limit: int) -> None:
+        """Send a batch, its end only when the peer reads, and what was sent before leaves room for it in flight.
+
+        Until then its first packet goes out in single bytes, the last one not: each makes the peer's TCP tell whether
+        its program reads, and is nothing that could come twice. So a near connection is warmed up too.
+
+        :raises TimeoutError: it does not read.
+        """
+        loop = asyncio.get_running_loop()
+        data = b"".join([packet.data for packet in packets])
+        sent, spare, pause = 0, len(packets[0].data) - 1, 0.001
+        async with asyncio.timeout(self._write_timeout):
+            while connection.tells and sent < spare:
+                crowded = 0 < self.outbox.doubtful_bytes > limit - len(data)
+                if not (crowded or self.outbox.late) and not (connection.cold and connection.nearest <= NEAR):
+                    break
+                answer = await connection.write(data[sent : sent + 1])
+                sent += 1
+                self.outbox.heard(answer)
+                if answer is Answer.LATE:
+                    await asyncio.sleep(pause)
+                    pause = min(MAX_PAUSE, 2 * pause)
+        answer = await connection.write(data[sent:])
+        self.outbox.acknowledged(loop.time(), answer)
+        if not connection.tells:
+            self.outbox.trust()
 
     async def _something(self, gone: asyncio.Task[None], home: asyncio.Task[None] | None) -> None:
         """Until there is a packet to send, or a reason to stop."""
@@ -309,27 +303,6 @@ class TcpClient:
         """The tally and the queue."""
         yield from self.tally.counts()
         yield from self.outbox.counts()
-
-
-async def _until_closed(reader: asyncio.StreamReader) -> None:
-    """A capture server says nothing; whatever it says is thrown away."""
-    with contextlib.suppress(OSError):
-        while await reader.read(4096):
-            pass
-
-
-async def _until_acknowledged(writer: asyncio.StreamWriter, gone: asyncio.Task[None]) -> None:
-    """Until the peer's kernel has everything. :raises ConnectionError: it never will."""
-    raw = writer.get_extra_info("socket")
-    for turn in count():
-        waits = unacknowledged(raw)
-        # In this order: of a connection that was reset, the kernel tells that nothing waits.
-        if gone.done() or writer.is_closing() or not established(raw):
-            raise ConnectionResetError("the connection was closed while packets were on their way")
-        if not waits:
-            return
-        # A near peer needs a few turns of the loop; one that is busy or far is looked at ever more seldom.
-        await asyncio.sleep(0 if turn < SPINS else min(0.02, 0.001 * 1.1 ** (turn - SPINS)))
 
 
 __all__ = ["DRAIN_PER_S", "TcpClient"]

@@ -320,3 +320,22 @@ async def test_tls_delivers_to_a_server_whose_certificate_is_trusted(tmp_path: P
     await client.stop()
     server.close()
     await server.wait_closed()
+
+
+async def test_tls_delivers_many_in_order(tmp_path: Path) -> None:
+    pem, key_pem = certificate(tmp_path, "homer")
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(pem, key_pem)
+    inbox = Inbox()
+    async with HepListener(inbox, port=0, udp=False, tls=server_side) as listener:
+        url = f"tls://127.0.0.1:{listener.port}"
+        client = make_client(url, tls=ssl.create_default_context(cafile=str(pem)))
+        await client.start()
+        for number in range(3000):
+            assert client.send(SIP if number % 5 == 0 else LOG, 1 if number % 5 == 0 else 100)
+            if number % 500 == 0:
+                await inbox.have(number // 2)
+        got = await inbox.have(3000)
+        await client.stop()
+    assert [message.payload_type for message in got] == [1 if number % 5 == 0 else 100 for number in range(3000)]
+    assert client.tally.errors == {}
