@@ -32,6 +32,11 @@ BUILTIN: dict[str, dict[str, str]] = {
         "diagnosis": "appliance.handlers.diagnosis:DiagnosisHandler",
         "store": "appliance.handlers.store:StoreHandler",
         "watch": "appliance.handlers.watch:WatchHandler",
+        "http": "appliance.handlers.output.http:HttpOutput",
+        "websocket": "appliance.handlers.output.websocket:WebSocketOutput",
+        "rabbitmq": "appliance.handlers.output.rabbitmq:RabbitMqOutput",
+        "mqtt": "appliance.handlers.output.mqtt:MqttOutput",
+        "file": "appliance.handlers.output.file:FileOutput",
     },
 }
 

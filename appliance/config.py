@@ -19,7 +19,7 @@ from msgspec import Struct
 from appliance.components import BUILTIN, Components, UnknownComponentError
 
 ENVIRONMENT_PREFIX = "APPLIANCE__"
-SECRET_WORDS = ("secret", "password", "passwd", "token", "auth_key", "admin_key", "private_key")
+SECRET_WORDS = ("secret", "password", "passwd", "pwd", "token", "auth_key", "admin_key", "private_key")
 """A setting whose name holds one of these is masked by ``show-config``; ``..._file`` names a file and is shown."""
 
 S = TypeVar("S", bound=Struct)

@@ -44,7 +44,7 @@ def test_a_wrong_setting_says_which_and_what_was_wanted(override: str, message: 
     ("override", "message"),
     [
         ("consol.port=1", r"consol: no such section; did you mean 'console'\?"),
-        ("handlers.homer.server=x", r"handlers\.homer: no such section; known: diagnosis, hep"),
+        ("handlers.homer.server=x", r"handlers\.homer: no such section; known: diagnosis, file, hep"),
         ("handlers.hepp.server=x", r"did you mean 'hep'\?"),
         ("handlers.hep=1", r"handlers\.hep: 1: wanted a table"),
         ("console=1", r"console: 1: wanted a table"),

@@ -76,7 +76,8 @@ class HandlerQueries:
                 "failed": subscription.failed,
                 "dropped": dict(subscription.dropped),
             }
-        values: dict[str, Any] = to_builtins(config)
+        # A handler whose settings have changed says which are in force.
+        values: dict[str, Any] = to_builtins(getattr(handler, "config", config))
         info["settings"] = {
             key: "********" if value and self._is_secret(key) else value for key, value in values.items()
         }

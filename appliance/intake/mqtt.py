@@ -13,6 +13,7 @@ from appliance.core.intake import Deliver
 from appliance.intake.reader import Reader
 from appliance.net.keeper import Keeper
 from appliance.net.mqtt import MqttConfig, connect, until_lost
+from appliance.net.tls import context_if_wanted
 
 STATUS = "/status"
 """Ends the topic on which mqttevh says that it is there, which is no event."""
@@ -43,7 +44,7 @@ class MqttIntake:
             raise ValueError("topics: wanted at least one")
         if config.qos not in {0, 1, 2}:
             raise ValueError(f"qos: {config.qos} came, wanted 0, 1 or 2")
-        config.context()
+        context_if_wanted(config)
         self._config = config
         password = secret_of("password", config.password, config.password_file)
         self._keeper: Keeper[aiomqtt.Client] = Keeper(
@@ -83,5 +84,10 @@ class MqttIntake:
             self._subscribed = False
 
     def _take(self, message: aiomqtt.Message) -> None:
-        if not str(message.topic).endswith(STATUS):
-            self.reader.take(message.payload, f"topic {message.topic}")
+        if str(message.topic).endswith(STATUS):
+            return
+        data = message.payload
+        # With acknowledgements what was not acknowledged is sent again; an event names its microsecond, so equal bytes
+        # are the same event.
+        if not (message.qos and self.reader.is_double("", data, again=True)):
+            self.reader.take(data, f"topic {message.topic}")

@@ -18,6 +18,7 @@ from appliance.core.intake import Deliver
 from appliance.intake.reader import Reader
 from appliance.net.keeper import Keeper
 from appliance.net.rabbitmq import Broker, RabbitMqConfig, connect
+from appliance.net.tls import context_if_wanted
 
 
 class RabbitMqIntakeConfig(RabbitMqConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +54,7 @@ class RabbitMqIntake:
             raise ValueError("queue, exchange: wanted at least one of them")
         if not 1 <= config.prefetch <= 10_000:
             raise ValueError(f"prefetch: {config.prefetch} came, wanted 1 to 10000")
-        config.context()
+        context_if_wanted(config)
         self._config = config
         password = secret_of("password", config.password, config.password_file)
         self._keeper: Keeper[Broker] = Keeper(

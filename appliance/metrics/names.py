@@ -223,6 +223,16 @@ EVENTS_DELIVERED = _counters(
 DELIVERY_DURATION = _counters(
     "event_delivery_duration_seconds", H, "Handing one batch of events to a handler.", HANDLER, unit="seconds"
 )
+OUTPUT_MESSAGES = _counters(
+    "output_messages_total", C, "Messages that a handler passed on, or tried to.", HANDLER,
+    Label("outcome", ("ok", "failed")),
+)  # fmt: skip
+OUTPUT_SPOOLED = _counters("output_spool_messages", G, "Messages of a handler that wait on disk.", HANDLER)
+OUTPUT_SPOOL_BYTES = _counters("output_spool_bytes", G, "What they take on disk.", HANDLER, unit="bytes")
+OUTPUT_SPOOL_LOST = _counters(
+    "output_spool_lost_total", C, "Messages of a handler that were lost on disk.", HANDLER,
+    Label("reason", ("full", "expired", "corrupt")),
+)  # fmt: skip
 HEP_TRANSPORT = Label("transport", ("udp", "tcp", "tls"))
 HEP_TYPE = Label("proto_type", ("sip", "rtcp", "log", "json", "1", "5", "100"))
 HEP_SENT = _counters("hep_packets_sent_total", C, "HEP messages sent.", HEP_TRANSPORT, HEP_TYPE)

@@ -43,6 +43,7 @@ class Keeper(Generic[T]):
         self._failures = 0
         self._current: T | None = None
         self._up = asyncio.Event()
+        self._dropped: asyncio.Future[str] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -67,6 +68,11 @@ class Keeper(Generic[T]):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def drop(self, why: str) -> None:
+        """Give up the connection that stands, if one does, and dial again."""
+        if self._dropped is not None and not self._dropped.done():
+            self._dropped.set_result(why)
+
     async def _run(self) -> None:
         while True:
             try:
@@ -88,14 +94,22 @@ class Keeper(Generic[T]):
                 if self.connections > 1 or self.problem:
                     logger.info("%s: connected", self.what)
                 self.problem = ""
+                use = asyncio.ensure_future(self._use(connection))
+                self._dropped = asyncio.get_running_loop().create_future()
                 self._current = connection
                 self._up.set()
                 try:
-                    await self._use(connection)
+                    await asyncio.wait((use, self._dropped), return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     # Before the connection is closed, which may take its time.
                     self._current = None
                     self._up.clear()
+                    if not use.done():
+                        use.cancel()
+                        await asyncio.gather(use, return_exceptions=True)
+                if self._dropped.done():
+                    raise ConnectionError(self._dropped.result())
+                await use
         except (TimeoutError, asyncio.IncompleteReadError) as problem:
             raise ConnectionError(str(problem) or "no answer in time") from None
 

@@ -11,7 +11,7 @@ from aiomqtt import Message, MqttError, ProtocolVersion, Will
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from appliance.net.tls import ClientTls
+from appliance.net.tls import ClientTls, context_if_wanted
 
 TIMEOUT = 10.0
 """Seconds for a connection, and for each answer of the broker."""
@@ -85,7 +85,7 @@ async def connect(
             will=will,
             timeout=TIMEOUT,
             keepalive=config.keep_alive_s,
-            tls_context=config.context(),
+            tls_context=context_if_wanted(config),
             queue_type=queue,
             max_inflight_messages=1000,
             max_queued_outgoing_messages=0,

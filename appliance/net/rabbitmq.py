@@ -9,7 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractQueue
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
-from appliance.net.tls import ClientTls
+from appliance.net.tls import ClientTls, context_if_wanted
 
 TIMEOUT = 10.0
 """Seconds for a connection, and for each answer of the broker."""
@@ -89,7 +89,7 @@ async def connect(
     :param confirms: the broker says of each message that it has it.
     :raises ConnectionError: it can't be had, is refused, or is lost while it is used.
     """
-    context = config.context()
+    context = context_if_wanted(config)
     try:
         connection = await aio_pika.connect(
             host=config.host,

@@ -44,10 +44,6 @@ class ClientTls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tls_verify: bool = True
     """Whether the server's certificate and its name are checked."""
 
-    def context(self) -> ssl.SSLContext | None:
-        """``None`` without TLS. :raises ValueError: a file can't be read, or holds no certificate or key."""
-        return client_context(self) if self.tls else None
-
 
 def client_context(config: ClientTls) -> ssl.SSLContext:
     """What a client connects with. :raises ValueError: a file can't be read, or holds no certificate or key."""
@@ -64,3 +60,8 @@ def client_context(config: ClientTls) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def context_if_wanted(config: ClientTls) -> ssl.SSLContext | None:
+    """``None`` without TLS. :raises ValueError: a file can't be read, or holds no certificate or key."""
+    return client_context(config) if config.tls else None

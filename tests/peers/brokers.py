@@ -10,7 +10,7 @@ from tests.peers.rabbitmq import RabbitMq, rabbitmq
 
 @pytest.fixture(scope="session")
 def shared_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
-    """Nobody kills this one; a test takes names of its own for what it declares."""
+    """Who kills it starts it again; a test takes names of its own for what it declares."""
     with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as broker:
         yield broker
 

@@ -30,7 +30,7 @@ class Mosquitto:
             access = f"allow_anonymous false\npassword_file {users}\n"
         (folder / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\n{access}user {pwd.getpwuid(os.getuid()).pw_name}\npersistence true\n"
-            f"persistence_location {folder}/\nautosave_on_changes true\nautosave_interval 1\n"
+            f"persistence_location {folder}/\n"
             "max_queued_messages 0\nmax_inflight_messages 0\n"
         )
 

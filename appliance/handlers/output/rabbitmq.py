@@ -1,0 +1,167 @@
+"""Publishes events to RabbitMQ as Janus's rabbitmqevh does, but waits until the broker says that it has them."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import ClassVar, NamedTuple
+
+import aio_pika
+from aio_pika.abc import AbstractExchange
+from msgspec import Struct
+
+from appliance.core.auth import secret_of
+from appliance.core.handler import HandlerContext
+from appliance.handlers.output.base import OutputConfig, OutputHandler, RemoteConfig, part
+from appliance.handlers.output.packing import Message
+from appliance.net.keeper import Keeper
+from appliance.net.rabbitmq import ERRORS, TIMEOUT, Broker, RabbitMqConfig, connect
+from appliance.net.tls import context_if_wanted
+
+AT_ONCE = 20
+"""Messages on their way to the broker before the first has been confirmed."""
+
+
+class RabbitMqOutputConfig(RemoteConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[handlers.rabbitmq]``; the names are those of ``janus.eventhandler.rabbitmqevh.jcfg``."""
+
+    grouping: bool = True
+    """Up to 100 events in one message, an array, of those that wait anyway; else one event, an object, in each."""
+    host: str = "127.0.0.1"
+    port: int = 5672
+    """5671 is usual with TLS."""
+    vhost: str = "/"
+    """Virtual host."""
+    username: str = "guest"
+    """Of the account."""
+    password: str = ""
+    """Of the account; that of a new broker's ``guest``, who may come from its own machine only, is guest too."""
+    password_file: str = ""
+    """A file that holds it, in place of ``password``."""
+    heartbeat_s: int = 10
+    """A broker that is silent for twice as long is gone. 0: none, and a dead one is noticed late or never."""
+    exchange: str = ""
+    """Where events are published; empty: the default exchange, by which ``route_key`` names a queue."""
+    exchange_type: str = "fanout"
+    """Of an exchange that is not there yet."""
+    route_key: str = "janus-events"
+    """What events are published with."""
+    declare_outgoing_queue: bool = True
+    """Make a queue named ``route_key``, and bind it to the exchange, so that events wait where nobody reads yet."""
+    durable: bool = True
+    """Exchange, queue and messages outlive a restart of the broker; a confirmed message is on its disk then."""
+
+
+class _Outlet(NamedTuple):
+    broker: Broker
+    exchange: AbstractExchange
+
+
+class RabbitMqOutput(OutputHandler):
+    """Contract: :class:`appliance.core.handler.EventHandler`."""
+
+    Config: ClassVar[type[Struct]] = RabbitMqOutputConfig
+    name = "rabbitmq"
+
+    def __init__(self, config: RabbitMqOutputConfig, context: HandlerContext) -> None:
+        """:raises ValueError: a setting is no good."""
+        super().__init__(config, context)
+        self._config = config
+        self._password = secret_of("password", config.password, config.password_file)
+        self._keeper: Keeper[_Outlet] = Keeper(
+            f"events to RabbitMQ at {config.host}:{config.port}", self._dial, self._until_lost
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there."""
+        return self._keeper.connected
+
+    def _check(self, config: OutputConfig) -> None:
+        super()._check(config)
+        assert isinstance(config, RabbitMqOutputConfig)
+        if not config.route_key and not config.exchange:
+            raise ValueError("route_key, exchange: wanted at least one of them")
+        context_if_wanted(part(config, RabbitMqConfig))
+
+    async def _open(self) -> None:
+        self._keeper.start()
+
+    async def _close(self) -> None:
+        await self._keeper.stop()
+
+    @asynccontextmanager
+    async def _dial(self) -> AsyncIterator[_Outlet]:
+        config = self._config
+        async with connect(part(config, RabbitMqConfig), self._password, name="appliance events") as broker:
+            exchange = await broker.exchange(config.exchange, config.exchange_type, durable=config.durable)
+            if config.declare_outgoing_queue and config.route_key:
+                queue = await broker.queue(config.route_key, durable=config.durable)
+                if config.exchange:
+                    await queue.bind(exchange, routing_key=config.route_key)
+            yield _Outlet(broker, exchange)
+
+    async def _until_lost(self, outlet: _Outlet) -> None:
+        await asyncio.wait((outlet.broker.lost,))
+        await outlet.broker.lost
+
+    async def send(self, message: Message) -> None:
+        """Publish one."""
+        outlet = await self._outlet()
+        await self._confirmed(outlet, [message])
+
+    async def send_all(self, messages: Sequence[Message]) -> int:
+        """Publish some at a time; those before the first that is not confirmed are the broker's."""
+        done = 0
+        while done < len(messages):
+            part = messages[done : done + AT_ONCE]
+            try:
+                await self._confirmed(await self._outlet(), part)
+            except OSError as problem:
+                self._failed(problem)
+                return done
+            self._succeeded(len(part))
+            done += len(part)
+        return done
+
+    async def _outlet(self) -> _Outlet:
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await self._keeper.current()
+        except TimeoutError:
+            raise ConnectionError(self._keeper.problem or "no connection") from None
+
+    async def _confirmed(self, outlet: _Outlet, messages: Sequence[Message]) -> None:
+        """:raises ConnectionError: the broker has not said of each that it has it; it may have some."""
+        mode = aio_pika.DeliveryMode.PERSISTENT if self._config.durable else aio_pika.DeliveryMode.NOT_PERSISTENT
+        # In tasks of their own, because the library cancels those that wait when the connection goes.
+        tasks = [
+            asyncio.create_task(
+                outlet.exchange.publish(
+                    aio_pika.Message(
+                        message.data,
+                        content_type="application/json",
+                        delivery_mode=mode,
+                        # The same when it is sent again, so that whoever reads can tell.
+                        message_id=hashlib.blake2b(message.data, digest_size=16).hexdigest(),
+                    ),
+                    self._config.route_key,
+                    mandatory=False,
+                    timeout=TIMEOUT,
+                )
+            )
+            for message in messages
+        ]
+        try:
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            raise
+        for result in results:
+            if isinstance(result, asyncio.CancelledError):
+                raise ConnectionError("the connection is lost")
+            if isinstance(result, (OSError, *ERRORS)):
+                raise ConnectionError(str(result) or type(result).__name__)
+            if isinstance(result, BaseException):
+                raise result
