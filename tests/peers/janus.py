@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,10 +22,17 @@ def _folder(kind: str) -> str:
     return str(found)
 
 
-def write_configuration(folder: Path, *, http_port: int, events_to: str | None, server_name: str) -> None:
-    """EchoTest over HTTP, events by sampleevh to ``events_to`` where given."""
+def write_configuration(
+    folder: Path, *, http_port: int, events_to: str | None, server_name: str, handlers: Mapping[str, str] | None = None
+) -> None:
+    """EchoTest over HTTP, events by sampleevh to ``events_to`` where given.
+
+    ``handlers``: further event handlers by name (``wsevh``) and the settings of each beside those that all have.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    handlers = handlers or {}
     keep = {"libjanus_echotest.so", "libjanus_http.so", "libjanus_sampleevh.so"}
+    keep |= {f"libjanus_{name}.so" for name in handlers}
     disable = {
         kind: ",".join(sorted(p.name for p in Path(_folder(kind)).glob("*.so") if p.name not in keep))
         for kind in ("plugins", "transports", "events", "loggers")
@@ -58,6 +65,10 @@ events: {{
         f'general: {{ enabled = {"true" if events_to else "false"} events = "all" grouping = true '
         f'json = "compact" backend = "{events_to or "http://127.0.0.1:9/"}" }}\n'
     )
+    for name, settings in handlers.items():
+        (folder / f"janus.eventhandler.{name}.jcfg").write_text(
+            f'general: {{ enabled = true events = "all" json = "compact" {settings} }}\n'
+        )
     (folder / "janus.plugin.echotest.jcfg").write_text("general: { }\n")
 
 
@@ -72,10 +83,16 @@ class Janus:
 
 
 @asynccontextmanager
-async def janus(folder: Path, *, events_to: str | None = None, server_name: str = "janus-peer") -> AsyncIterator[Janus]:
+async def janus(
+    folder: Path,
+    *,
+    events_to: str | None = None,
+    server_name: str = "janus-peer",
+    handlers: Mapping[str, str] | None = None,
+) -> AsyncIterator[Janus]:
     """Run Janus until the block ends."""
     port = free_port()
-    write_configuration(folder, http_port=port, events_to=events_to, server_name=server_name)
+    write_configuration(folder, http_port=port, events_to=events_to, server_name=server_name, handlers=handlers)
     log = (folder / "log.txt").open("wb")
     process = await asyncio.create_subprocess_exec(
         "janus", "-F", str(folder), "-C", str(folder / "janus.jcfg"), stdout=log, stderr=log
