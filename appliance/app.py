@@ -38,6 +38,7 @@ from appliance.core.measure import Measured
 from appliance.core.stamp import Stamper
 from appliance.core.transport import ApiTransport
 from appliance.folder import data_dir
+from appliance.health import Health
 from appliance.intake.stream import StreamIntake
 from appliance.net.http_server import HttpServer
 from appliance.net.link import LinkError, parse_address, socket_path
@@ -187,6 +188,7 @@ class Collector:
         self.bus = EventBus(self.clock, self.stamper.stamp)
         self.queries = HandlerQueries(self.bus, is_secret)
         self.measured: list[Measured] = [self.bus]
+        self.health = Health(self.clock, self.measured, self._left_out)
         self.handlers: list[EventHandler] = []
         self.intakes: list[Intake] = []
         self._with_listener = with_listener
@@ -264,7 +266,7 @@ class Collector:
         for handler in self.handlers:
             if isinstance(handler, ServesWeb):
                 application.add_routes(handler.routes())
-        application.router.add_get("/healthz", self._healthz)
+        application.add_routes(self.health.routes())
         console = Console(archive, journal, self._with_api_addresses(config))
         application.add_routes(console.routes())
         application.on_shutdown.append(lambda _application: console.close())
@@ -284,11 +286,9 @@ class Collector:
             return ""
         return f"{scheme}://{{host}}:{section['port']}{section.get('base_path', '/')}"
 
-    async def _healthz(self, _request: web.Request) -> web.Response:
+    def _left_out(self) -> list[str]:
         running = {subscription.name for subscription in self.bus.subscriptions}
-        missing = sorted({handler.name for handler in self.handlers} - running)
-        state = {"status": "degraded" if missing else "ok", "version": __version__, "handlers_left_out": missing}
-        return web.json_response(state, status=503 if missing else 200)
+        return [handler.name for handler in self.handlers if handler.name not in running]
 
     async def run(self) -> None:
         """Serve until told to end. :raises ConfigError, OSError: it can't start; the message says why."""
@@ -308,6 +308,8 @@ class Collector:
             own.listeners["console"] = server
             stack.push_async_callback(server.stop)
             await self._start_intakes(stack)
+            self.health.start()
+            stack.callback(self.health.stop)
             url = http_url(config.host, server.port)
             addresses = {"web": url}
             if listening:

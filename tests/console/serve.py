@@ -7,12 +7,15 @@ import asyncio
 import contextlib
 import sys
 import time
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from appliance.console.api import Console
 from appliance.console.guard import host_guard
 from appliance.console.settings import Options
+from appliance.health import Health
+from tests.clock import FakeClock
 from tests.console.recorded import MemoryArchive, MemoryJournal, another, moved, recorded
 
 CALLS = (
@@ -32,14 +35,20 @@ def filled_archive(now_us: int) -> MemoryArchive:
 
 
 def application(
-    archive: MemoryArchive, options: Options | None = None, *, live_interval_s: float = 1.0, max_watchers: int = 32
+    archive: MemoryArchive,
+    options: Options | None = None,
+    *,
+    live_interval_s: float = 1.0,
+    max_watchers: int = 32,
+    left_out: Sequence[str] = (),
 ) -> web.Application:
-    """What the collector mounts."""
+    """What the collector mounts. ``left_out``: handlers that could not start."""
     console = Console(
         archive, MemoryJournal(archive), options, live_interval_s=live_interval_s, max_watchers=max_watchers
     )
     app = web.Application(middlewares=[host_guard((options or Options()).allowed_hosts)])
     app.add_routes(console.routes())
+    app.add_routes(Health(FakeClock(), [], lambda: left_out).routes())
 
     async def close(_app: web.Application) -> None:
         await console.close()

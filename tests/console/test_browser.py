@@ -90,6 +90,21 @@ async def test_a_failed_call_is_found_and_read_in_light_and_dark(
             await expect(page.locator(".calls tbody tr")).to_have_count(1)
 
 
+async def test_what_the_collector_has_trouble_with_is_said_above_the_page(
+    browser: Browser, archive: MemoryArchive
+) -> None:
+    left_out = ["store"]
+    async with served(application(archive, left_out=left_out)) as url:
+        page = await browser.new_page()
+        await page.clock.install()
+        await page.goto(url)
+        await expect(page.locator("#health")).to_have_text("store: could not start; see the log")
+        left_out.clear()
+        await page.clock.fast_forward(10_000)
+        await expect(page.locator("#health")).to_be_hidden()
+        await page.close()
+
+
 async def test_evidence_leads_to_its_event_and_a_deep_link_to_both(browser: Browser, archive: MemoryArchive) -> None:
     correlation_id = only(archive, "opq-loss_ws")
     async with opened(browser, archive) as shown:

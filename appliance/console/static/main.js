@@ -2,7 +2,7 @@
 
 import { showCall } from "./call.js";
 import { showList } from "./list.js";
-import { onNavigate, route } from "./page.js";
+import { onNavigate, route, watchHealth } from "./page.js";
 
 const main = document.getElementById("main");
 let leave = () => {};
@@ -31,3 +31,4 @@ for (const link of document.querySelectorAll("[data-route]")) link.addEventListe
 onNavigate(() => { show(); main.focus({ preventScroll: true }); });
 window.addEventListener("popstate", show);
 show();
+watchHealth();

@@ -26,3 +26,24 @@ export function onEvery(ms, action) {
   const timer = setInterval(action, ms);
   return () => clearInterval(timer);
 }
+
+/** Says above the page what the collector itself has trouble with, as long as it has. */
+export function watchHealth() {
+  const notice = document.getElementById("health");
+  const look = async () => {
+    if (document.hidden) return;
+    let problems = [];
+    try {
+      const state = await (await fetch("/healthz")).json();
+      problems = state.problems ?? [];
+    } catch {
+      // That nothing answers is shown by the state of the connection.
+    }
+    const text = problems.map((problem) => `${problem.component}: ${problem.text}`).join(". ");
+    if (notice.textContent === text) return;
+    notice.textContent = text;
+    notice.hidden = !text;
+  };
+  look();
+  return onEvery(10_000, look);
+}
