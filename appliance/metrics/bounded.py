@@ -16,6 +16,7 @@ from appliance.metrics import names as n
 from appliance.metrics.family import OTHER, Family
 from appliance.metrics.ledger import Ledger, Server
 from appliance.metrics.lives import Life, Peer, Recent
+from appliance.metrics.places import Places
 from appliance.metrics.population import MAX_HANDLES, HandleWatcher, Population
 from appliance.metrics.series import Bounds, Table
 from appliance.metrics.setup import FIRST_MEDIA_S, Setup
@@ -55,6 +56,7 @@ class BoundedTier:
         self._shadow = Ledger(self.bounds)
         """Where what is told again is counted, and never shown."""
         self._ledger = self._live
+        self.places = Places(clock, self.bounds, (self._live, self._shadow))
         self.population = Population(clock, watcher=watcher, max_handles=max_handles, lost=self._lost)
         self._gone_transports = Recent(1_000)
         self._judged = Recent()
@@ -124,6 +126,7 @@ class BoundedTier:
     def take(self, item: Event) -> None:
         """Take one event. Whatever is in it, nothing is raised and no unbounded series is made."""
         ledger = self._live
+        self.places.make_room_for(item.emitter)
         server = ledger.server(item.emitter)
         if item.replayed:
             # Told before: it says what is alive, and counts nowhere.

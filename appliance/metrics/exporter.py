@@ -76,6 +76,8 @@ class Exporter:
             (n.HANDLES_NOT_EXPORTED, "", len(self.bounded.population.handles) - len(self.handles)),
             (n.HANDLES_FORGOTTEN, "", self.bounded.population.forgotten),
             (n.TRACKS_REFUSED, "", self.bounded.tracks_refused),
+            (n.PLACES_TAKEN, "", self.bounded.places.taken),
+            (n.PLACES_REFUSED, "", self.bounded.places.refused),
             (n.SERIES, "", self.bounded.series),
         ]
         for family, labels, value in shown:

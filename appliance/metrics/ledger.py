@@ -141,6 +141,12 @@ class Ledger:
             found = self.servers[label] = Server(self, label)
         return found
 
+    def forget(self, label: str) -> None:
+        """Every series of a server."""
+        self.servers.pop(label, None)
+        for family in FAMILIES:
+            self._held(family).forget(label)
+
     def _held(self, family: Family) -> Table | HistogramTable:
         return self._histograms[family.name] if family.buckets else self._tables[family.name]
 

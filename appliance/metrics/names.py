@@ -223,6 +223,9 @@ EVENTS_DELIVERED = _counters(
 DELIVERY_DURATION = _counters(
     "event_delivery_duration_seconds", H, "Handing one batch of events to a handler.", HANDLER, unit="seconds"
 )
+EVENTS_LEFT_OUT = _counters(
+    "events_left_out_total", C, "Events that a handler is not to have, by its settings.", HANDLER
+)
 OUTPUT_MESSAGES = _counters(
     "output_messages_total", C, "Messages that a handler passed on, or tried to.", HANDLER,
     Label("outcome", ("ok", "failed")),
@@ -339,6 +342,12 @@ HANDLES_FORGOTTEN = _own(
     "handles_forgotten_total", C, "Handles given up while attached, because too many are; the quietest first."
 )
 TRACKS_REFUSED = _own("tracks_refused_total", C, "Statistics left out, because their handle has too many tracks.")
+PLACES_TAKEN = _own(
+    "server_places_taken_total", C, "Servers whose series were given up after a silence, because another came."
+)
+PLACES_REFUSED = _own(
+    "server_places_refused_total", C, "Events counted as those of `other`, because as many servers speak as are shown."
+)
 SERIES = _own("series", G, "Series of /metrics that events have made.")
 
 # --- of one handle -------------------------------------------------------------------------------------------

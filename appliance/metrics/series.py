@@ -92,6 +92,15 @@ class Bounds:
             known.add(value)
         return value
 
+    def lacks_room(self, label: Label, value: str) -> bool:
+        """Whether :meth:`admit` would refuse it for its cap."""
+        known = self._known.get(label.name, ())
+        return len(known) >= label.cap and clean(value) not in known
+
+    def forget(self, label: Label, value: str) -> None:
+        """Make room for another."""
+        self._known.get(label.name, set()).discard(value)
+
     def values(self, label: Label) -> tuple[str, ...]:
         """Every value that a closed label can have, but ``other``; empty for one that is only capped."""
         return label.values or tuple(sorted(self._given.get(label.name, ())))
@@ -135,6 +144,10 @@ class Table:
         """Forget every series."""
         self._cells.clear()
 
+    def forget(self, server: str) -> None:
+        """Those of one server."""
+        self._cells = {values: cell for values, cell in self._cells.items() if values[0] != server}
+
     def lines(self, openmetrics: bool) -> Iterator[str]:
         """The family's text, its head first; nothing without series."""
         if self._cells:
@@ -173,6 +186,10 @@ class HistogramTable:
         """Make every combination of the closed labels."""
         for values in product(*(self._bounds.values(label) for label in self.family.labels[1:])):
             self.cell(server, *values)
+
+    def forget(self, server: str) -> None:
+        """As :meth:`Table.forget`."""
+        self._cells = {values: cell for values, cell in self._cells.items() if values[0] != server}
 
     def lines(self, openmetrics: bool) -> Iterator[str]:
         """As :meth:`Table.lines`."""
