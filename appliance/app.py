@@ -35,6 +35,7 @@ from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, Kee
 from appliance.core.handler_queries import HandlerQueries
 from appliance.core.intake import Intake
 from appliance.core.measure import Measured
+from appliance.core.selection import selector_of
 from appliance.core.stamp import Stamper
 from appliance.core.transport import ApiTransport
 from appliance.folder import data_dir
@@ -222,7 +223,7 @@ class Collector:
             handler: EventHandler = _make(f"handlers.{section}", handler_class, config, context)
             self.handlers.append(handler)
             self.queries.add(handler, config)
-            self.bus.add(handler)
+            self.bus.add(handler, selector=_make(f"handlers.{section}", selector_of, config))
 
     async def _start_intakes(self, stack: AsyncExitStack) -> None:
         for section, intake_class, config in _enabled(self.settings, "intake"):

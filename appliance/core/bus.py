@@ -13,6 +13,7 @@ from appliance.core.clock import Clock
 from appliance.core.events import Counter, Event, EventType
 from appliance.core.measure import Durations
 from appliance.core.queue import EventQueue, Stamp, unstamped
+from appliance.core.selection import NOWHERE, Selector, Whereabouts
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +60,12 @@ class Subscription(EventQueue):
         depth: int = DEPTH,
         max_bytes: int = MAX_BYTES,
         stamp: Stamp = unstamped,
+        selector: Selector | None = None,
     ) -> None:
         super().__init__(clock, depth=depth, max_bytes=max_bytes, reason="queue_full", stamp=stamp)
         self.consumer = consumer
+        self.selector = selector
+        """What it is given of the events of its mask; ``None``: all."""
         self.delivered = 0
         self.failed = 0
         """Events whose batch raised."""
@@ -119,6 +123,8 @@ class Subscription(EventQueue):
         yield Counter("events_delivered_total", self.failed, labels | {"outcome": "failed"})
         yield from self.deliveries.measure("event_delivery_duration_seconds", labels)
         yield Counter("events_dropped_total", sum(self.dropped.values()), labels | {"reason": "queue_full"})
+        if self.selector is not None:
+            yield Counter("events_left_out_total", self.selector.left_out, labels)
 
 
 class EventBus:
@@ -131,23 +137,41 @@ class EventBus:
         self._subscriptions: list[Subscription] = []
         self._stack = AsyncExitStack()
         self._running = False
+        self._whereabouts: Whereabouts | None = None
+        """Only where somebody chooses by it."""
 
     @property
     def subscriptions(self) -> Sequence[Subscription]:
         """One a consumer."""
         return self._subscriptions
 
-    def add(self, consumer: Consumer, *, depth: int = DEPTH, max_bytes: int = MAX_BYTES) -> Subscription:
+    def add(
+        self,
+        consumer: Consumer,
+        *,
+        depth: int = DEPTH,
+        max_bytes: int = MAX_BYTES,
+        selector: Selector | None = None,
+    ) -> Subscription:
         """Subscribe before the bus runs."""
         assert not self._running, "add() after the bus has started"
-        subscription = Subscription(consumer, self._clock, depth=depth, max_bytes=max_bytes, stamp=self._stamp)
+        subscription = Subscription(
+            consumer, self._clock, depth=depth, max_bytes=max_bytes, stamp=self._stamp, selector=selector
+        )
+        if selector is not None and self._whereabouts is None:
+            self._whereabouts = Whereabouts()
         self._subscriptions.append(subscription)
         return subscription
 
     def publish(self, item: Event) -> None:
         """Hand an event to everyone whose mask has its type. Never blocks and never raises."""
+        place = NOWHERE if self._whereabouts is None else self._whereabouts.of(item)
         for subscription in self._subscriptions:
-            subscription.offer(item)
+            if subscription.selector is None:
+                subscription.offer(item)
+            else:
+                for chosen in subscription.selector.choose(item, place):
+                    subscription.offer(chosen)
 
     def measure(self) -> Iterable[Counter]:
         """Counts of every queue."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from appliance.core.events import Event, EventType, parse_mask
 from appliance.core.handler import HandlerContext
+from appliance.core.selection import SelectConfig
 from appliance.metrics.exporter import Exporter
 from appliance.metrics.handles import MAX_HANDLES
 from appliance.metrics.text import OPENMETRICS_TYPE, TEXT_TYPE, wants_openmetrics
@@ -21,7 +22,7 @@ GZIP = 16 + zlib.MAX_WBITS
 """zlib's way to say gzip."""
 
 
-class PrometheusConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class PrometheusConfig(SelectConfig, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Section ``[handlers.prometheus]``."""
 
     enabled: bool = True

@@ -9,7 +9,6 @@ from typing import Any
 
 from appliance.core.clock import LoopClock
 from appliance.core.events import Event, encode_json
-from appliance.core.intake import Intake
 from appliance.demo.client import EchoCall
 from appliance.intake.http import HttpIntake, HttpIntakeConfig
 from appliance.intake.mqtt import MqttIntake, MqttIntakeConfig
@@ -32,7 +31,7 @@ async def main(folder: Path) -> None:
         settings: dict[str, Any] = {"password": "guest", "exchange": "janus-exchange"}
         from_queue = RabbitMqIntake(RabbitMqIntakeConfig(port=amqp.port, **settings), clock)
         from_topics = MqttIntake(MqttIntakeConfig(port=mqtt.port), clock)
-        intakes: list[Intake] = [http, websocket, from_queue, from_topics]
+        intakes: list[Any] = [http, websocket, from_queue, from_topics]
         got: dict[str, list[Event]] = {}
         for intake in intakes:
             got[intake.name] = []

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from appliance.core.events import Counter, Event, parse_mask
 from appliance.core.handler import HandlerContext
+from appliance.core.selection import SelectConfig
 from appliance.handlers.output.packing import Message, OversizeError, encode, grouped, single
 from appliance.net.spool import Record, Spool, clean_name
 
@@ -31,7 +32,7 @@ TAKE_BYTES = 256 * 1024
 """From the spool at once."""
 
 
-class OutputConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutputConfig(SelectConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all of them are told."""
 
     enabled: bool = False

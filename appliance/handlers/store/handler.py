@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from msgspec import Struct
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.core.clock import Timer
 from appliance.core.events import Counter, Event, parse_mask
 from appliance.core.handler import HandlerContext
+from appliance.core.selection import SelectConfig
 from appliance.handlers.store import database
 from appliance.handlers.store.archive import StoreArchive
 from appliance.handlers.store.database import StoreError
@@ -38,7 +38,7 @@ DAY_US = 86_400_000_000
 T = TypeVar("T")
 
 
-class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StoreConfig(SelectConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[handlers.store]``."""
 
     enabled: bool = True
