@@ -98,7 +98,7 @@ class Handle(Body, frozen=True, kw_only=True):
 
 
 class External(Body, frozen=True, kw_only=True):
-    """Something that is not the gateway's own: an operator's custom event, or our verdicts (:data:`VERDICT_SCHEMA`)."""
+    """Something that is not the gateway's own: an operator's custom event, or our verdicts and call records."""
 
     type: ClassVar[EventType] = EventType.EXTERNAL
     schema: str
@@ -107,6 +107,9 @@ class External(Body, frozen=True, kw_only=True):
 
 VERDICT_SCHEMA = "appliance.verdict"
 """``External.schema`` of a verdict; ``data`` is :class:`appliance.diagnosis.verdict.Verdict` as built-in types."""
+
+CALL_SCHEMA = "appliance.call"
+"""``External.schema`` of a call that is over; ``data`` is :class:`appliance.diagnosis.record.CallRecord` likewise."""
 
 
 # --- 8 JSEP --------------------------------------------------------------------------------------------------
@@ -423,7 +426,10 @@ class Plugin(Body, frozen=True, kw_only=True):
 
 
 class Transport(Body, frozen=True, kw_only=True):
-    """An API connection or request. ``data``: event, admin_api, ip, port; ours adds local_ip, local_port."""
+    """An API connection or request.
+
+    ``data``: event, admin_api, ip, port; our gateway adds local_ip, local_port and user_agent.
+    """
 
     type: ClassVar[EventType] = EventType.TRANSPORT
     transport: str

@@ -49,6 +49,8 @@ def _handle(body: e.Handle) -> str:
 def _external(body: e.External) -> str:
     if body.schema == e.VERDICT_SCHEMA:
         return f"Verdict: {body.data.get('code', '?')}: {body.data.get('sentence', '')}"
+    if body.schema == e.CALL_SCHEMA:
+        return f"Call record: {body.data.get('code', '?')}"
     return f"External event {body.schema}"
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from appliance.core import events as e
+from appliance.diagnosis.agent import by_description
 from appliance.diagnosis.candidates import Candidate, parse_candidate
 from appliance.diagnosis.descriptions import Description, MediaLine, read_description
 from appliance.diagnosis.series import MAX_POINTS
@@ -97,6 +98,13 @@ class Timeline:
         self.handle_id: int | None = None
         self.opaque_id: str | None = None
         self.plugin: str | None = None
+        self.room: str | None = None
+        self.display: str | None = None
+        """Of the participant, in the words of the plugin's events."""
+        self.implementation: str | None = None
+        """The client's, by its description: one of :data:`appliance.diagnosis.agent.FAMILIES`."""
+        self.user_agent: str | None = None
+        """The header of the API connection, which only our gateway tells."""
         self.client_address: str | None = None
         self.transport: str | None = None
         self.started_us: int | None = None
@@ -171,7 +179,8 @@ class Timeline:
         self.dropped = 0
         """Events known to be missing; holes of unknown size add none."""
         self._session_transport: str | None = None
-        self._transports: dict[str, str] = {}
+        self._transports: dict[str, tuple[str, str | None]] = {}
+        """Address and User-Agent of API connections whose session is not known yet."""
         self._closed: dict[str, Mark] = {}
 
     @classmethod
@@ -226,7 +235,9 @@ class Timeline:
             if body.transport is not None:
                 self.transport = body.transport.transport
                 self._session_transport = body.transport.id
-                self.client_address = self._transports.get(body.transport.id, self.client_address)
+                seen = self._transports.get(body.transport.id)
+                if seen is not None:
+                    self.client_address, self.user_agent = seen
                 self.transport_closed = self._closed.get(body.transport.id, self.transport_closed)
         elif body.name in {"destroyed", "timeout"}:
             self._end(End(at.timestamp_us, at.event_id, body.name))
@@ -238,6 +249,13 @@ class Timeline:
             self.attached = at
         elif body.name == "detached":
             self._end(End(at.timestamp_us, at.event_id, "detached"))
+
+    def _plugin_said(self, body: e.Plugin, at: Mark) -> None:
+        room, display = body.data.get("room"), body.data.get("display")
+        if isinstance(room, str | int) and not isinstance(room, bool):
+            self.room = str(room)[:255]
+        if isinstance(display, str) and display:
+            self.display = display[:255]
 
     def _end(self, end: End) -> None:
         if len(self.ends) < MAX_LIST:
@@ -254,10 +272,12 @@ class Timeline:
         ip, port = body.data.get("ip"), body.data.get("port")
         if isinstance(ip, str) and ip:
             address = f"{ip[:64]}:{port}" if isinstance(port, int) else ip[:64]
+            agent = body.data.get("user_agent")
+            seen = address, agent[:256] if isinstance(agent, str) else None
             if body.id == self._session_transport:
-                self.client_address = address
+                self.client_address, self.user_agent = seen
             else:
-                _keep(self._transports, body.id, address)
+                _keep(self._transports, body.id, seen)
 
     def _shutdown(self, body: e.Shutdown, at: Mark) -> None:
         self._end(End(at.timestamp_us, at.event_id, "shutdown"))
@@ -289,6 +309,7 @@ class Timeline:
         self.descriptions.append(found)
         if found.owner == "remote":
             self.remote = found
+            self.implementation = by_description(sdp)
             for candidate in found.candidates:
                 self._remote(candidate, at)
         else:
@@ -513,6 +534,7 @@ class Timeline:
     _TAKERS: ClassVar[dict[type, Callable[["Timeline", Any, Mark], None]]] = {
         e.Session: _session,
         e.Handle: _handle,
+        e.Plugin: _plugin_said,
         e.Jsep: _jsep,
         e.IceState: _ice,
         e.LocalCandidate: _local_candidate,

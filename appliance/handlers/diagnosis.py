@@ -15,9 +15,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from appliance.core.clock import Timer
-from appliance.core.events import Counter, Event, EventType, External, parse_mask
+from appliance.core.events import CALL_SCHEMA, Counter, Event, EventType, External, parse_mask
 from appliance.core.handler import HandlerContext
 from appliance.diagnosis.calls import MAX_CALLS, Calls
+from appliance.diagnosis.record import record
 from appliance.diagnosis.thresholds import OPEN_AFTER, RESOLVE_AFTER
 from appliance.diagnosis.timeline import Timeline
 from appliance.diagnosis.verdict import SCHEMA, Verdict, judge
@@ -143,6 +144,7 @@ class DiagnosisHandler:
             return
         self._final += 1
         self._say(verdict, watch)
+        self._publish(External(schema=CALL_SCHEMA, data=msgspec.to_builtins(record(timeline, verdict))), watch.about)
 
     def _tick(self) -> None:
         self._tick_timer = self._clock.call_later(TICK_S, self._tick)

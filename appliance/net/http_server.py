@@ -14,6 +14,8 @@ from appliance.net.http_connection import HEAD_TIMEOUT_S, Admission, HttpConnect
 MAX_CONNECTIONS = 1_000
 """At once, where nothing else is said."""
 
+MAX_USER_AGENT = 256
+
 
 class HttpServer:
     """Serves ``app`` on ``host:port`` between :meth:`start` and :meth:`stop`.
@@ -114,10 +116,15 @@ class HttpServer:
 
 
 def addresses(request: web.BaseRequest) -> dict[str, Any]:
-    """Both ends of a request's connection, as transport events have them: ``ip``, ``port``, ``local_...``."""
+    """Both ends of a request's connection and its User-Agent, as transport events have them.
+
+    ``ip``, ``port``, ``local_ip``, ``local_port`` and ``user_agent``, each only where it is known.
+    """
     found: dict[str, Any] = {}
     for name, prefix in (("peername", ""), ("sockname", "local_")):
         address = request.get_extra_info(name)
         if isinstance(address, tuple):
             found |= {f"{prefix}ip": str(address[0]), f"{prefix}port": int(address[1])}
+    if agent := request.headers.get("User-Agent"):
+        found["user_agent"] = agent[:MAX_USER_AGENT]
     return found

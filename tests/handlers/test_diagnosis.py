@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.core.bus import EventBus
-from appliance.core.events import Body, Connection, Event, External, Gap, Handle, Session, event
+from appliance.core.events import CALL_SCHEMA, Body, Connection, Event, External, Gap, Handle, Session, event
 from appliance.core.handler import HandlerContext
 from appliance.diagnosis.verdict import CODES, SCHEMA, Verdict
 from appliance.handlers.diagnosis import GRACE_S, DiagnosisConfig, DiagnosisHandler
@@ -21,6 +21,7 @@ class Desk:
     def __init__(self, **config: Any) -> None:
         self.clock = FakeClock()
         self.said: list[tuple[dict[str, Any], Event]] = []
+        self.records: list[dict[str, Any]] = []
         self.context = HandlerContext(
             clock=self.clock,
             data_dir=Path("unused"),
@@ -33,6 +34,9 @@ class Desk:
 
     def publish(self, body: Body, about: Event) -> None:
         assert isinstance(body, External)
+        if body.schema == CALL_SCHEMA:
+            self.records.append(body.data)
+            return
         assert body.schema == SCHEMA
         self.said.append((body.data, about))
 
@@ -74,6 +78,15 @@ async def test_the_final_word_comes_a_moment_after_the_end(desk: Desk) -> None:
     assert len(desk.handler._calls) == 0
     desk.clock.advance(60)
     assert len(desk.said) == 2
+
+
+async def test_a_call_that_is_over_has_one_record_with_its_verdict(desk: Desk) -> None:
+    await desk.play(Call().up().media(5).hangup("Janus API").events)
+    assert desk.records == []
+    desk.clock.advance(GRACE_S + 0.01)
+    (found,) = desk.records
+    assert found["code"] == desk.codes[-1] == "ended_by_app"
+    assert found["correlation_id"] == "7-9-1@gw"
 
 
 async def test_the_verdict_is_its_struct(desk: Desk) -> None:

@@ -118,7 +118,7 @@ async def test_each_request_is_an_event_and_create_names_its_own(server: Server)
     assert created.transport == events.TransportRef("janus.transport.http", told[0].id)
     assert told[0].id.isdigit()
     assert told[0].id != told[1].id
-    assert list(told[0].data) == ["event", "admin_api", "ip", "port", "local_ip", "local_port"]
+    assert list(told[0].data) == ["event", "admin_api", "ip", "port", "local_ip", "local_port", "user_agent"]
     assert told[0].data["event"] == "request"
     assert (told[0].data["ip"], told[0].data["local_port"]) == ("127.0.0.1", server.transport.port)
     # The request comes first, then what it did.

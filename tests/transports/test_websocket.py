@@ -79,9 +79,9 @@ async def test_a_call(server: Server) -> None:
     await socket.close()
     await server.until(2)
     connected, disconnected = (body for body in server.world.bodies() if isinstance(body, events.Transport))
-    assert connected.data | {"port": 0, "local_port": 0} == {
+    assert connected.data | {"port": 0, "local_port": 0, "user_agent": "x"} == {
         "event": "connected", "admin_api": False, "ip": "127.0.0.1", "port": 0,
-        "local_ip": "127.0.0.1", "local_port": 0,
+        "local_ip": "127.0.0.1", "local_port": 0, "user_agent": "x",
     }  # fmt: skip
     assert disconnected.data == {"event": "disconnected"}
     created = next(body for body in server.world.bodies() if isinstance(body, events.Session))
