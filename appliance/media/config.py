@@ -41,7 +41,6 @@ BATCH = 64
 """Datagrams read at one wake-up, so that a flood on one socket leaves the loop to others."""
 MTU = 1200
 """Bytes of a DTLS datagram or an RTCP compound: fits every path that carries IPv6 or a VPN."""
-MAX_SDP_BYTES = 65_536
 MAX_MEDIA_LINES = 32
 MAX_CANDIDATES = 64
 """Remote candidates of one PeerConnection that are kept; the rest is counted and ignored."""

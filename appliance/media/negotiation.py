@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from appliance.core.peer import AnswerPolicy, Medium, SdpRefusedError
-from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES, MAX_SDP_BYTES
+from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES
 from appliance.media.identity import HASHES
 from appliance.media.sctp import MAX_MESSAGE_BYTES
 from appliance.wire import sdp
@@ -65,9 +65,10 @@ class NegotiatedLine(Struct, frozen=True, kw_only=True):
 
 
 def read_offer(text: str) -> Offer:
-    """Read and check an offer. :raises SdpRefusedError: it can't be answered; the message says why."""
-    if len(text) > MAX_SDP_BYTES:
-        raise SdpRefusedError(f"the description has {len(text)} characters, wanted at most {MAX_SDP_BYTES}")
+    """Read and check an offer; how long it may be, the API has decided (``api.max_sdp_bytes``).
+
+    :raises SdpRefusedError: it can't be answered; the message says why.
+    """
     try:
         description = sdp.parse(text)
     except sdp.SdpDecodeError as error:

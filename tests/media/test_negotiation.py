@@ -8,8 +8,9 @@ from aiortc.sdp import SessionDescription as TheirDescription
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.core.context import GatewayConfig
 from appliance.core.peer import AnswerPolicy, SdpRefusedError
-from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES, MAX_SDP_BYTES
+from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES
 from appliance.media.negotiation import LocalTransport, NegotiatedLine, negotiate, read_offer, remote_data, write_answer
 from appliance.wire import sdp
 from appliance.wire.description import Direction, Fingerprint
@@ -181,12 +182,18 @@ def test_data_defaults_are_those_of_rfc_8841() -> None:
         (offer_of("m=audio 9 UDP/TLS/RTP/SAVPF 0").replace("a=fingerprint", "a=x"), "no fingerprint"),
         (offer_of("m=audio 0 UDP/TLS/RTP/SAVPF 0"), "every m-line of the description has port 0"),
         (offer_of(*["m=audio 9 UDP/TLS/RTP/SAVPF 0"] * (MAX_MEDIA_LINES + 1)), "33 m-lines, wanted at most 32"),
-        ("v=0\r\n" + "a=x\r\n" * MAX_SDP_BYTES, "characters, wanted at most 65536"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_an_offer_is_said(text: str, message: str) -> None:
     with pytest.raises(SdpRefusedError, match=message):
         read_offer(text)
+
+
+def test_an_offer_may_be_as_long_as_the_api_lets_it_be() -> None:
+    lines = f"a=x-note:{'1' * 240}\r\n" * 900
+    text = offer_of("m=audio 9 UDP/TLS/RTP/SAVPF 0") + lines
+    assert 200_000 < len(text) < GatewayConfig().max_sdp_bytes
+    assert len(read_offer(text).description.media) == 1
 
 
 def test_more_candidates_than_we_keep_are_read_and_then_ignored() -> None:
