@@ -23,7 +23,6 @@ from appliance.console.answer import error_response, json_response, raw_response
 from appliance.console.guard import (
     SECURITY_HEADERS,
     content_security_policy,
-    host_name,
     origin_of,
     other_site,
 )
@@ -35,6 +34,7 @@ from appliance.core.archive import Archive, CallSummary, HepJournal
 from appliance.core.clock import Clock, LoopClock
 from appliance.core.events import MASK_WORDS, Event, EventType, encode_json, parse_mask
 from appliance.diagnosis.explain import describe_event, explain
+from appliance.net.host import host_name
 
 logger = logging.getLogger(__name__)
 

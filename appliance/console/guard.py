@@ -6,15 +6,13 @@ around the first by DNS rebinding, pointing its own name at 127.0.0.1; its reque
 """
 
 from collections.abc import Iterable
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from appliance.console.answer import error_response
-
-LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
+from appliance.net.host import HostGuard
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -46,33 +44,6 @@ def origin_of(address: str) -> str:
     """Scheme, host and port of an address, as a Content-Security-Policy wants it."""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def host_name(header: str) -> str:
-    """Name or address in a Host header, lower case, without port and brackets; empty when it is none."""
-    if header.startswith("["):
-        inside, closing, rest = header[1:].partition("]")
-        return inside.lower() if closing and (not rest or rest.startswith(":")) else ""
-    name, _, _ = header.partition(":")
-    return name.lower().rstrip(".")
-
-
-class HostGuard:
-    """Decides by the Host header: loopback names, bare addresses (they can't be rebound), and the configured names."""
-
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
-        self._names = LOOPBACK_NAMES | {name.lower().rstrip(".") for name in allowed}
-
-    def admits(self, header: str) -> bool:
-        """Whether a request with this Host header is for us."""
-        name = host_name(header)
-        if name in self._names or name.endswith(".localhost"):
-            return True
-        try:
-            ip_address(name)
-        except ValueError:
-            return False
-        return True
 
 
 def host_guard(allowed: Iterable[str] = ()) -> Middleware:

@@ -19,6 +19,7 @@ from appliance.core.clock import Clock
 from appliance.core.events import Counter, Event, EventDecodeError
 from appliance.core.intake import Deliver
 from appliance.intake import dialect
+from appliance.net.host import HostGuard, is_loopback
 from appliance.net.http_server import HttpServer
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class HttpIntake:
         """Requests turned away for their method, size or encoding, or because too many came at once."""
         self._config = config
         self._deliver: Deliver | None = None
+        # Who has the password is no page that got a name of its own to point here.
+        self._host_guard = HostGuard() if is_loopback(config.host) and not config.password else None
         self._running = 0
         self._logged = False
         application = web.Application()
@@ -116,6 +119,9 @@ class HttpIntake:
             # No event handler sends these, every browser does: a web page must not put calls into the console.
             self.refused += 1
             return _last(web.Response(status=403, text="events are not taken from web pages\n"))
+        if self._host_guard is not None and not self._host_guard.admits(request.headers.get("Host", "")):
+            self.refused += 1
+            return _last(web.Response(status=403, text="not known under this name: use localhost or its address\n"))
         if not self._authorized(request.headers.get("Authorization", "")):
             self.unauthorized += 1
             headers = {"WWW-Authenticate": 'Basic realm="events"'}

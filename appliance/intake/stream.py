@@ -7,7 +7,6 @@ has missed each put a ``Gap`` into the stream.
 import asyncio
 import errno
 import hmac
-import ipaddress
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -20,6 +19,7 @@ from appliance.core.clock import Clock
 from appliance.core.events import Counter, EventDecodeError, Gap, decode_msgpack, event
 from appliance.core.intake import Deliver
 from appliance.intake.dialect import checked
+from appliance.net.host import is_loopback
 from appliance.net.link import (
     VERSION,
     Ack,
@@ -98,7 +98,7 @@ class StreamIntake:
     async def start(self, deliver: Deliver) -> None:
         """Listen. :raises OSError: the address can't be had, or others can reach it and no token guards it."""
         assert self._address is not None, "listen_on() comes first"
-        if isinstance(self._address, TcpAddress) and not self._token and not _is_loopback(self._address.host):
+        if isinstance(self._address, TcpAddress) and not self._token and not is_loopback(self._address.host):
             raise PermissionError(errno.EPERM, f"link address {self._address}: others can reach it; a token is wanted")
         self._deliver = deliver
         loop = asyncio.get_running_loop()
@@ -312,10 +312,3 @@ async def _is_alive(connection: LinkConnection) -> bool:
     except (TimeoutError, ConnectionError):
         return False
     return True
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

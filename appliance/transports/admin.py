@@ -4,7 +4,6 @@ Whoever comes by here can end every call. So there is no default secret; without
 no web page is unless it is named.
 """
 
-from ipaddress import ip_address
 from typing import Any
 
 from aiohttp import web
@@ -12,6 +11,7 @@ from aiohttp import web
 from appliance.core.clock import Clock
 from appliance.core.errors import JanusError
 from appliance.core.transport import AdminApi
+from appliance.net.host import HostGuard, is_loopback
 from appliance.transports.door import DoorConfig
 from appliance.transports.json_http import JsonHttp
 from appliance.transports.json_websocket import JsonWebSocket, WebSocketClient
@@ -43,18 +43,16 @@ class AdminConfig(DoorConfig, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def check_exposure(config: AdminConfig, secret: str) -> None:
     """:raises ValueError: others could come in, and nothing asks who they are."""
-    if secret or _is_loopback(config.host):
+    if secret or is_loopback(config.host):
         return
     raise ValueError(
         f"host is {config.host!r}, which others can reach: wanted secret or secret_file, or a loopback one"
     )
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _host_guard(config: AdminConfig) -> HostGuard | None:
+    # A page that got a name of its own to point here does not know the secret, but where there is none it could ask.
+    return None if config.secret or config.secret_file else HostGuard()
 
 
 class AdminHttp(JsonHttp):
@@ -75,6 +73,7 @@ class AdminHttp(JsonHttp):
             refuses_foreign=True,
             what="Admin API over HTTP",
             tells=tells,
+            host_guard=_host_guard(config),
         )
         self._api = api
 
@@ -122,6 +121,7 @@ class AdminWebSocket(JsonWebSocket):
             max_queued_bytes=MAX_QUEUED_BYTES,
             what="Admin API over WebSockets",
             tells=tells,
+            host_guard=_host_guard(config),
         )
         self._api = api
 

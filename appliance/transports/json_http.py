@@ -18,6 +18,7 @@ from appliance.core.clock import Clock, LoopClock
 from appliance.core.errors import ErrorCode, JanusError, shown
 from appliance.core.events import Counter
 from appliance.core.messages import JsonError, parse
+from appliance.net.host import HostGuard
 from appliance.net.http_server import HttpServer, addresses
 from appliance.transports.door import Door, DoorConfig
 
@@ -44,10 +45,13 @@ class JsonHttp(ABC):
         refuses_foreign: bool,
         what: str,
         tells: bool,
+        host_guard: HostGuard | None = None,
     ) -> None:
-        """``refuses_foreign``: a page of another origin gets 403, instead of leaving it to its browser."""
+        """``refuses_foreign``: a page of another origin gets 403, instead of leaving it to its browser.
+        ``host_guard``: a request under a name that it does not admit gets 403 too."""
         self.dropped: Tally[str] = Tally()
         """What limits cost, by reason."""
+        self._host_guard = host_guard
         self.tells = tells
         """Whether each request is published as an event."""
         self.clock = clock or LoopClock()
@@ -112,6 +116,9 @@ class JsonHttp(ABC):
         self.served += 1
         if not self._door.admits(request) or (self._refuses_foreign and self._door.is_foreign(request)):
             return web.Response(status=403)
+        if self._host_guard is not None and not self._host_guard.admits(request.headers.get("Host", "")):
+            self.dropped["origin"] += 1
+            return web.Response(status=403, text="Not known under this name: use localhost, or set a secret.\n")
         if not self._door.within_rate(self._door.address(request)):
             return web.Response(status=429, headers={"Retry-After": "1"})
         if request.method == "OPTIONS":

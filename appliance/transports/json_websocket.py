@@ -15,6 +15,7 @@ from appliance.core.clock import Clock, LoopClock
 from appliance.core.errors import ErrorCode, JanusError
 from appliance.core.events import Counter
 from appliance.core.messages import JsonError, parse
+from appliance.net.host import HostGuard
 from appliance.net.http_server import HttpServer, addresses
 from appliance.transports.door import Door, DoorConfig
 
@@ -87,9 +88,11 @@ class JsonWebSocket(ABC):
         max_queued_bytes: int,
         what: str,
         tells: bool,
+        host_guard: HostGuard | None = None,
     ) -> None:
         self.dropped: Tally[str] = Tally()
         """What limits cost, by reason."""
+        self._host_guard = host_guard
         self.tells = tells
         """Whether connections made and ended are published as events."""
         self.max_queued_bytes = max_queued_bytes
@@ -169,6 +172,9 @@ class JsonWebSocket(ABC):
         if self._subprotocol not in [each.strip() for each in offered.split(",")]:
             text = f"Sec-WebSocket-Protocol: {offered!r} came, wanted {self._subprotocol}\n"
             return web.Response(status=400, text=text)
+        if self._host_guard is not None and not self._host_guard.admits(request.headers.get("Host", "")):
+            self.dropped["origin"] += 1
+            return web.Response(status=403, text="Not known under this name: use localhost, or set a secret.\n")
         if self._door.is_foreign(request):
             return web.Response(status=403, text="This origin may not connect.\n")
         if not self._door.within_rate(self._door.address(request)):

@@ -1,6 +1,7 @@
 import pytest
 
-from appliance.console.guard import HostGuard, content_security_policy, host_name, origin_of
+from appliance.console.guard import content_security_policy, origin_of
+from appliance.net.host import HostGuard, host_name
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ async def test_any_path_will_do(path: str) -> None:
 async def test_a_connection_is_kept_for_the_next_post() -> None:
     async with listening() as (intake, got):
         body = json.dumps([EVENT]).encode()
-        request = b"POST /x HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nContent-Type: application/json\r\n" + (
+        request = b"POST /x HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\n" + (
             f"Content-Length: {len(body)}\r\n\r\n".encode() + body
         )
         reader, writer = await asyncio.open_connection("127.0.0.1", intake.port)
@@ -182,3 +182,22 @@ async def test_a_web_page_can_not_post_events(header: str) -> None:
         assert (status, got) == (403, [])
         assert "web pages" in text
         assert intake.refused == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [({}, 403), ({"user": "janus", "password": "secret"}, 401), ({"host": "0.0.0.0"}, 200)],
+)
+async def test_events_are_not_taken_under_a_name_that_may_have_been_pointed_here(
+    settings: dict[str, str], status: int
+) -> None:
+    intake = HttpIntake(HttpIntakeConfig(port=0, **settings), FakeClock())  # type: ignore[arg-type]  # strings all
+    await intake.start(lambda item: None)
+    try:
+        async with aiohttp.ClientSession() as client:
+            for host, expected in (("evil.example:8081", status), ("localhost:8081", 401 if status == 401 else 200)):
+                url = f"http://127.0.0.1:{intake.port}/"
+                async with client.post(url, data=b"[]", headers={"Host": host}) as reply:
+                    assert reply.status == expected
+    finally:
+        await intake.stop()

@@ -119,3 +119,21 @@ def test_others_come_in_only_where_there_is_a_secret(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_this_machine_comes_in_without(host: str) -> None:
     check_exposure(AdminConfig(host=host), "")
+
+
+@pytest.mark.parametrize(("secret", "status"), [("", 403), ("s3cret", 200)])
+async def test_a_name_that_may_have_been_pointed_here_is_refused_where_no_secret_guards(
+    secret: str, status: int
+) -> None:
+    async for doors in open_doors(secret=secret):
+        for host, expected in (("evil.example:7088", status), ("localhost:7088", 200), ("127.0.0.1", 200)):
+            code, _, _ = await doors.ask("GET", "/info", headers={"Host": host})
+            assert code == expected
+        protocols = ("janus-admin-protocol",)
+        headers = {"Host": "evil.example"}
+        if secret:
+            await (await doors.client.ws_connect(doors.socket.url, protocols=protocols, headers=headers)).close()
+            continue
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+            await doors.client.ws_connect(doors.socket.url, protocols=protocols, headers=headers)
+        assert refusal.value.status == 403
