@@ -12,12 +12,6 @@ from appliance.wire import rtcp, twcc
 from appliance.wire.twcc import TwccFeedback
 from tests.programs import need
 
-arrivals = (
-    st.lists(st.one_of(st.none(), st.integers(-300, 600)), min_size=1, max_size=60)
-    .filter(lambda steps: any(step is not None for step in steps))
-    .map(lambda steps: _cumulative(steps))
-)
-
 
 def _cumulative(steps: list[int | None]) -> tuple[int | None, ...]:
     time = 100_000
@@ -27,6 +21,13 @@ def _cumulative(steps: list[int | None]) -> tuple[int | None, ...]:
             time += step
         found.append(None if step is None else time)
     return tuple(found)
+
+
+arrivals = (
+    st.lists(st.one_of(st.none(), st.integers(-300, 600)), min_size=1, max_size=60)
+    .filter(lambda steps: any(step is not None for step in steps))
+    .map(_cumulative)
+)
 
 
 @given(arrivals, st.integers(0, 0xFFFF), st.integers(0, 255))
