@@ -19,7 +19,7 @@ from appliance.core.events import (
     Shutdown,
     Transport,
 )
-from appliance.handlers.store.rows import big, text
+from appliance.handlers.store.values import big, text
 
 MAX_LIVE = 100_000
 MAX_ENDED = 10_000

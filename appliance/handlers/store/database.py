@@ -6,7 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, create_engine, func, insert, inspect, make_url, select
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, SQLAlchemyError
 
 from appliance.handlers.store import schema
@@ -18,20 +32,23 @@ BUSY_SECONDS = 5.0
 CACHE_KIB = 65_536
 CHECKPOINT_PAGES = 8_000
 
+_VERSION = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+"""Alembic's own."""
+
 
 class StoreError(ValueError):
     """The store can't be used as configured or as found; the message says why and what to do."""
 
 
-def store_url(text: str, password: str, data_dir: Path) -> URL:
-    """The database to use; an empty ``text`` is the SQLite file in ``data_dir``.
+def store_url(named: str, password: str, data_dir: Path) -> URL:
+    """The database to use; an empty ``named`` is the SQLite file in ``data_dir``.
 
     :raises StoreError: it is no URL, holds a password, or names an SQLite file outside ``data_dir``.
     """
-    if not text:
+    if not named:
         return URL.create("sqlite", database=str(data_dir.resolve() / FILE_NAME))
     try:
-        url = make_url(text)
+        url = make_url(named)
     except ArgumentError:
         raise StoreError("url: not a database URL, wanted e.g. postgresql+psycopg://user@host/name") from None
     shown = url.render_as_string(hide_password=True)
@@ -80,28 +97,50 @@ def connect(url: URL, *, read_only: bool = False) -> Engine:
 
 
 def prepare_schema(engine: Engine) -> None:
-    """Make what is missing in an empty database, and refuse one that a newer version has written.
+    """Make what is missing in an empty database, bring an older one up, and refuse what a newer version has written.
 
     :raises StoreError: the schema is newer, or unknown. :raises SQLAlchemyError: it can't be read or made.
     """
     with engine.begin() as connection:
-        if inspect(connection).has_table(schema.schema_version.name):
-            _check_version(connection)
+        tables = set(inspect(connection).get_table_names())
+        if not tables & set(schema.metadata.tables):
+            schema.metadata.create_all(connection)
+            _VERSION.create(connection, checkfirst=True)
+            connection.execute(insert(_VERSION), {"version_num": schema.REVISION})
             return
-        schema.metadata.create_all(connection)
-        connection.execute(insert(schema.schema_version), {"version": schema.VERSION})
+        found = _revision(connection, tables)
+        if found != schema.REVISION:
+            _migrate(connection, found)
 
 
-def _check_version(connection: Connection) -> None:
-    found = connection.execute(select(func.max(schema.schema_version.c.version))).scalar()
-    if found == schema.VERSION:
-        return
-    if found is not None and found > schema.VERSION:
+def _revision(connection: Connection, tables: set[str]) -> str:
+    if _VERSION.name in tables:
+        return str(connection.execute(select(_VERSION.c.version_num)).scalar())
+    if "schema_version" in tables:
+        # Before alembic counted, there was one version, and a table that said so.
+        number = connection.execute(text("SELECT max(version) FROM schema_version")).scalar()
+        return f"{number:04}"
+    return "none"
+
+
+def _migrate(connection: Connection, found: str) -> None:
+    from alembic import command  # a third of a second, which a store that is up to date need not spend
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    if found not in known:
         raise StoreError(
-            f"the store has schema {found}, this version knows {schema.VERSION}: run the newer appliance that wrote "
+            f"the store has schema {found}, this version knows {schema.REVISION}: run the newer appliance that wrote "
             f"it, or name another database in handlers.store.url"
         )
-    raise StoreError(f"the store has schema {found}, wanted {schema.VERSION}: there is no way from one to the other")
+    logger.warning("store: bringing the tables from schema %s to %s", found, schema.REVISION)
+    if not inspect(connection).has_table(_VERSION.name):
+        command.stamp(config, found)
+    command.upgrade(config, "head")
 
 
 def make_file(url: URL) -> None:

@@ -25,12 +25,13 @@ from appliance.core.events import (
     Transport,
     body_json,
 )
+from appliance.handlers.store.records import room_rows
+from appliance.handlers.store.values import big, small, text
 
 Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
 """Rows by the name of their table, each in the order of its columns."""
 
-_BIG, _SMALL = 2**63, 2**31
 _json = msgspec.json.Encoder()
 
 
@@ -65,6 +66,9 @@ def rows_of(items: Sequence[Event]) -> Rows:
         else:
             row = (item.id, item.timestamp, session, handle, *columns, correlation, server)
             rows.setdefault(name, []).append(row)
+        if isinstance(item.event, Plugin):
+            for name, row in room_rows(item, item.event):
+                rows.setdefault(name, []).append(row)
     return rows
 
 
@@ -140,22 +144,3 @@ def _ms(micros: int | None, millis: float | None) -> float | None:
     if micros is not None:
         return micros / 1000
     return None if millis is None else float(millis)
-
-
-def text(value: str | None, limit: int = 0) -> str | None:
-    """Cut to the column, and without the one character that PostgreSQL refuses."""
-    if value is None:
-        return None
-    if "\0" in value:
-        value = value.replace("\0", "\ufffd")
-    return value[:limit] if limit else value
-
-
-def big(value: int | None) -> int | None:
-    """``None`` where 64 bits don't hold it."""
-    return value if value is not None and -_BIG <= value < _BIG else None
-
-
-def small(value: int | None) -> int | None:
-    """``None`` where 32 bits don't hold it."""
-    return value if value is not None and -_SMALL <= value < _SMALL else None

@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
-VERSION = 1
-"""Of the schema; see ``schema_version``."""
+REVISION = "0002"
+"""Of the schema: the last of ``migrations/versions``."""
 
 metadata = MetaData()
 
@@ -171,9 +171,71 @@ calls = Table(
 Index("ix_calls_started", calls.c.started_us)
 Index("ix_calls_ended", calls.c.ended_us, calls.c.started_us)
 
-schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
+callrecords = Table(
+    "callrecords",
+    metadata,
+    Column("correlation_id", CORRELATION, primary_key=True),
+    Column("id", BIG, nullable=False),
+    Column("session", BIG),
+    Column("handle", BIG),
+    Column("server", NAME),
+    Column("opaque_id", String(255)),
+    Column("plugin", NAME),
+    Column("room", String(255)),
+    Column("display", String(255)),
+    Column("client_address", NAME),
+    Column("network", NAME),
+    Column("browser", WORD),
+    Column("started_us", BIG, nullable=False),
+    Column("up_us", BIG),
+    Column("ended_us", BIG, nullable=False),
+    Column("duration_us", BIG, nullable=False),
+    Column("signalling_us", BIG),
+    Column("gathering_us", BIG),
+    Column("ice_us", BIG),
+    Column("dtls_us", BIG),
+    Column("first_media_us", BIG),
+    Column("stopped_in", WORD),
+    Column("local_type", WORD),
+    Column("remote_type", WORD),
+    Column("selected_pair", String(255)),
+    Column("packets_in", BIG),
+    Column("packets_out", BIG),
+    Column("loss_in", Float),
+    Column("loss_out", Float),
+    Column("jitter_ms", Float),
+    Column("rtt_ms", Float),
+    Column("hangup_reason", String(255)),
+    Column("verdict_code", NAME, nullable=False),
+    Column("severity", WORD),
+    Column("actor", WORD),
+    Column("record", LONG, nullable=False),
+)
+"""One row a call that is over, :class:`appliance.diagnosis.record.CallRecord`; ``record`` is all of it, as JSON.
+
+``id`` is that of the event that told it.
+"""
+Index("ix_callrecords_ended", callrecords.c.ended_us)
+Index("ix_callrecords_id", callrecords.c.id)
+
+
+def _room_table(name: str, *columns: Column[Any]) -> Table:
+    """What a plugin told of a room; ``event`` is its own word: created, joined, published, subscribing, leaving, ..."""
+    table = _table(name, Column("room", String(255)), Column("event", WORD), *columns)
+    Index(f"ix_{name}_room", table.c.room, table.c.id)
+    return table
+
+
+rooms = _room_table("rooms")
+participants = _room_table(
+    "participants", Column("feed", String(255)), Column("private_id", BIG), Column("display", String(255))
+)
+"""``feed`` is the id as which somebody publishes; ``private_id`` joins it with the handles that subscribe for them."""
+subscriptions = _room_table("subscriptions", Column("feed", String(255), primary_key=True), Column("private_id", BIG))
+"""One row for each feed that a handle subscribes to."""
 
 EVENT_TABLES: tuple[Table, ...] = (
     events, sessions, handles, core, sdps, ice, selectedpairs, dtls, connections, media, stats, plugins, transports,
+    rooms, participants, subscriptions,
 )  # fmt: skip
 """Those with a row for an event, by its number."""

@@ -9,7 +9,9 @@ from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, inser
 from appliance.core.events import Core, Event, Transport
 from appliance.handlers.store import database, schema
 from appliance.handlers.store.calls import Call, CallBook
-from appliance.handlers.store.rows import Rows, body_text, is_kept, rows_of, text
+from appliance.handlers.store.records import call_record
+from appliance.handlers.store.rows import Rows, body_text, is_kept, rows_of
+from appliance.handlers.store.values import text
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class Block:
         self.calls: list[tuple[Call, dict[str, Any]]] = [(call, call.values()) for call in book.changed()]
         self.late_verdicts = book.late_verdicts()
         self.restarts = book.restarts()
+        self.records = {row["correlation_id"]: row for item in self.items if (row := call_record(item)) is not None}
 
     def __len__(self) -> int:
         return len(self.items)
@@ -147,6 +150,13 @@ class Writer:
                     for values in known
                 ],
             )
+        if block.records:
+            # A collector that came back judges a call again that it had judged.
+            records = schema.callrecords
+            for start in range(0, len(block.records), LOOKUP):
+                some = list(block.records)[start : start + LOOKUP]
+                connection.execute(delete(records).where(records.c.correlation_id.in_(some)))
+            connection.execute(insert(records), list(block.records.values()))
         for correlation, (code, verdict) in block.late_verdicts.items():
             connection.execute(
                 update(calls).where(calls.c.correlation_id == correlation).values(verdict_code=code, verdict=verdict)
@@ -174,6 +184,7 @@ class Writer:
                     self.pruned += deleted
             calls = schema.calls
             connection.execute(delete(calls).where(func.coalesce(calls.c.ended_us, calls.c.started_us) < before_us))
+            connection.execute(delete(schema.callrecords).where(schema.callrecords.c.ended_us < before_us))
         return more
 
 

@@ -1,0 +1,1 @@
+"""The way of a store's tables from version to version, with alembic."""
