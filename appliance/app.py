@@ -5,7 +5,6 @@ last closes first, and a start that fails closes what had been opened.
 """
 
 import logging
-import socket
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -29,7 +28,6 @@ from appliance.config import (
 from appliance.core.archive import Archive, HepJournal
 from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
-from appliance.core.correlation import safe_server_name
 from appliance.core.events import Body, Counter, Event, event
 from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsJournal, ServesWeb
 from appliance.core.handler_queries import HandlerQueries
@@ -38,7 +36,7 @@ from appliance.core.measure import Measured
 from appliance.core.selection import selector_of
 from appliance.core.stamp import Stamper
 from appliance.core.transport import ApiTransport
-from appliance.folder import data_dir
+from appliance.folder import data_dir, server_name
 from appliance.health import Health
 from appliance.intake.stream import StreamIntake
 from appliance.net.http_server import HttpServer
@@ -50,11 +48,6 @@ if TYPE_CHECKING:
     from appliance.hep.listener import ListenerTally
 
 logger = logging.getLogger(__name__)
-
-
-def server_name(config: ServerConfig) -> str:
-    """The configured name, or this host's, made safe for SIP, SQL and metrics."""
-    return safe_server_name(config.name or socket.gethostname())
 
 
 def http_url(host: str, port: int) -> str:

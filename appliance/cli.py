@@ -180,6 +180,10 @@ def watch(
 @click.option(
     "--forward", default="", metavar="URL", help="Send them on, as they came: udp://, tcp://, tls://host:port."
 )
+@click.option("--forward-ca", type=click.Path(path_type=Path, dir_okay=False), help="Who signs that server's certificate.")
+@click.option("--forward-cert", type=click.Path(path_type=Path, dir_okay=False), help="Our certificate, if it asks for one.")
+@click.option("--forward-key", type=click.Path(path_type=Path, dir_okay=False), help="Its key, if it is another file.")
+@click.option("--forward-server-name", default="", help="Whom that server's certificate must name, if not its host.")
 def listen(host: str, port: int, tls_port: int, tls_cert: Path | None, tls_key: Path | None, **choices: Any) -> None:
     """Receive HEP over UDP, TCP and TLS, and show it: a line a packet, or a ladder for each call."""
     from appliance.commands.listen import Listening, listen_and_show
@@ -227,13 +231,14 @@ def replay(
 
 
 @main.command()
+@click.option("--janus", multiple=True, metavar="URL", help="Ask this Janus too: http://host:8088/janus. Repeatable.")
 @click.pass_context
-def check(context: click.Context) -> None:
+def check(context: click.Context, janus: tuple[str, ...]) -> None:
     """Try the configuration and every peer that it names, and say in words what is wrong."""
     settings = _settings(context)
     from appliance.commands.check import check_everything
 
-    problems = _run(check_everything(settings, say=click.echo))
+    problems = _run(check_everything(settings, say=click.echo, janus=janus))
     if problems:
         click.echo(f"{problems} problem{'s' if problems > 1 else ''} found.")
         sys.exit(1)

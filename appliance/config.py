@@ -22,6 +22,8 @@ ENVIRONMENT_PREFIX = "APPLIANCE__"
 SECRET_WORDS = ("secret", "password", "passwd", "pwd", "token", "auth_key", "admin_key", "private_key")
 """A setting whose name holds one of these is masked by ``show-config``; ``..._file`` names a file and is shown."""
 
+MAX_PORT = 65_535
+
 S = TypeVar("S", bound=Struct)
 
 
@@ -152,7 +154,7 @@ class Settings:
                 where = self._from(f"{path}.{key}")
                 raise ConfigError(f"{path}.{key}: no such setting (value {value!r}); {_nearest(key, fields)}{where}")
         try:
-            return msgspec.convert(table, struct, strict=False)
+            section = msgspec.convert(table, struct, strict=False)
         except msgspec.ValidationError as error:
             text = str(error)
             message, _, place = text.partition(" - at `$")
@@ -160,6 +162,10 @@ class Settings:
             value = f": {table[key]!r}" if key in table and not is_secret(key) else ""
             full = f"{path}.{key}" if key else path
             raise ConfigError(f"{full}{value}: {message[:1].lower()}{message[1:]}{self._from(full)}") from None
+        for key, value, wanted in out_of_bounds(section):
+            name = re.sub(r"\[.*", "", key)
+            raise ConfigError(f"{path}.{key}: {value!r}: wanted {wanted}{self._from(f'{path}.{name}')}")
+        return section
 
     def check(self) -> None:
         """Read every section that is set, and every built-in default. :raises ConfigError: the first that is wrong."""
@@ -174,6 +180,28 @@ class Settings:
             for key, value in values.items():
                 yield f"{key} = {_toml(_masked(key, value))}"
             yield ""
+
+
+def out_of_bounds(section: Struct, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Each number of a section that can't be meant: its key, its value, and what was wanted.
+
+    Held here for every component's settings, a third party's too: a port fits into 16 bits, and times, sizes, rates
+    and counts are finite and not below 0. What more a setting wants, its own component checks.
+    """
+    for field in msgspec.structs.fields(section):
+        value, key = getattr(section, field.name), f"{prefix}{field.encode_name}"
+        if isinstance(value, Struct):
+            yield from out_of_bounds(value, f"{key}.")
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                if isinstance(item, Struct):
+                    yield from out_of_bounds(item, f"{key}[{index}].")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            is_port = field.name == "port" or field.name.endswith("_port")
+            if is_port and not 0 <= value <= MAX_PORT:
+                yield key, value, f"a port, 0 to {MAX_PORT}"
+            elif not 0 <= value < float("inf"):
+                yield key, value, "a number that is finite and not below 0"
 
 
 def is_secret(key: str) -> bool:

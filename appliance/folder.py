@@ -1,18 +1,25 @@
-"""The data folder: made, checked, and held by one gateway and one collector at a time."""
+"""Who this is and where it writes: the server's name, and the data folder, held by one process of a kind."""
 
 import fcntl
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.config import ConfigError, ServerConfig
+from appliance.core.correlation import safe_server_name
 
 logger = logging.getLogger(__name__)
 
 NAMES = {"gateway": "gateway", "collector": "collector", "run": "appliance run"}
 """Who holds a folder, in words."""
+
+
+def server_name(config: ServerConfig) -> str:
+    """The configured name, or this host's, made safe for SIP, SQL and metrics."""
+    return safe_server_name(config.name or socket.gethostname())
 
 
 def data_dir(config: ServerConfig) -> Path:

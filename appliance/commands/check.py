@@ -1,15 +1,20 @@
 """``appliance check``: tries the configuration and every peer that it names, and says in words what is wrong."""
 
 import asyncio
+import errno
+import os
 import socket
-from collections.abc import Callable, Iterator
+import ssl
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
+from appliance.commands.check_events import ask_collector, ask_janus
 from appliance.config import (
     ConfigError,
     ConsoleConfig,
@@ -17,8 +22,10 @@ from appliance.config import (
     ServerConfig,
     Settings,
     UnknownComponentError,
+    known_sections,
     section_struct,
 )
+from appliance.folder import data_dir, server_name, too_open
 
 CONNECT_TIMEOUT = 5.0
 
@@ -67,8 +74,17 @@ def why_not(port: Port) -> str | None:
     return None
 
 
-async def why_unreachable(url: str) -> str | None:
-    """Try a capture server; the reason in words when it can't be reached, ``None`` when it could."""
+def authority(host: str, port: int) -> str:
+    """``host:port`` as URLs have it; one that listens everywhere is asked on loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # nothing binds here
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def why_unreachable(url: str, tls: ssl.SSLContext | None = None, server_name: str = "") -> str | None:
+    """Try a capture server; the reason in words when it can't be reached, ``None`` when it could.
+
+    ``server_name``: whom its certificate must name, where it is not the host.
+    """
     parts = urlsplit(url)
     try:
         host, number = parts.hostname, parts.port
@@ -82,7 +98,9 @@ async def why_unreachable(url: str) -> str | None:
                 loop = asyncio.get_running_loop()
                 await loop.getaddrinfo(host, number, type=socket.SOCK_DGRAM)
                 return None
-            _, writer = await asyncio.open_connection(host, number, ssl=True if parts.scheme == "tls" else None)
+            _, writer = await asyncio.open_connection(
+                host, number, ssl=tls, server_hostname=(server_name or host) if tls is not None else None
+            )
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
@@ -99,15 +117,54 @@ async def _runs_already(settings: Settings) -> bool:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
-            http.get(f"http://{console.host}:{console.port}/healthz") as reply,
+            http.get(f"http://{authority(console.host, console.port)}/healthz") as reply,
         ):
             return "handlers_left_out" in await reply.text()
     except (aiohttp.ClientError, TimeoutError):
         return False
 
 
-async def check_everything(settings: Settings, *, say: Callable[[str], Any]) -> int:
-    """Say what is right and wrong, a line each, and return the number of problems."""
+def wrong_files(settings: Settings) -> Iterator[str]:
+    """Each file of a setting ``..._file`` that can't be read, or should hold a secret and is empty."""
+    for path in known_sections():
+        section = settings.section(path, section_struct(path))
+        if not getattr(section, "enabled", True):
+            continue
+        for key, name in msgspec.to_builtins(section).items():
+            if not key.endswith("_file") or not isinstance(name, str) or not name:
+                continue
+            try:
+                empty = not Path(name).read_bytes().strip()
+            except OSError as problem:
+                yield f"{path}.{key}: {name}: {problem.strerror or problem}"
+                continue
+            if empty:
+                yield f"{path}.{key}: {name}: is empty"
+
+
+def capture_servers(hep: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Setting and URL of every capture server."""
+    yield "server", hep["server"]
+    for index, url in enumerate(hep.get("also", [])):
+        yield f"also[{index}]", url
+    if hep.get("large_server"):
+        yield "large_server", hep["large_server"]
+
+
+def tls_context(hep: dict[str, Any]) -> ssl.SSLContext:
+    """As the handler's. :raises OSError: a file can't be read."""
+    context = ssl.create_default_context(cafile=hep.get("tls_ca_file") or None)
+    if not hep.get("tls_verify", True):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def check_everything(settings: Settings, *, say: Callable[[str], Any], janus: Sequence[str] = ()) -> int:
+    """Say what is right and wrong, a line each, and return the number of problems.
+
+    ``janus``: addresses of Janus servers' APIs, which are asked whether they send events.
+    """
     problems = 0
 
     def tell(good: bool, text: str) -> None:
@@ -121,27 +178,60 @@ async def check_everything(settings: Settings, *, say: Callable[[str], Any]) -> 
     except (ConfigError, UnknownComponentError) as problem:
         tell(False, str(problem))
         return problems
-    from appliance.folder import data_dir
-
+    server = settings.section("server", ServerConfig)
     try:
-        tell(True, f"server.data_dir: {data_dir(settings.section('server', ServerConfig))} can be written to")
+        folder = data_dir(server)
+        warning = too_open(folder)
+        tell(not warning, f"server.data_dir: {warning or f'{folder} can be written to'}")
     except ConfigError as problem:
         tell(False, str(problem))
-    if await _runs_already(settings):
-        tell(True, "the appliance is running: its ports are taken by itself")
-    else:
-        for port in wanted_ports(settings):
-            reason = why_not(port)
-            where = f"{port.setting}: {'UDP' if port.udp else 'TCP'} {port.host}:{port.number}"
-            tell(reason is None, f"{where} {'is free' if reason is None else 'can not be had: ' + reason}")
-    hep = msgspec.to_builtins(settings.section("handlers.hep", section_struct("handlers.hep")))
-    if hep["enabled"]:
-        reason = await why_unreachable(hep["server"])
-        listener = settings.section("listener", ListenerConfig)
-        if reason is None and hep["server"].startswith("udp:"):
-            note = "" if listener.enabled else " (UDP never tells whether anyone listens; tcp:// would)"
-            tell(True, f"handlers.hep.server: {hep['server']} can be sent to{note}")
+    for text in wrong_files(settings):
+        tell(False, text)
+    runs = await _runs_already(settings)
+    if runs:
+        tell(True, "the appliance is running")
+    for port in wanted_ports(settings):
+        reason = why_not(port)
+        where = f"{port.setting}: {'UDP' if port.udp else 'TCP'} {port.host}:{port.number}"
+        if reason is None:
+            tell(True, f"{where} is free{', the running appliance does not have it' if runs else ''}")
+        elif runs and reason == os.strerror(errno.EADDRINUSE):
+            tell(True, f"{where} is taken, as it should be while the appliance runs")
         else:
-            text = "answers" if reason is None else f"can't be reached: {reason}"
-            tell(reason is None, f"handlers.hep.server: {hep['server']} {text}")
+            tell(False, f"{where} can not be had: {reason}")
+    await _check_hep(settings, tell)
+    if runs:
+        console = settings.section("console", ConsoleConfig)
+        backend = msgspec.to_builtins(settings.section("intake.http", section_struct("intake.http")))
+        for finding in await ask_collector(
+            f"http://{authority(console.host, console.port)}",
+            ours=server_name(server),
+            backend=f"http://{authority(backend['host'], backend['port'])}",
+        ):
+            tell(finding.good, finding.text)
+    for url in janus:
+        for finding in await ask_janus(url):
+            tell(finding.good, finding.text)
     return problems
+
+
+async def _check_hep(settings: Settings, tell: Callable[[bool, str], None]) -> None:
+    hep = msgspec.to_builtins(settings.section("handlers.hep", section_struct("handlers.hep")))
+    if not hep["enabled"]:
+        return
+    listener = settings.section("listener", ListenerConfig)
+    for setting, url in capture_servers(hep):
+        where = f"handlers.hep.{setting}: {url}"
+        try:
+            tls = tls_context(hep) if url.startswith("tls:") else None
+        except OSError as problem:
+            tell(False, f"{where}: handlers.hep.tls_ca_file: {problem.strerror or problem}")
+            continue
+        reason = await why_unreachable(url, tls, hep.get("tls_server_name", ""))
+        if reason is not None:
+            tell(False, f"{where} can't be reached: {reason}")
+        elif url.startswith("udp:"):
+            note = "" if listener.enabled else " (UDP never tells whether anyone listens; tcp:// would)"
+            tell(True, f"{where} can be sent to{note}")
+        else:
+            tell(True, f"{where} answers")
