@@ -193,7 +193,7 @@ class AdminApi:
                 self._start_capture(message, handle, text=envelope.verb == "start_text2pcap")
                 return reply("success", transaction=transaction)
             case "stop_pcap" | "stop_text2pcap":
-                if not handle.stop_capture():
+                if not handle.packets.stop_capture():
                     raise JanusError(ErrorCode.UNKNOWN, "Capture not started")
                 return reply("success", transaction=transaction)
             case _:
@@ -203,8 +203,9 @@ class AdminApi:
     def _start_capture(self, message: dict[str, Any], handle: Handle, *, text: bool) -> None:
         check(CAPTURE, message)
         kind = "text2pcap" if text else "pcap"
-        if handle.capture is not None:
-            running = "text2pcap" if handle.capture.text else "pcap"
+        running_now = handle.packets.capture
+        if running_now is not None:
+            running = "text2pcap" if running_now.text else "pcap"
             raise JanusError(ErrorCode.UNKNOWN, f"{running} already started")
         try:
             capture = self._tools.captures.start(
@@ -218,4 +219,4 @@ class AdminApi:
             logger.warning("a capture was asked for that can't be: %s", problem)
             text_of_error = f"Error starting {kind} dump"
             raise JanusError(ErrorCode.UNKNOWN, text_of_error) from None
-        handle.start_capture(capture)
+        handle.packets.start_capture(capture)

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from appliance.core.gateway import Gateway
     from appliance.core.handle import Handle
 
-VERBS = ("accept_new_sessions", "describe", "destroy_session", "hangup", "list_sessions")
+VERBS = (
+    "accept_new_sessions", "describe", "destroy_session", "hangup", "list_sessions",
+    "record_start", "record_stop", "record_take", "record_written",
+)  # fmt: skip
 
 
 def serve_command(gateway: "Gateway", verb: str, args: Mapping[str, object]) -> dict[str, Any]:
@@ -39,8 +42,28 @@ def serve_command(gateway: "Gateway", verb: str, args: Mapping[str, object]) -> 
                 raise ValueError(f"accept: {accept!r} came, wanted true or false")
             gateway.accepting = accept
             return {"accept": accept}
+        case "record_start" | "record_stop" | "record_take" | "record_written":
+            return _record(gateway, verb, args)
         case _:
             raise LookupError(f"no such command {shown(verb)!r}; known: {', '.join(VERBS)}")
+
+
+def _record(gateway: "Gateway", verb: str, args: Mapping[str, object]) -> dict[str, Any]:
+    recorder = gateway.context.recorder
+    if recorder is None:
+        raise LookupError("this gateway keeps no recordings")
+    if verb == "record_written":
+        return recorder.written(str(args.get("file")))
+    session_id, handle_id = _integer(args, "session_id"), _integer(args, "handle_id")
+    if verb == "record_take":
+        return recorder.take(session_id, handle_id)
+    handle = _handle(gateway, args)
+    if verb == "record_start":
+        handle.packets.set_record(recorder.start(session_id, handle_id))
+    else:
+        recorder.stop(session_id, handle_id)
+        handle.packets.set_record(recorder.attached(session_id, handle_id))
+    return {}
 
 
 def _integer(args: Mapping[str, object], name: str) -> int:

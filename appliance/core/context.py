@@ -8,6 +8,7 @@ from msgspec import Struct
 from appliance.core.clock import Clock
 from appliance.core.events import Body, Event, event
 from appliance.core.peer import MediaEngine
+from appliance.core.recording import Recorder
 
 
 class GatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +66,8 @@ class Context:
         """Run an action once the reply to the request at hand is on its way, and before the next request."""
         self.limited: Tally[str] = Tally()
         """How often each limit was met."""
+        self.recorder: Recorder | None = None
+        """Keeps what passes on the handles that somebody wants recorded."""
         self._publish = publish
 
     def emit(

@@ -192,6 +192,8 @@ class Gateway:
             envelope = read_envelope(message)
             assert isinstance(message, dict)
             answer = self._serve(envelope, message, client)
+            if self.context.recorder is not None and envelope.handle_id:
+                self.context.recorder.exchanged(envelope.session_id, envelope.handle_id, message, answer)
         except JanusError as refusal:
             answer = self._refuse(refusal, envelope)
         except Exception:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from appliance.core import events
-from appliance.core.admin_tools import Capture
 from appliance.core.call_facts import CallFacts
 from appliance.core.context import Context
 from appliance.core.errors import ErrorCode, JanusError
 from appliance.core.events import Body, SessionDescription
 from appliance.core.messages import MESSAGE, RemoteJsep, check, read_candidate, read_jsep, read_trickle, reply
+from appliance.core.packet_watch import PacketWatch
 from appliance.core.peer import AnswerPolicy, OfferLine, PeerConnection, SdpRefusedError
 from appliance.core.plugin import Plugin, PluginError, Success
 from appliance.core.trickle import take_candidates
@@ -64,10 +64,10 @@ class Handle:
         self.created_us = context.clock.wall_us()
         """Wall clock."""
         self.facts = CallFacts(context.clock)
-        self.capture: Capture | None = None
-        """Where its packets are written, while somebody asked for that."""
+        self.packets = PacketWatch(lambda: self.facts.pair)
+        """Where they are written, while somebody asked for that."""
         self._context = context
-        self._push = push
+        self._send = push
         self._ended = False
         self._was_ready = False
         self._answer_due = False
@@ -76,6 +76,8 @@ class Handle:
         self._offering = False
         self._e2ee = False
         self._early: deque[tuple[float, Any]] = deque()
+        if context.recorder is not None:
+            self.packets.set_record(context.recorder.attached(session_id, handle_id))
         self._plugin_handle = plugin.attach(self)
         self._emit(events.Handle(name="attached", plugin=plugin.package, opaque_id=opaque_id))
 
@@ -152,8 +154,7 @@ class Handle:
         """This PeerConnection is the handle's from now on."""
         self.line, self._was_ready = line, False
         self.facts = CallFacts(self._context.clock, after=self.facts if self.facts.sdps else None)
-        if self.capture is not None:
-            peer.set_tap(self._tap)
+        self.packets.follow(peer)
 
     def _described(self, peer: PeerConnection, jsep: RemoteJsep, description: SessionDescription) -> None:
         """A remote description was taken: tell of it, and let ICE begin."""
@@ -229,13 +230,15 @@ class Handle:
             self.line.peer.close(None)
         self.line = None
         self._early.clear()
-        self.stop_capture()
+        self.packets.stop_capture()
         if had_peer:
             self.ask_plugin("hangup_media", "Detach")
         self.ask_plugin("detached")
         self._emit(events.Handle(name="detached", plugin=self.plugin.package, opaque_id=self.opaque_id))
         if tell:
             self._push(reply("detached", session_id=self.session_id, **self._sender()))
+        if self._context.recorder is not None:
+            self._context.recorder.detached(self.session_id, self.handle_id)
 
     # --- what the engine tells --------------------------------------------------------------------------------
 
@@ -386,26 +389,6 @@ class Handle:
         media = () if self.peer is None else self.peer.media
         return self.facts.flags(media, answer_due=self._answer_due, cleaning=cleaning, e2ee=self._e2ee)
 
-    def start_capture(self, capture: Capture) -> None:
-        """Write every packet from now on, also those of a PeerConnection that is still to come."""
-        self.capture = capture
-        if self.peer is not None:
-            self.peer.set_tap(self._tap)
-
-    def stop_capture(self) -> bool:
-        """Write no more; false when nothing was written."""
-        capture, self.capture = self.capture, None
-        if capture is None:
-            return False
-        if self.peer is not None:
-            self.peer.set_tap(None)
-        capture.close()
-        return True
-
-    def _tap(self, data: bytes, incoming: bool) -> None:
-        if self.capture is not None:
-            self.capture.packet(data, incoming=incoming, pair=self.facts.pair)
-
     # --- helpers ----------------------------------------------------------------------------------------------
 
     def query(self) -> dict[str, Any]:
@@ -428,6 +411,11 @@ class Handle:
         # Janus is silent about a handle that is being torn down.
         if not self._ended:
             self._push(reply(janus, session_id=self.session_id, **self._sender(), **rest))
+
+    def _push(self, message: dict[str, Any]) -> None:
+        if self.packets.record is not None:
+            self.packets.record.message(message, incoming=False)
+        self._send(message)
 
     def _emit(self, body: Body) -> None:
         self._context.emit(body, self.session_id, self.handle_id, self.opaque_id)

@@ -54,7 +54,7 @@ def _webrtc(handle: "Handle") -> dict[str, Any]:
     if handle.early_candidates:
         found["pending-trickles"] = handle.early_candidates
     found["queued-packets"] = 0
-    capture = handle.capture
+    capture = handle.packets.capture
     if capture is not None:
         kind = "text2pcap" if capture.text else "pcap"
         found |= {f"dump-to-{kind}": True, f"{kind}-file": capture.path}

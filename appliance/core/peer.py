@@ -19,6 +19,8 @@ class SdpRefusedError(ValueError):
 
 Tap = Callable[[bytes, bool], None]
 """Gets each RTP and RTCP packet in plain, and whether it came in; never raises."""
+WireTap = Callable[[bytes, bool, tuple[str, int], tuple[str, int]], None]
+"""Gets each datagram as it is on the wire, whether it came in, our address and theirs; never raises."""
 
 
 class AnswerPolicy(Struct, frozen=True, kw_only=True):
@@ -37,6 +39,7 @@ class AnswerPolicy(Struct, frozen=True, kw_only=True):
         "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
         "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
         "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+        "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
     )
     """Header extensions answered where offered."""
     receive_only: bool = False
@@ -154,6 +157,12 @@ class PeerConnection(Protocol):
 
     def set_tap(self, tap: Tap | None) -> None:
         """Show every packet that comes and goes to ``tap``; ``None`` ends it."""
+
+    def set_wire_tap(self, tap: WireTap | None, secrets: Callable[[str], None] | None = None) -> None:
+        """Show every datagram, encrypted as it is, to ``tap``; ``None`` ends it.
+
+        ``secrets`` gets the lines of an SSLKEYLOGFILE from the handshake, if that is still to come.
+        """
 
     def close(self, reason: str | None) -> None:
         """End it. With a reason, a hangup is emitted with it; without (detach, destroy), only the last statistics."""

@@ -58,6 +58,9 @@ class DtlsObserver(Protocol):
     def dtls_failed(self, reason: str) -> None:
         """It can't be done. ``reason`` is a hangup reason: ``DTLS alert`` or ``DTLS error``."""
 
+    def dtls_secret(self, line: str) -> None:
+        """A line of an SSLKEYLOGFILE."""
+
     def dtls_alert(self, alert: DtlsAlert) -> None:
         """An alert came or went."""
 
@@ -183,6 +186,10 @@ class Dtls:
         algorithm = self.expected[0].algorithm if self.expected else "sha-256"
         self.found = fingerprint_of(certificate, algorithm)
         return self.found in self.expected
+
+    def secret(self, line: str) -> None:
+        """OpenSSL has a secret."""
+        self._observer.dtls_secret(line)
 
     def alerted(self, direction: str, value: int) -> None:
         """OpenSSL read or wrote an alert: level and code in one number."""

@@ -118,14 +118,14 @@ class Engine:
         key = (pair.port, pair.key)
         owner = self._owners.setdefault(key, peer)
         if owner is peer and peer.path.ready:
-            pair.port.media[pair.key] = peer.path.receive
+            pair.port.media[pair.key] = peer.path.receiver(pair.port, pair.key)
         return owner is peer
 
     def take_media(self, peer: Peer) -> None:
-        """It has keys: its packets are welcome."""
+        """It has keys: its packets are welcome. Again when what is to see them has changed."""
         for (port, key), owner in self._owners.items():
             if owner is peer:
-                port.media[key] = peer.path.receive
+                port.media[key] = peer.path.receiver(port, key)
 
     def forget(self, peer: Peer) -> None:
         """It is closed."""

@@ -19,6 +19,7 @@ from appliance.core.events import (
     RemoteCandidate,
     SelectedPair,
 )
+from appliance.core.peer import WireTap
 from appliance.media.config import MAX_CANDIDATES, MAX_REMOTE_ADDRESSES, OUTSTANDING_PROBES
 from appliance.media.pair import Pair
 from appliance.media.udp import UdpPort, address_of, sockaddr
@@ -95,6 +96,8 @@ class IceAgent:
         self.ignored: dict[str, int] = {}
         """Candidates that were not used, by why: mdns, tcp, component, malformed, too_many."""
         self.refused_addresses = 0
+        self.wire: WireTap | None = None
+        """Is shown what is sent, while somebody records."""
         """Sources beyond the bound, or that belong to another live peer."""
         self._ports = ports
         self._clock = clock
@@ -248,7 +251,7 @@ class IceAgent:
             pair.proven = True
             if is_new and pair.remote_type == "prflx":
                 self._tell_reflexive(pair)
-        port.send(stun.binding_response(message.transaction_id, address_of(key), pwd.encode()), key)
+        self._send(port, stun.binding_response(message.transaction_id, address_of(key), pwd.encode()), key)
         pair.responses_sent += 1
         if self.stage is IceStage.GATHERING and ours == self.ufrag:
             self._to(IceStage.CONNECTING)
@@ -335,7 +338,12 @@ class IceAgent:
             )
             self._probes[transaction] = (pair, now)
             pair.requests_sent += 1
-            pair.port.send(request, pair.key)
+            self._send(pair.port, request, pair.key)
+
+    def _send(self, port: UdpPort, data: bytes, key: bytes) -> None:
+        if self.wire is not None:
+            self.wire(data, False, (port.announced, port.port), address_of(key))
+        port.send(data, key)
 
     @property
     def awaiting_pair(self) -> bool:

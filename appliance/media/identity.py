@@ -34,6 +34,9 @@ class Association(Protocol):
     def verify(self, certificate: x509.Certificate) -> bool:
         """Whether the peer's certificate is the right one."""
 
+    def secret(self, line: str) -> None:
+        """A line of an SSLKEYLOGFILE, for whoever is to decrypt a recording."""
+
     def alerted(self, direction: str, value: int) -> None:
         """An alert was read or written: level and code in one number."""
 
@@ -61,6 +64,7 @@ class DtlsIdentity:
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
         context.set_info_callback(_inform)
+        context.set_keylog_callback(_log_key)
         context.use_certificate(certificate)
         context.use_privatekey(key)
         context.set_cipher_list(_CIPHERS)
@@ -90,6 +94,12 @@ def _verify(connection: SSL.Connection, certificate: X509, error: int, depth: in
         return association.verify(certificate.to_cryptography())
     except ValueError:  # OpenSSL reads certificates that cryptography refuses
         return False
+
+
+def _log_key(connection: SSL.Connection, line: bytes) -> None:
+    association: Association | None = connection.get_app_data()
+    if association is not None:
+        association.secret(line.decode("ascii"))
 
 
 def _inform(connection: SSL.Connection, where: int, value: int) -> None:

@@ -9,15 +9,17 @@ from typing import Any
 
 from appliance.core.clock import Clock, Timer
 from appliance.core.events import Body, MediaFault, MediaState
-from appliance.core.peer import Tap
+from appliance.core.peer import Tap, WireTap
 from appliance.media import srtp
+from appliance.media.bandwidth import BandwidthEstimate
 from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS
 from appliance.media.line import Line
 from appliance.media.pair import Pair
-from appliance.media.receive import RxStream, extension
+from appliance.media.receive import RxStream, extension, extension_at
 from appliance.media.send import copy_into
-from appliance.media.udp import Slot, UdpPort, pinned
-from appliance.wire import rtcp
+from appliance.media.twcc import Arrivals, Sent
+from appliance.media.udp import MediaReceiver, Slot, UdpPort, address_of, contents, pinned
+from appliance.wire import rtcp, twcc
 
 SDES_MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 _FIRST_NACK_SECONDS = 0.005
@@ -51,6 +53,7 @@ class MediaPath:
         rtcp_received: Callable[[list[rtcp.Packet], float], None],
         rtcp_ssrc: int,
         dropped: Callable[[str], None],
+        estimate: BandwidthEstimate,
     ) -> None:
         self.lines: list[Line] = []
         self.streams: dict[int, RxStream] = {}
@@ -68,6 +71,10 @@ class MediaPath:
         """A receiver of this peer's media tells what it can take (bits per second, now)."""
         self.tap: Tap | None = None
         """Is shown every packet in plain, while somebody captures."""
+        self.wire: WireTap | None = None
+        """Is shown every datagram, while somebody records; set by :meth:`show_wire`."""
+        self.arrivals = Arrivals(self, clock)
+        self.sent = Sent(estimate)
         self._clock = clock
         self._emit = emit
         self._dropped = dropped
@@ -80,7 +87,7 @@ class MediaPath:
         self._by_ssrc: dict[int, Line] = {}
         self._by_payload: dict[int, Line] = {}
         self._by_mid: dict[bytes, Line] = {}
-        self._mid_extension = 0
+        self._mid_extension = self._transport_extension = 0
         self._rtcp_sources: set[int] = set()
         self._nack_timer: Timer | None = None
         self._rtcp_slot = bytearray(2048)
@@ -100,6 +107,12 @@ class MediaPath:
         self._by_payload = {number: found[0] for number, found in payloads.items() if len(found) == 1}
         self._by_mid = {line.medium.mid.encode(): line for line in used}
         self._mid_extension = next((line.extensions[SDES_MID] for line in used if SDES_MID in line.extensions), 0)
+        self._transport_extension = next(
+            (line.extensions[twcc.EXTENSION] for line in used if twcc.EXTENSION in line.extensions), 0
+        )
+        for line in used:
+            if line.tx is not None:
+                line.tx.transport_wide = twcc.EXTENSION in line.extensions
         self._let_out()
 
     def _let_out(self) -> None:
@@ -114,7 +127,41 @@ class MediaPath:
         self.port = pair.port
         self._key = pair.key
         self.name = pinned(pair.key)
-        self.queue = pair.port.queue
+        self._choose_queue()
+
+    def show_wire(self, tap: WireTap | None) -> None:
+        """Show every datagram to ``tap``. Without one nothing of this is on the way of a packet."""
+        self.wire = tap
+        self._choose_queue()
+
+    def _choose_queue(self) -> None:
+        port, tap = self.port, self.wire
+        if port is None:
+            return
+        queue = port.queue
+        if tap is None:
+            self.queue = queue
+            return
+        local, remote = (port.announced, port.port), address_of(self._key)
+
+        def shown(base: Any, length: int, name: Any) -> None:
+            tap(contents(base, length), False, local, remote)
+            queue(base, length, name)
+
+        self.queue = shown
+
+    def receiver(self, port: UdpPort, key: bytes) -> MediaReceiver:
+        """What takes the packets of a proven address: :meth:`receive`, behind a tap where there is one."""
+        tap = self.wire
+        if tap is None:
+            return self.receive
+        receive, local, remote = self.receive, (port.announced, port.port), address_of(key)
+
+        def shown(slot: Slot, length: int, now: float) -> None:
+            tap(slot[0][:length].tobytes(), True, local, remote)
+            receive(slot, length, now)
+
+        return shown
 
     def set_keys(self, sending: bytes, receiving: bytes, profile: srtp.Profile) -> None:
         """DTLS is done: packets can flow."""
@@ -134,6 +181,7 @@ class MediaPath:
         if self._nack_timer is not None:
             self._nack_timer.cancel()
             self._nack_timer = None
+        self.arrivals.close()
         for line in self.lines:
             if line.keyframes.pending is not None:
                 line.keyframes.pending.cancel()
@@ -178,6 +226,13 @@ class MediaPath:
         self.received += 1
         if self.tap is not None:
             self.tap(view[:length].tobytes(), True)
+        at = 0
+        if self._transport_extension and view[0] & 0x10:
+            at, size = extension_at(view, length, self._transport_extension)
+            if size == 2:
+                self.arrivals.record(view[at] << 8 | view[at + 1], now)
+            else:
+                at = 0
         if stream is None:
             stream = self._new_stream(view, length, ssrc, second & 0x7F, sequence)
             if stream is None:
@@ -187,6 +242,7 @@ class MediaPath:
             return
         if not stream.received(sequence, timestamp, length, now):
             return
+        stream.transport_at = at
         if not stream.live:
             self._came_alive(stream)
         sinks = stream.sinks
@@ -309,6 +365,11 @@ class MediaPath:
             return
         self._rtcp_received(packets, now)
 
+    @property
+    def media_ssrc(self) -> int:
+        """One of the streams that came; 0 before the first."""
+        return next(reversed(self.streams), 0)
+
     def send_rtcp(self, packets: list[rtcp.Packet]) -> bool:
         """Encrypt and send; false when there is nobody to send to, or it is too large."""
         data = rtcp.build_compound(packets)
@@ -327,6 +388,8 @@ class MediaPath:
     def send_raw(self, data: bytes) -> None:
         """Send what is encrypted already, or needs no encryption."""
         if self.port is not None:
+            if self.wire is not None:
+                self.wire(data, False, (self.port.announced, self.port.port), address_of(self._key))
             self.port.send(data, self._key)
 
     def refresh(self) -> None:

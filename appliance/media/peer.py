@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from appliance.core.clock import Clock, Timer
 from appliance.core.events import Body, Connection, DtlsAlert, DtlsDetail, DtlsState
-from appliance.core.peer import AnswerPolicy, Medium, OfferLine, PeerConnection, PeerObserver, SdpRefusedError, Tap
+from appliance.core.peer import (
+    AnswerPolicy,
+    Medium,
+    OfferLine,
+    PeerConnection,
+    PeerObserver,
+    SdpRefusedError,
+    Tap,
+    WireTap,
+)
+from appliance.media.bandwidth import BandwidthEstimate
 from appliance.media.config import EARLY_DATAGRAMS, MAX_REMOTE_ADDRESSES, MediaConfig
 from appliance.media.describe import describe
 from appliance.media.dtls import Dtls, DtlsStage
@@ -32,7 +42,7 @@ from appliance.media.reports import Reports
 from appliance.media.sctp import DataChannels
 from appliance.media.send import TxStream, extension_table
 from appliance.media.stats import dtls_detail, media_stats, slow_links
-from appliance.media.udp import UdpPort
+from appliance.media.udp import UdpPort, address_of
 from appliance.wire import rtcp, stun
 
 if TYPE_CHECKING:
@@ -67,6 +77,7 @@ class Peer:
         self._clock = clock
         self._observer = observer
         self._sender_clock = SenderClock()
+        self._secrets: Callable[[str], None] | None = None
         self.tag = secrets.token_bytes(4)
         """Begins the transaction ids of its probes."""
         self.ice = IceAgent(
@@ -77,7 +88,10 @@ class Peer:
             proven=self._is_proven,
             selected_changed=self._pair_changed,
         )
-        self.path = MediaPath(clock, self.emit, self._rtcp_received, random.randrange(1, 1 << 32), engine.drop)
+        estimate = BandwidthEstimate(config.max_bitrate)
+        self.path = MediaPath(
+            clock, self.emit, self._rtcp_received, random.randrange(1, 1 << 32), engine.drop, estimate
+        )
         self.reports = Reports(self.path, clock, engine.ntp, self.emit, max_bitrate=config.max_bitrate)
         self.path.relay_estimate = self.reports.relay_estimate
         self._negotiated: tuple[NegotiatedLine, ...] = ()
@@ -329,6 +343,18 @@ class Peer:
         """Show every packet in plain to ``tap``."""
         self.path.tap = tap
 
+    def set_wire_tap(self, tap: WireTap | None, secrets: Callable[[str], None] | None = None) -> None:
+        """Show every datagram, encrypted as it is, to ``tap``, and what DTLS agrees on to ``secrets``."""
+        self._secrets = secrets
+        self.ice.wire = tap
+        self.path.show_wire(tap)
+        if self.path.ready:
+            self._engine.take_media(self)
+
+    def _show(self, port: UdpPort, key: bytes, data: bytes) -> None:
+        if self.path.wire is not None:
+            self.path.wire(data, True, (port.announced, port.port), address_of(key))
+
     def configure(self, config: MediaConfig) -> None:
         """What the engine's settings are from now on."""
         self._config = config
@@ -352,10 +378,14 @@ class Peer:
 
     def stun_request(self, port: UdpPort, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         """A Binding request for one of our usernames; false when it is refused."""
+        self._show(port, key, data)
+        return self._stun_request(port, key, message, data)
+
+    def _stun_request(self, port: UdpPort, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         if self.ice.remote_ufrag is None:
             # The client begins when it has made its answer, which is still on its way to us.
             if len(self._early_checks) < MAX_REMOTE_ADDRESSES:
-                self._early_checks[port, key] = lambda: self.stun_request(port, key, message, data)
+                self._early_checks[port, key] = lambda: self._stun_request(port, key, message, data)
             return True
         if not self.ice.request(port, key, message, data):
             return False
@@ -366,6 +396,7 @@ class Peer:
 
     def stun_response(self, port: UdpPort, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         """The answer to a probe of ours; false when it is refused."""
+        self._show(port, key, data)
         if not self.ice.response(port, key, message, data):
             return False
         self._alive()
@@ -373,6 +404,7 @@ class Peer:
 
     def dtls_datagram(self, port: UdpPort, key: bytes, data: bytes) -> bool:
         """A DTLS datagram from a proven address; false when there was no room to keep it."""
+        self._show(port, key, data)
         if self.dtls is None or self.dtls.stage is DtlsStage.NEW:
             # The browser's ClientHello often comes before it nominates; without it 60 ms are lost, or a second.
             flight = self._early.setdefault((port, key), [])
@@ -447,6 +479,11 @@ class Peer:
         self.emit(DtlsState(dtls="failed", retransmissions=self.dtls.retransmissions))
         self._tell_dtls()
         self.close(reason)
+
+    def dtls_secret(self, line: str) -> None:
+        """The master secret, while somebody records with keys."""
+        if self._secrets is not None:
+            self._secrets(line)
 
     def dtls_alert(self, alert: DtlsAlert) -> None:
         """An alert came or went; what it means comes with a call of its own."""

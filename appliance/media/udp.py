@@ -63,6 +63,11 @@ def address_of(key: bytes) -> tuple[str, int]:
     return socket.inet_ntop(socket.AF_INET6, key[8:24]), port
 
 
+def contents(base: Any, length: int) -> bytes:
+    """A copy of what :meth:`UdpPort.queue` was given."""
+    return bytes(_ffi.buffer(base, length))
+
+
 def pinned(key: bytes) -> Any:
     """A sockaddr that the kernel can be pointed to, for :meth:`UdpPort.queue`; alive as long as it is referred to."""
     return _ffi.new("char[]", key)

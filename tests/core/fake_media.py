@@ -1,11 +1,20 @@
 """A media engine that carries nothing: says what the real one says, when the test tells it to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from appliance.core import events
 from appliance.core.events import Body
-from appliance.core.peer import AnswerPolicy, Medium, OfferLine, PeerConnection, PeerObserver, SdpRefusedError, Tap
+from appliance.core.peer import (
+    AnswerPolicy,
+    Medium,
+    OfferLine,
+    PeerConnection,
+    PeerObserver,
+    SdpRefusedError,
+    Tap,
+    WireTap,
+)
 
 OFFER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"
 ANSWER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
@@ -26,6 +35,7 @@ class FakePeer:
         self.calls: list[tuple[Any, ...]] = []
         self.slow_to_close = False
         self.tap: Tap | None = None
+        self.wire_tap: WireTap | None = None
 
     def tell(self, *bodies: Body) -> None:
         for body in bodies:
@@ -85,6 +95,9 @@ class FakePeer:
 
     def request_keyframe(self, mid: str) -> None:
         self.calls.append(("request_keyframe", mid))
+
+    def set_wire_tap(self, tap: WireTap | None, secrets: Callable[[str], None] | None = None) -> None:
+        self.wire_tap = tap
 
     def set_tap(self, tap: Tap | None) -> None:
         self.tap = tap

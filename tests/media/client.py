@@ -230,6 +230,9 @@ class Client:
     def dtls_failed(self, reason: str) -> None:
         self.failure = reason
 
+    def dtls_secret(self, line: str) -> None:
+        pass
+
     def dtls_alert(self, alert: DtlsAlert) -> None:
         self.alerts.append(alert)
 

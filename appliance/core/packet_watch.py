@@ -1,0 +1,63 @@
+"""Who is shown the packets of a handle: a capture that the Admin API asked for, and a recording."""
+
+from collections.abc import Callable
+
+from appliance.core.admin_tools import Capture
+from appliance.core.events import PairAddresses
+from appliance.core.peer import PeerConnection
+from appliance.core.recording import CallRecord
+
+
+class PacketWatch:
+    """Follows the handle from one PeerConnection to the next; with nobody to show to, the engine copies nothing."""
+
+    def __init__(self, pair: Callable[[], PairAddresses | None]) -> None:
+        self.capture: Capture | None = None
+        self.record: CallRecord | None = None
+        self._pair = pair
+        self._peer: PeerConnection | None = None
+
+    def follow(self, peer: PeerConnection) -> None:
+        """The handle has a new PeerConnection."""
+        self._peer = peer
+        if self.capture is not None or self.record is not None:
+            self._show()
+
+    def start_capture(self, capture: Capture) -> None:
+        """Write every packet from now on, also those of a PeerConnection that is still to come."""
+        self.capture = capture
+        self._show()
+
+    def stop_capture(self) -> bool:
+        """Write no more; false when nothing was written."""
+        capture, self.capture = self.capture, None
+        if capture is None:
+            return False
+        self._show()
+        capture.close()
+        return True
+
+    def set_record(self, record: CallRecord | None) -> None:
+        """Keep everything in ``record`` from now on; ``None`` ends it."""
+        if record is not self.record:
+            self.record = record
+            self._show()
+
+    def _show(self) -> None:
+        peer, record = self._peer, self.record
+        if peer is None:
+            return
+        if record is None:
+            peer.set_wire_tap(None)
+        else:
+            peer.set_wire_tap(record.wire, record.secret)
+        if self.capture is not None:
+            peer.set_tap(self._plain)
+        else:
+            peer.set_tap(None if record is None else record.plain)
+
+    def _plain(self, data: bytes, incoming: bool) -> None:
+        if self.capture is not None:
+            self.capture.packet(data, incoming=incoming, pair=self._pair())
+        if self.record is not None:
+            self.record.plain(data, incoming)
