@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.media.dtls import DtlsStage
 from appliance.media.line import Line
+from appliance.wire import twcc
 
 if TYPE_CHECKING:
     from appliance.media.dtls import Dtls
@@ -27,8 +28,19 @@ def describe(peer: "Peer") -> dict[str, Any]:
     for line in peer.lines:
         extensions |= line.extensions
     found["extensions"] = extensions
-    found["bwe"] = {"twcc": False}
+    found["bwe"] = _bandwidth(peer, extensions.get(twcc.EXTENSION))
     found["media"] = {line.medium.mid: _medium(peer, line) for line in peer.lines if not line.medium.rejected}
+    return found
+
+
+def _bandwidth(peer: "Peer", number: int | None) -> dict[str, Any]:
+    if number is None:
+        return {"twcc": False}
+    sent = peer.path.sent
+    found: dict[str, Any] = {"twcc": True, "twcc-ext-id": number}
+    if sent.estimate.has_feedback:
+        found["estimate"] = sent.estimate.bps
+        found["acknowledged"] = sent.estimate.arriving_bps
     return found
 
 

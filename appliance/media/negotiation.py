@@ -13,7 +13,7 @@ from appliance.core.peer import AnswerPolicy, Medium, SdpRefusedError
 from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES
 from appliance.media.identity import HASHES
 from appliance.media.sctp import MAX_MESSAGE_BYTES
-from appliance.wire import sdp
+from appliance.wire import sdp, twcc
 from appliance.wire.candidate import Candidate
 from appliance.wire.description import (
     Codec,
@@ -29,7 +29,7 @@ from appliance.wire.description import (
 
 _HELPERS = frozenset({"rtx", "red", "ulpfec", "flexfec-03", "flexfec", "cn", "telephone-event"})
 """Codecs that carry no medium of their own."""
-FEEDBACK = ("ccm fir", "nack", "nack pli", "goog-remb")
+FEEDBACK = ("ccm fir", "nack", "nack pli", "goog-remb", "transport-cc")
 _DEFAULT_MESSAGE_BYTES = 65_536
 
 
@@ -146,7 +146,14 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
         offered=media,
         codec=codec,
         feedback=tuple(item for item in FEEDBACK if item in codec.rtcp_feedback),
-        extensions=tuple(item for item in media.extensions if item.uri in policy.extensions and item.id <= 14),
+        extensions=tuple(
+            item
+            for item in media.extensions
+            if item.uri in policy.extensions
+            and item.id <= 14
+            # Without feedback the client would take every packet for lost.
+            and (item.uri != twcc.EXTENSION or "transport-cc" in codec.rtcp_feedback)
+        ),
         remote_ssrcs=_sources(media),
     )
 

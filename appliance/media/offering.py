@@ -14,6 +14,7 @@ from appliance.core.peer import Medium, OfferLine, SdpRefusedError
 from appliance.media.config import MAX_MEDIA_LINES
 from appliance.media.line import Line
 from appliance.media.negotiation import FEEDBACK, NegotiatedLine, Offer, read_offer
+from appliance.wire import twcc
 from appliance.wire.description import Codec, Direction, HeaderExtension, MediaDescription
 
 UNSENT = frozenset(
@@ -101,7 +102,9 @@ def _line(index: int, item: Wanted, before: NegotiatedLine | None, numbering: Nu
         return replace(before, medium=replace(before.medium, direction="inactive", rejected=False))
     if source.medium.kind != line.kind:
         raise SdpRefusedError(f"m-line {index} is {line.kind}, its source is {source.medium.kind}")
-    feedback = FEEDBACK if line.kind == "video" else ()
+    feedback: tuple[str, ...] = FEEDBACK if line.kind == "video" else ("transport-cc",)
+    if twcc.EXTENSION not in source.extensions:
+        feedback = tuple(item for item in feedback if item != "transport-cc")
     codec = replace(source.codec, payload_type=numbering.payload_type(source.codec), rtcp_feedback=feedback)
     extensions: list[HeaderExtension] = []
     for uri, number in source.extensions.items():

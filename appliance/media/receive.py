@@ -50,6 +50,7 @@ class RxStream:
         "ssrc",
         "timestamp",
         "transit",
+        "transport_at",
     )
 
     def __init__(self, ssrc: int, payload_type: int, clock_rate: int, line: "Line", first_sequence: int) -> None:
@@ -75,6 +76,8 @@ class RxStream:
         self.missing: dict[int, list[float]] = {}
         """Sequence number to [when it was missed, when it was last asked for, how often]."""
         self.needs_keyframe = False
+        self.transport_at = 0
+        """Where the packet at hand has its transport-wide sequence number; 0: it has none."""
         self.expected_prior = self.received_prior = 0
         self.lost_fraction = 0
         self.last_sr_ntp = self.last_sr_rtp = 0
@@ -213,21 +216,28 @@ class SenderClock:
 
 _CLOCK_JUMP_SECONDS = 5.0
 _EXTENSION_HEAD = struct.Struct("!HH")
+_NOWHERE = (0, 0)
 
 
 def extension(packet: memoryview, length: int, wanted: int) -> bytes | None:
     """The value of a header extension (RFC 8285), without building anything else; ``None`` where there is none."""
+    offset, size = extension_at(packet, length, wanted)
+    return bytes(packet[offset : offset + size]) if offset else None
+
+
+def extension_at(packet: memoryview, length: int, wanted: int) -> tuple[int, int]:
+    """Where a header extension's value is, and its bytes; (0, 0) where there is none."""
     if not packet[0] & 0x10:
-        return None
+        return _NOWHERE
     start = 12 + 4 * (packet[0] & 15)
     if start + 4 > length:
-        return None
+        return _NOWHERE
     profile, words = _EXTENSION_HEAD.unpack_from(packet, start)
     offset = start + 4
     end = min(length, offset + 4 * words)
     one_byte = profile == 0xBEDE
     if not one_byte and profile & 0xFFF0 != 0x1000:
-        return None
+        return _NOWHERE
     while offset + 1 < end:
         first = packet[offset]
         if first == 0:
@@ -236,11 +246,11 @@ def extension(packet: memoryview, length: int, wanted: int) -> bytes | None:
         if one_byte:
             number, size, head = first >> 4, (first & 15) + 1, 1
             if number == 15:
-                return None
+                return _NOWHERE
         else:
             number, size, head = first, packet[offset + 1], 2
         offset += head
         if number == wanted:
-            return bytes(packet[offset : offset + size]) if offset + size <= end else None
+            return (offset, size) if offset + size <= end else _NOWHERE
         offset += size
-    return None
+    return _NOWHERE

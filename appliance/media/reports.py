@@ -80,6 +80,8 @@ class Reports:
                         self._keyframe_wanted(ssrc, is_fir=True)
                 case rtcp.Remb():
                     self._estimate(packet, now)
+                case rtcp.TransportFeedback():
+                    self._path.sent.feedback(packet, now)
                 case _:
                     pass
 

@@ -49,6 +49,7 @@ class TxStream:
         "retransmissions",
         "source",
         "ssrc",
+        "transport_wide",
     )
 
     def __init__(self, path: "MediaPath", line: "Line", *, history_bytes: int) -> None:
@@ -65,6 +66,8 @@ class TxStream:
         self.source: RxStream | None = None
         self.extension_table: bytes | None = None
         """The receiver's ids of header extensions by the source's, 0 for what it does not know; ``None``: the same."""
+        self.transport_wide = False
+        """The receiver wants transport-wide sequence numbers, and tells what came of them."""
         self.packets = self.bytes = 0
         self.retransmissions = 0
         self.refused = 0
@@ -122,6 +125,8 @@ class TxStream:
         if self.extension_table is not None and view[0] & 0x10:
             renumber_extensions(view, length, self.extension_table)
         path = self.path
+        if self.transport_wide and source.transport_at:
+            path.sent.stamp(view, source.transport_at, length, source.arrived)
         if path.tap is not None:
             path.tap(view[:length].tobytes(), False)
         _LENGTH[0] = length

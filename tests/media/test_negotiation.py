@@ -12,7 +12,7 @@ from appliance.core.context import GatewayConfig
 from appliance.core.peer import AnswerPolicy, SdpRefusedError
 from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES
 from appliance.media.negotiation import LocalTransport, NegotiatedLine, negotiate, read_offer, remote_data, write_answer
-from appliance.wire import sdp
+from appliance.wire import sdp, twcc
 from appliance.wire.description import Direction, Fingerprint
 from appliance.wire.sdp import MediaDescription
 from tests.clock import FakeClock
@@ -63,9 +63,10 @@ def test_chromium_gets_what_it_needs_and_nothing_we_cannot_do() -> None:
     assert sdp.parse(text).bundle == ("0", "1", "2")
     assert [list(line.codecs) for line in (audio, video)] == [[111], [96]]
     assert audio.codecs[111].fmtp == "minptime=10;useinbandfec=1"
-    assert video.codecs[96].rtcp_feedback == ("ccm fir", "nack", "nack pli", "goog-remb")
-    assert audio.codecs[111].rtcp_feedback == ()
-    for word in ("transport-cc", "transport-wide", "rtx", "simulcast", "a=rid", "stream-id", "FID"):
+    assert video.codecs[96].rtcp_feedback == ("ccm fir", "nack", "nack pli", "goog-remb", "transport-cc")
+    for line in (audio, video):
+        assert twcc.EXTENSION in {item.uri for item in line.extensions}
+    for word in ("rtx", "simulcast", "a=rid", "stream-id", "FID"):
         assert word not in text
     assert {item.uri.rpartition(":")[2] for item in audio.extensions if item.uri.startswith("urn:ietf")} == {
         "ssrc-audio-level", "mid",
