@@ -29,13 +29,14 @@ from appliance.core.archive import Archive, HepJournal
 from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
 from appliance.core.events import Body, Counter, Event, event
-from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsJournal, ServesWeb
+from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsJournal, KeepsRecordings, ServesWeb
 from appliance.core.handler_queries import HandlerQueries
 from appliance.core.intake import Intake
 from appliance.core.measure import Measured
 from appliance.core.selection import selector_of
+from appliance.core.recordings import RECORDING_VERBS, Recordings, serve_recordings
 from appliance.core.stamp import Stamper
-from appliance.core.transport import ApiTransport
+from appliance.core.transport import ApiTransport, ServesAdmin
 from appliance.folder import data_dir, server_name
 from appliance.health import Health
 from appliance.intake.stream import StreamIntake
@@ -97,7 +98,7 @@ def _make(what: str, component: Any, *arguments: Any, **options: Any) -> Any:
 async def run_gateway(settings: Settings) -> None:
     """The process that carries calls. :raises ConfigError, OSError: it can't start; the message says why."""
     from appliance.core.gateway import Gateway, GatewayConfig
-    from appliance.gateway_admin import AdminDoors
+    from appliance.gateway_admin import AdminDoors, make_recorder
     from appliance.handlers.link import LinkHandler
     from appliance.media.config import MediaConfig
     from appliance.media.engine import Engine
@@ -117,6 +118,7 @@ async def run_gateway(settings: Settings) -> None:
         await engine.start()
         stack.push_async_callback(engine.stop)
 
+        recorder = make_recorder(settings, clock, data_dir(server))
         transports: dict[str, ApiTransport] = {
             section: _make(f"transports.{section}", transport_class, config)
             for section, transport_class, config in _enabled(settings, "transports")
@@ -134,13 +136,17 @@ async def run_gateway(settings: Settings) -> None:
             },
             server_name=server_name(server),
             stats_period_s=media.stats_period,
-            measured=[bus, engine, link, own],
+            measured=[bus, engine, link, own, recorder],
             info={"local-ip": media.addresses[0]},
         )
         link.on_request = gateway.command
+        gateway.context.recorder = recorder
         doors = None
         if settings.section("admin", AdminConfig).enabled:
             doors = AdminDoors(settings, gateway, link, clock, data_dir(server))
+            for section, transport in transports.items():
+                if isinstance(transport, ServesAdmin):
+                    doors.lend(section, transport)
         gateway.start(transports.values(), [] if doors is None else [doors.api])
         addresses = {"media": ", ".join(f"{host}:{port} (UDP)" for host, port in engine.addresses)}
         # Sessions end while their clients can still be told; the transports go after that, and the core's goodbye
@@ -169,6 +175,18 @@ class _ListenerCounts:
             yield Counter("hep_packets_malformed_total", count, {"transport": transport})
 
 
+class _ConnectedGateways:
+    """Implements :class:`appliance.core.handler.Gateways`, once there is a link."""
+
+    def __init__(self) -> None:
+        self.stream: StreamIntake | None = None
+
+    async def request(self, server: str, verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        if self.stream is None:
+            raise LookupError("there is no link to gateways")
+        return await self.stream.request(server, verb, args)
+
+
 class Collector:
     """Takes events in, gives each its id and correlation, and hands it to every handler."""
 
@@ -181,6 +199,7 @@ class Collector:
         self.stamper = Stamper(self.clock)
         self.bus = EventBus(self.clock, self.stamper.stamp)
         self.queries = HandlerQueries(self.bus, is_secret)
+        self.gateways = _ConnectedGateways()
         self.measured: list[Measured] = [self.bus]
         self.health = Health(self.clock, self.measured, self._left_out)
         self.handlers: list[EventHandler] = []
@@ -211,12 +230,22 @@ class Collector:
             publish=self.publish,
             bus=self.bus,
             measured=self.measured,
+            gateways=self.gateways,
         )
         for section, handler_class, config in _enabled(self.settings, "handlers"):
             handler: EventHandler = _make(f"handlers.{section}", handler_class, config, context)
             self.handlers.append(handler)
             self.queries.add(handler, config)
             self.bus.add(handler, selector=_make(f"handlers.{section}", selector_of, config))
+
+    def _serve(self, verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        """What a gateway asks of its collector."""
+        if verb in RECORDING_VERBS:
+            return serve_recordings(self._recordings(), verb, args)
+        return self.queries.serve(verb, args)
+
+    def _recordings(self) -> Recordings | None:
+        return next((h.recordings for h in self.handlers if isinstance(h, KeepsRecordings)), None)
 
     async def _start_intakes(self, stack: AsyncExitStack) -> None:
         for section, intake_class, config in _enabled(self.settings, "intake"):
@@ -226,7 +255,8 @@ class Collector:
                     intake.listen_on(link_address(self.server), token=link_token(self.server))
                 except LinkError as problem:
                     raise ConfigError(f"server.link, server.link_token_file: {problem}") from None
-                intake.on_request = self.queries.serve
+                intake.on_request = self._serve
+                self.gateways.stream = intake
             await intake.start(self.deliver)
             stack.push_async_callback(intake.stop)
             self.intakes.append(intake)
@@ -261,7 +291,7 @@ class Collector:
             if isinstance(handler, ServesWeb):
                 application.add_routes(handler.routes())
         application.add_routes(self.health.routes())
-        console = Console(archive, journal, self._with_api_addresses(config))
+        console = Console(archive, journal, self._with_api_addresses(config), recordings=self._recordings())
         application.add_routes(console.routes())
         application.on_shutdown.append(lambda _application: console.close())
         return application

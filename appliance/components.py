@@ -18,6 +18,9 @@ BUILTIN: dict[str, dict[str, str]] = {
     "transports": {
         "http": "appliance.transports.http:HttpTransport",
         "websocket": "appliance.transports.websocket:WebSocketTransport",
+        "unix": "appliance.transports.unix:UnixTransport",
+        "rabbitmq": "appliance.transports.rabbitmq:RabbitMqTransport",
+        "mqtt": "appliance.transports.mqtt:MqttTransport",
     },
     "intake": {
         "stream": "appliance.intake.stream:StreamIntake",
@@ -37,6 +40,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "rabbitmq": "appliance.handlers.output.rabbitmq:RabbitMqOutput",
         "mqtt": "appliance.handlers.output.mqtt:MqttOutput",
         "file": "appliance.handlers.output.file:FileOutput",
+        "recording": "appliance.handlers.recording:RecordingHandler",
     },
 }
 

@@ -1,6 +1,8 @@
 """The Admin API put together: what it needs of the world outside the core, and its two listeners."""
 
+import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,9 +12,12 @@ from appliance.core.admin_tools import AdminTools
 from appliance.core.auth import secret_of
 from appliance.core.clock import Clock
 from appliance.core.gateway import Gateway
+from appliance.core.transport import ServesAdmin
 from appliance.handlers.link import LinkHandler
 from appliance.media.capture import CaptureFiles
 from appliance.media.probe import NetworkProbe
+from appliance.recording.config import RecordingConfig
+from appliance.recording.recorder import GatewayRecorder
 from appliance.transports.admin import AdminConfig, AdminHttp, AdminWebSocket, check_exposure
 
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
@@ -61,6 +66,16 @@ class LogControl:
             handler.setFormatter(formatter)
 
 
+def make_recorder(settings: Settings, clock: Clock, folder: Path) -> GatewayRecorder:
+    """Keeps what is recorded; ``folder`` is the data directory."""
+    loop = asyncio.get_running_loop()
+
+    def write(work: Callable[[], None]) -> None:
+        loop.run_in_executor(None, work)
+
+    return GatewayRecorder(settings.section("recording", RecordingConfig), clock, folder, write)
+
+
 class AdminDoors:
     """The Admin API of a gateway and what it listens on."""
 
@@ -70,6 +85,7 @@ class AdminDoors:
         try:
             secret = secret_of("secret", config.secret, config.secret_file)
             check_exposure(config, secret)
+            self._has_secret = bool(secret)
             self._captures = CaptureFiles(folder / "captures", clock, max_bytes=config.max_capture_bytes)
             tools = AdminTools(
                 captures=self._captures,
@@ -82,6 +98,12 @@ class AdminDoors:
             self.websocket = AdminWebSocket(config, self.api, clock)
         except ValueError as problem:
             raise ConfigError(f"admin: {problem}") from None
+
+    def lend(self, section: str, transport: ServesAdmin) -> None:
+        """Let a transport carry it too. :raises ConfigError: others could come in by it unasked."""
+        if transport.exposes_admin and not self._has_secret:
+            raise ConfigError(f"transports.{section}.admin_enabled: wanted admin.secret or admin.secret_file")
+        transport.serve_admin(self.api)
 
     async def start(self, stack: AsyncExitStack) -> dict[str, str]:
         """Listen until ``stack`` unwinds; where, by what. :raises OSError: an address can't be had."""

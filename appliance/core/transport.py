@@ -75,6 +75,17 @@ class AdminApi(Protocol):
 
 
 @runtime_checkable
+class ServesAdmin(Protocol):
+    """A transport that can carry the Admin API beside the Janus API."""
+
+    exposes_admin: bool
+    """It will, and to others than this machine's user, so that a secret is wanted."""
+
+    def serve_admin(self, api: AdminApi) -> None:
+        """Serve it from the start on, where the transport's settings want it."""
+
+
+@runtime_checkable
 class AnswersQueries(Protocol):
     """A transport that the Admin API can ask and tell something while it runs."""
 

@@ -1,4 +1,4 @@
-"""A Unix socket to listen on, which its owner alone may connect to."""
+"""A Unix socket to listen on, which its owner alone may connect to unless it is said otherwise."""
 
 import contextlib
 import errno
@@ -11,16 +11,18 @@ from pathlib import Path
 class UnixListener:
     """Takes the place of a socket that nobody listens on any more, and removes its own at the end."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, kind: socket.SocketKind = socket.SOCK_STREAM, mode: int = 0o600) -> None:
         self._path = Path(path)
+        self._kind = kind
+        self._mode = mode
         self._mark: tuple[int, int] | None = None
 
     def bind(self) -> socket.socket:
-        """A bound socket, mode 0600. :raises OSError: somebody listens there, or a file of another kind is there."""
+        """A bound socket. :raises OSError: somebody listens there, or a file of another kind is there."""
         self._clear()
-        bound = socket.socket(socket.AF_UNIX)
+        bound = socket.socket(socket.AF_UNIX, self._kind)
         # Narrowed before bind, so that the socket is never open to others, not even for a moment.
-        before = os.umask(0o177)
+        before = os.umask(0o777 & ~self._mode)
         try:
             bound.bind(str(self._path))
         except OSError:
@@ -39,7 +41,7 @@ class UnixListener:
             return
         if not stat.S_ISSOCK(mode):
             raise OSError(errno.EEXIST, "a file that is no socket is in the way")
-        with socket.socket(socket.AF_UNIX) as probe:
+        with socket.socket(socket.AF_UNIX, self._kind) as probe:
             probe.settimeout(1.0)
             try:
                 probe.connect(str(self._path))
