@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from appliance.core.events import VERDICT_SCHEMA
 from appliance.supervisor import Supervisor
 
 
@@ -65,7 +66,7 @@ class Running:
                 self.following.set()
                 async for line in reply.content:
                     item = json.loads(line) if line.strip() else {}
-                    if "session_id" in item:
+                    if item.get("event", {}).get("schema") == VERDICT_SCHEMA:
                         async with self._changed:
                             self._verdicts[item["session_id"]] = item
                             self._changed.notify_all()
