@@ -353,12 +353,15 @@ async def test_numbers_and_texts_that_no_column_holds_are_cut_or_left_out(tmp_pa
 async def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "appliance.sqlite").write_bytes(b"this is no database" * 1000)
+    damaged = tmp_path / "appliance.sqlite"
+    damaged.write_bytes(b"this is no database" * 1000)
+    os.chmod(damaged, 0o644)  # noqa: PTH101  # a test's own file
     async with running(tmp_path) as handler:
         await handler.handle([of_call(OFFER, 1)])
         assert len(await handler.archive.events("1-2-1@gw")) == 1
     (aside,) = tmp_path.glob("appliance.sqlite.damaged-*")  # noqa: ASYNC240 - a test's own folder
     assert aside.read_bytes().startswith(b"this is no database")
+    assert {path.stat().st_mode & 0o777 for path in (aside, damaged)} == {0o600}
     assert "is damaged (" in caplog.text and str(aside) in caplog.text
 
 

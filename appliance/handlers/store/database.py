@@ -146,7 +146,11 @@ def _migrate(connection: Connection, found: str) -> None:
 def make_file(url: URL) -> None:
     """An SQLite file that its owner alone may read: descriptions and addresses are in it. :raises OSError: no."""
     if url.get_backend_name() == "sqlite" and url.database:
-        os.close(os.open(url.database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        number = os.open(url.database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(number, 0o600)
+        finally:
+            os.close(number)
 
 
 def is_passing(problem: SQLAlchemyError) -> bool:
@@ -170,5 +174,7 @@ def set_aside(url: URL, when_us: int) -> Path | None:
     for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)
         if part.exists():
+            # It may be older than the rule that such files are their owner's alone.
+            part.chmod(0o600)
             part.rename(aside.with_name(aside.name + suffix))
     return aside
