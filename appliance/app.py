@@ -149,8 +149,10 @@ async def run_gateway(settings: Settings) -> None:
                     doors.lend(section, transport)
         gateway.start(transports.values(), [] if doors is None else [doors.api])
         addresses = {"media": ", ".join(f"{host}:{port} (UDP)" for host, port in engine.addresses)}
-        # Sessions end while their clients can still be told; the transports go after that, and the core's goodbye
-        # is the last event but what a closing connection tells.
+        # Sessions end while their clients can still be told; then the transports tell that each connection is gone,
+        # and the core's goodbye is the last event: whoever reads the stream may take everything to be over.
+        ended_by = 0
+        stack.callback(lambda: gateway.say_goodbye(ended_by))
         for section, transport in transports.items():
             await transport.start(gateway)
             stack.push_async_callback(transport.stop)
@@ -159,7 +161,8 @@ async def run_gateway(settings: Settings) -> None:
             addresses |= await doors.start(stack)
         announce(Ready(role="gateway", addresses=addresses))
         logger.info("gateway %s %s serves %s", server_name(server), __version__, ", ".join(addresses.values()))
-        gateway.shutdown(await until_signalled())
+        ended_by = await until_signalled()
+        gateway.shutdown()
 
 
 class _ListenerCounts:

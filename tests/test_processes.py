@@ -1,6 +1,7 @@
 """The two real processes: started, called through, killed, ended."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -182,3 +183,26 @@ async def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> 
         # The system closes a process's files a moment before it counts as ended.
         while any(is_running(child) for child in children):  # noqa: ASYNC110  # the processes are the system's
             await asyncio.sleep(0)
+
+
+async def test_the_goodbye_is_the_last_event(tmp_path: Path) -> None:
+    told: list[str] = []
+    async with (
+        appliance(tmp_path) as running,
+        aiohttp.ClientSession() as http,
+        http.get(f"{running.web}/events?types=core,transports,sessions") as watched,
+    ):
+        socket = await http.ws_connect(running.addresses["websocket"], protocols=("janus-protocol",))
+        await socket.send_json({"janus": "create", "transaction": "t"})
+        assert (await socket.receive_json())["janus"] == "success"
+        ending = asyncio.create_task(running.supervisor.gateway.stop())
+        async with asyncio.timeout(20):
+            async for line in watched.content:
+                body = json.loads(line)["event"] if line.strip() else {}
+                told.append(body.get("name") or body.get("data", {}).get("event") or body.get("status") or "")
+                if "shutdown" in told:
+                    break
+        await socket.close()
+        await ending
+    ends = [word for word in told if word in {"destroyed", "disconnected", "shutdown"}]
+    assert ends == ["destroyed", "disconnected", "shutdown"]

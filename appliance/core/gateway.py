@@ -99,8 +99,8 @@ class Gateway:
         self._every("update", UPDATE_S, self._tell_update)
         self._every("counters", COUNTERS_S, self._tell_counters)
 
-    def shutdown(self, signum: int = 0) -> None:
-        """End every session and say goodbye: nothing is published after that, but what transports still tell."""
+    def shutdown(self) -> None:
+        """End every session, while their clients can still be told; :meth:`say_goodbye` follows when they are gone."""
         self.accepting = False
         for timer in self._timers.values():
             timer.cancel()
@@ -108,6 +108,9 @@ class Gateway:
         self._run_deferred()
         for session in self._take(list(self.sessions)):
             session.destroy()
+
+    def say_goodbye(self, signum: int = 0) -> None:
+        """The last events, once the transports have told that their clients are gone: nothing is published after."""
         self._tell_counters()
         self.context.emit(events.Shutdown(signum=signum))
 

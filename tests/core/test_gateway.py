@@ -97,7 +97,9 @@ def test_the_first_and_last_event() -> None:
     }  # fmt: skip
     world.call()
     world.events.clear()
-    world.gateway.shutdown(15)
+    world.gateway.shutdown()
+    assert world.kinds()[-1] == (2, "detached")
+    world.gateway.say_goodbye(15)
     assert world.kinds() == [
         (1, "destroyed"), (32, 3, "audio"), (2, "detached"), (256, 4, ""), (256, 2, "shutdown"),
     ]  # fmt: skip
