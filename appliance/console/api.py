@@ -7,7 +7,7 @@ server's call and of a live one are the same page.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from zlib import crc32
 
 import msgspec
@@ -20,6 +20,7 @@ import appliance
 from appliance.console import parameters
 from appliance.console.analyse import Analysis
 from appliance.console.answer import error_response, json_response, raw_response
+from appliance.console.fleet import fleet_response
 from appliance.console.guard import (
     SECURITY_HEADERS,
     content_security_policy,
@@ -29,10 +30,12 @@ from appliance.console.guard import (
 from appliance.console.live import Live
 from appliance.console.pages import Page, load_pages, page_response
 from appliance.console.parameters import BadParameterError
+from appliance.console.recordings import RecordingRoutes
 from appliance.console.settings import Addresses, ConsoleSettings, Options, janus_addresses, link_templates
-from appliance.core.archive import Archive, CallSummary, HepJournal
+from appliance.core.archive import Archive, CallSummary, HepJournal, UsualPhase
 from appliance.core.clock import Clock, LoopClock
 from appliance.core.events import MASK_WORDS, Event, EventType, encode_json, parse_mask
+from appliance.core.recordings import Recordings
 from appliance.diagnosis.explain import describe_event, explain
 from appliance.net.host import host_name
 
@@ -72,6 +75,7 @@ class Console:
         journal: HepJournal | None,
         settings: ConsoleSettings | None = None,
         *,
+        recordings: Recordings | None = None,
         clock: Clock | None = None,
         live_interval_s: float = LIVE_INTERVAL_S,
         max_watchers: int = MAX_WATCHERS,
@@ -82,6 +86,7 @@ class Console:
         self._clock = clock or LoopClock()
         self._links = link_templates(self._settings)
         self._pages = load_pages()
+        self._recordings = RecordingRoutes(recordings)
         self._explained: OrderedDict[str, Explained] = OrderedDict()
         self._live = Live(self._clock, interval_s=live_interval_s, max_watchers=max_watchers)
 
@@ -90,6 +95,7 @@ class Console:
         pages = (
             ("/", self._shell),
             ("/call/{correlation_id}", self._shell),
+            ("/fleet", self._shell),
             ("/demo", self._demo),
             ("/static/{path:.*}", self._static),
             ("/favicon.ico", self._icon),
@@ -98,15 +104,21 @@ class Console:
             ("/api/config", self._config),
             ("/api/live", self._stream),
             ("/api/calls", self._calls),
+            ("/api/fleet", self._fleet),
             ("/api/calls/{correlation_id}", self._call),
             ("/api/calls/{correlation_id}/events", self._events),
             ("/api/calls/{correlation_id}/events.jsonl", self._download),
             ("/api/calls/{correlation_id}/hep", self._hep),
+            *self._recordings.data(),
             ("/api/{path:.*}", self._nothing),
         )
         return [
             *(web.get(path, _with_headers(handler)) for path, handler in pages),
             *(web.get(path, _with_headers(_for_own_pages(handler))) for path, handler in data),
+            *(
+                web.route(method, path, _with_headers(_for_own_pages(handler)))
+                for method, path, handler in self._recordings.changes()
+            ),
             web.post("/api/analyse", _with_headers(_for_own_pages(Analysis().post))),
         ]
 
@@ -156,6 +168,9 @@ class Console:
         before = calls[-1].started_us if len(calls) == limit else None
         return json_response({"calls": calls, "before": before, "now_us": self._clock.wall_us()})
 
+    async def _fleet(self, request: web.Request) -> web.Response:
+        return await fleet_response(request, self._kept(), self._clock.wall_us())
+
     async def _call(self, request: web.Request) -> web.Response:
         correlation_id = parameters.correlation_id(request)
         started = self._clock.monotonic()
@@ -163,24 +178,27 @@ class Console:
         if summary is None:
             return _unknown_call(correlation_id)
         events = await self._kept().events(correlation_id, limit=MAX_EVENTS)
-        version = _version(summary, events)
+        usual = await self._kept().usual_phases(summary.server)
+        version = _version(summary, events, usual)
         if version in request.headers.get("If-None-Match", ""):
             response = web.Response(status=304)
         else:
-            response = raw_response(await self._explain(version, summary, events))
+            response = raw_response(await self._explain(version, summary, events, usual))
         response.headers["ETag"] = f'"{version}"'
         response.headers["Cache-Control"] = "no-cache"
         self._live.costs(correlation_id, self._clock.monotonic() - started)
         return response
 
-    async def _explain(self, version: str, summary: CallSummary, events: Sequence[Event]) -> bytes:
+    async def _explain(
+        self, version: str, summary: CallSummary, events: Sequence[Event], usual: Mapping[str, UsualPhase]
+    ) -> bytes:
         known = self._explained.get(summary.correlation_id)
         if known is not None and known.version == version:
             return known.body
         if len(events) > THREAD_FROM_EVENTS:
-            body = await asyncio.to_thread(_explanation, summary, events)
+            body = await asyncio.to_thread(_explanation, summary, events, usual)
         else:
-            body = _explanation(summary, events)
+            body = _explanation(summary, events, usual)
         self._explained[summary.correlation_id] = Explained(version, body)
         self._explained.move_to_end(summary.correlation_id)
         if len(self._explained) > EXPLAINED_CALLS:
@@ -300,17 +318,18 @@ def _with_headers(handler: Handler) -> Handler:
     return answer
 
 
-def _explanation(summary: CallSummary, events: Sequence[Event]) -> bytes:
+def _explanation(summary: CallSummary, events: Sequence[Event], usual: Mapping[str, UsualPhase]) -> bytes:
     # A call may be over without any event of its own that says so: its server was started again.
     found = explain(events, final=True if summary.ended_us is not None else None)
-    return msgspec.json.encode({**asdict(found), "call": summary, "cut": len(events) >= MAX_EVENTS})
+    cut = len(events) >= MAX_EVENTS
+    return msgspec.json.encode({**asdict(found), "call": summary, "usual_phases": usual, "cut": cut})
 
 
-def _version(summary: CallSummary, events: Sequence[Event]) -> str:
+def _version(summary: CallSummary, events: Sequence[Event], usual: Mapping[str, UsualPhase]) -> str:
     """Changes whenever the explanation may: events are only ever appended."""
     last = events[-1] if events else None
     stamp = f"{len(events)}-{last.id}-{last.timestamp}" if last else "0"
-    return f"{stamp}-{crc32(msgspec.json.encode(summary)):08x}"
+    return f"{stamp}-{crc32(msgspec.json.encode((summary, usual))):08x}"
 
 
 def _unknown_call(correlation_id: str) -> web.Response:

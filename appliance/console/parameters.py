@@ -1,5 +1,7 @@
 """Parameters of a request: read strictly, refused with their name, their value and what was wanted."""
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 MAX_TEXT = 200
@@ -35,6 +37,14 @@ def integer(request: web.Request, name: str, default: int, least: int, most: int
     if not (value.isascii() and value.isdigit() and len(value) <= 19) or not least <= int(value) <= most:
         raise BadParameterError(f"{name}: {value[:MAX_TEXT]!r} came, wanted an integer from {least} to {most}")
     return int(value)
+
+
+def choice(request: web.Request, name: str, words: Sequence[str]) -> str:
+    """One of ``words``, the first when absent. :raises BadParameterError: any other."""
+    value = request.query.get(name, words[0])
+    if value not in words:
+        raise BadParameterError(f"{name}: {value[:MAX_TEXT]!r} came, wanted one of {', '.join(words)}")
+    return value
 
 
 def optional_flag(request: web.Request, name: str) -> bool | None:

@@ -28,6 +28,35 @@ class CallSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The newest :class:`appliance.diagnosis.verdict.Verdict` as built-in types; ``None`` before the first."""
 
 
+DIMENSIONS = ("network", "browser", "pair", "server", "room", "plugin", "code", "hour")
+"""What ended calls can be grouped by. pair: candidate types, ``local-remote``; hour: its beginning, as text."""
+
+
+class CallGroup(Struct, frozen=True, kw_only=True):
+    """Ended calls that have one thing in common."""
+
+    key: str | None
+    """``None``: those of which it is not known."""
+    calls: int
+    faults: int
+    """Calls whose verdict is a fault."""
+    codes: dict[str, int]
+    """Calls by verdict, the most frequent first."""
+    loss_in: float | None = None
+    """Mean of the calls' own, 0 to 1; ``None``: not measured."""
+    loss_out: float | None = None
+    rtt_ms: float | None = None
+
+
+class UsualPhase(Struct, frozen=True, kw_only=True):
+    """How long a step takes where nothing is wrong."""
+
+    median_us: int
+    p95_us: int
+    calls: int
+    """Of so many."""
+
+
 class Archive(Protocol):
     """Events and calls that were kept."""
 
@@ -43,6 +72,14 @@ class Archive(Protocol):
 
     async def call(self, correlation_id: str) -> CallSummary | None:
         """One call."""
+
+    async def groups(
+        self, by: str, *, since_us: int, until_us: int, server: str | None = None, code: str | None = None
+    ) -> Sequence[CallGroup]:
+        """Calls that ended in that time, by one of :data:`DIMENSIONS`: most faults first, then most calls."""
+
+    async def usual_phases(self, server: str) -> dict[str, UsualPhase]:
+        """Of the latest good calls of a server, by the phase's name; empty before there are any."""
 
     async def events(self, correlation_id: str, *, limit: int = 20_000) -> Sequence[Event]:
         """Every kept event of a call in order, with those of its session and transport that explain it."""

@@ -2,25 +2,37 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
+from sqlalchemy import Connection, create_engine, insert
 
-from appliance.core.archive import CallSummary, SentPacket
+from appliance.core.archive import CallGroup, CallSummary, SentPacket, UsualPhase
 from appliance.core.correlation import Correlator
 from appliance.core.events import (
-    Connection,
+    CALL_SCHEMA,
     Event,
+    External,
     Handle,
     SelectedPair,
     Session,
     Transport,
     encode_json,
+    event,
     from_janus,
 )
+from appliance.core.events import (
+    Connection as ConnectionState,
+)
 from appliance.diagnosis.explain import explain
+from appliance.diagnosis.record import record
+from appliance.diagnosis.timeline import Timeline
+from appliance.diagnosis.verdict import judge
+from appliance.handlers.store import fleet, schema
+from appliance.handlers.store.records import call_record
 
 TRACES = Path(__file__).parent.parent / "data" / "janus-1.4"
 
@@ -106,6 +118,34 @@ class MemoryArchive:
     async def call(self, correlation_id: str) -> CallSummary | None:
         return self.summaries.get(correlation_id)
 
+    async def groups(
+        self, by: str, *, since_us: int, until_us: int, server: str | None = None, code: str | None = None
+    ) -> Sequence[CallGroup]:
+        with self._records() as connection:
+            return fleet.groups(connection, by, since_us=since_us, until_us=until_us, server=server, code=code)
+
+    async def usual_phases(self, server: str) -> dict[str, UsualPhase]:
+        with self._records() as connection:
+            return fleet.usual_phases(connection, server)
+
+    @contextmanager
+    def _records(self) -> Iterator[Connection]:
+        """The records of all that ended, where the store's own queries find them."""
+        engine = create_engine("sqlite://")
+        with engine.begin() as connection:
+            schema.metadata.create_all(connection)
+            for correlation_id, kept in self.kept.items():
+                timeline = Timeline.fold(kept, points=0)
+                if timeline.ended_us is None:
+                    continue
+                data = msgspec.to_builtins(record(timeline, judge(timeline)))
+                item = event(External(schema=CALL_SCHEMA, data=data), emitter="", timestamp=0)
+                row = call_record(replace(item, correlation_id=correlation_id, id=timeline.ended_us))
+                assert row is not None
+                connection.execute(insert(schema.callrecords), row)
+            yield connection
+        engine.dispose()
+
     async def events(self, correlation_id: str, *, limit: int = 20_000) -> Sequence[Event]:
         return self.kept.get(correlation_id, [])[:limit]
 
@@ -160,6 +200,6 @@ def _summary(correlation_id: str, events: Sequence[Event]) -> CallSummary:
 
 def _ends(item: Event) -> bool:
     match item.event:
-        case Connection(connection="hangup") | Handle(name="detached"):
+        case ConnectionState(connection="hangup") | Handle(name="detached"):
             return True
     return False

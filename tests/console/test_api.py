@@ -14,6 +14,7 @@ from appliance.console.settings import Options
 from appliance.core.events import VERDICT_SCHEMA, Event, External, event
 from tests.clock import FakeClock
 from tests.console.recorded import MemoryArchive, another, recorded
+from tests.console.serve import CALLS
 
 Client = TestClient[web.Request, web.Application]
 
@@ -362,3 +363,25 @@ async def test_an_hour_long_call_is_answered_within_a_second() -> None:
         assert loop.time() - began < took, "the second reader gets what was made for the first"
         page = await get(client, f"/api/calls/{correlation_id}/events?limit=200")
         assert page["total"] > 7200 and len(page["events"]) == 200
+
+
+async def test_ended_calls_are_grouped(client: Client) -> None:
+    async with client.get("/api/fleet", params={"by": "code", "since": "0"}) as reply:
+        fleet = await reply.json()
+    assert {group["key"]: group["calls"] for group in fleet["groups"]}["fingerprint_mismatch"] == 1
+    assert sum(group["calls"] for group in fleet["groups"]) == len(CALLS)
+    assert fleet["outliers"] == []
+
+
+async def test_a_group_that_is_none_is_refused(client: Client) -> None:
+    async with client.get("/api/fleet", params={"by": "colour"}) as reply:
+        assert reply.status == 400
+        assert "by: 'colour' came, wanted one of network" in (await reply.json())["error"]["message"]
+
+
+async def test_a_phase_is_told_beside_what_is_usual(client: Client, archive: MemoryArchive) -> None:
+    found = next(call for call in archive.summaries.values() if call.ended_us is not None)
+    async with client.get(f"/api/calls/{found.correlation_id}") as reply:
+        usual = (await reply.json())["usual_phases"]
+    assert usual["ice"]["calls"] >= 1
+    assert usual["ice"]["p95_us"] >= usual["ice"]["median_us"] > 0

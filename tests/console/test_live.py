@@ -7,8 +7,8 @@ import msgspec
 
 from appliance.console.live import MAX_PENDING, SETTLING_TICKS, SHARE_OF_TIME, Live, Watcher
 from appliance.core.archive import CallSummary
-from appliance.core.events import Event
 from tests.clock import FakeClock
+from tests.console.recorded import MemoryArchive
 
 
 def call(number: int, ended_us: int | None = None) -> CallSummary:
@@ -18,18 +18,13 @@ def call(number: int, ended_us: int | None = None) -> CallSummary:
     )
 
 
-class ListArchive:
+class ListArchive(MemoryArchive):
     def __init__(self, *calls: CallSummary) -> None:
+        super().__init__()
         self.list = list(calls)
 
     async def calls(self, **_: Any) -> Sequence[CallSummary]:
         return list(self.list)
-
-    async def call(self, correlation_id: str) -> CallSummary | None:
-        return next((one for one in self.list if one.correlation_id == correlation_id), None)
-
-    async def events(self, correlation_id: str, *, limit: int = 20_000) -> Sequence[Event]:
-        return []
 
 
 def hub(*watchers: Watcher) -> Live:

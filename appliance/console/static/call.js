@@ -110,7 +110,8 @@ class CallPage {
     const { data } = this;
     this.drawHead();
     this.part("verdict", [data.verdict, this.live], () => showVerdict(data.verdict, this.live));
-    this.part("phases", [data.phases, this.live], () => showPhases(data.phases, this.live, Date.now() * 1000));
+    this.part("phases", [data.phases, data.usual_phases, this.live],
+      () => showPhases(data.phases, this.live, Date.now() * 1000, data.usual_phases));
     this.part("evidence", data.evidence, () => this.drawEvidence());
     this.part("path", [data.pairs, data.candidates, data.dtls], () => [
       showPairs(data.pairs),

@@ -1,6 +1,7 @@
 // Which page is shown, by the address.
 
 import { showCall } from "./call.js";
+import { showFleet } from "./fleet.js";
 import { showList } from "./list.js";
 import { onNavigate, route, watchHealth } from "./page.js";
 
@@ -24,7 +25,8 @@ function show() {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  leave = call ? showCall(main, decoded(call[1])) : showList(main);
+  if (call) leave = showCall(main, decoded(call[1]));
+  else leave = location.pathname === "/fleet" ? showFleet(main) : showList(main);
 }
 
 for (const link of document.querySelectorAll("[data-route]")) link.addEventListener("click", route);

@@ -16,8 +16,16 @@ const OUTCOMES = {
   skipped: ["info", "not reached"],
 };
 
-/** `live`: what is pending goes on and the rest may follow; in a call that has ended both were left undone. */
-export function showPhases(phases, live, nowUs) {
+/** What the phase takes in this server's good calls, and whether this one took much longer. */
+function showUsual(usual, long) {
+  if (!usual || long === null) return null;
+  const slow = long > 2 * usual.median_us && long > usual.p95_us;
+  return h("span", { class: slow ? "phase-usual tone-warn" : "phase-usual", title: `The median of ${usual.calls} good calls of this server` },
+    slow ? icon("warn") : null, `usual ${duration(usual.median_us)}`);
+}
+
+/** `usual` by phase, from good calls. `live`: what is pending goes on and the rest may follow; in a call that has ended both were left undone. */
+export function showPhases(phases, live, nowUs, usual = {}) {
   if (!phases?.length) return h("p", { class: "empty" }, "No phase was seen yet.");
   return h("ol", { class: "phases" }, phases.map((phase) => {
     const outcome = (live ? { skipped: "later" } : { pending: "unfinished" })[phase.outcome] ?? phase.outcome;
@@ -30,6 +38,7 @@ export function showPhases(phases, live, nowUs) {
       h("span", { class: "phase-bar", "aria-hidden": "true" }),
       h("span", { class: "phase-name" }, h("span", { class: `tone-${tone}` }, icon(tone)), NAMES[phase.name] ?? phase.name,
         h("span", { class: "visually-hidden" }, `, ${word},`)),
-      h("span", { class: "phase-time" }, phase.name === "end" && outcome === "ok" ? "ended" : long === null ? word : duration(long)));
+      h("span", { class: "phase-time" }, phase.name === "end" && outcome === "ok" ? "ended" : long === null ? word : duration(long)),
+      showUsual(usual[phase.name], long));
   }));
 }

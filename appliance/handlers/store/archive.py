@@ -10,9 +10,9 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.core.archive import CallSummary
+from appliance.core.archive import CallGroup, CallSummary, UsualPhase
 from appliance.core.events import Event, EventDecodeError, body_from_json
-from appliance.handlers.store import schema
+from appliance.handlers.store import fleet, schema
 from appliance.handlers.store.database import StoreError
 from appliance.handlers.store.writer import LOOKUP
 
@@ -88,6 +88,20 @@ class StoreArchive:
     async def events(self, correlation_id: str, *, limit: int = 20_000) -> Sequence[Event]:
         """In order of time; beyond ``limit`` statistics are thinned out first. :raises StoreError: can't be read."""
         return await self._read(lambda connection: _events(connection, correlation_id, limit))
+
+    async def groups(
+        self, by: str, *, since_us: int, until_us: int, server: str | None = None, code: str | None = None
+    ) -> Sequence[CallGroup]:
+        """Most faults first. :raises KeyError: ``by`` is no dimension. :raises StoreError: the store can't be read."""
+        return await self._read(
+            lambda connection: fleet.groups(
+                connection, by, since_us=since_us, until_us=until_us, server=server, code=code
+            )
+        )
+
+    async def usual_phases(self, server: str) -> dict[str, UsualPhase]:
+        """Of the latest good calls. :raises StoreError: the store can't be read."""
+        return await self._read(lambda connection: fleet.usual_phases(connection, server))
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         engine, threads = self._engine, self._threads
