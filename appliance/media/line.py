@@ -17,22 +17,30 @@ if TYPE_CHECKING:
 class Line:
     """Made when an m-line is answered first; kept, with its counters, through renegotiations."""
 
-    def __init__(self, medium: Medium, ssrc: int, path: "MediaPath", sender_clock: SenderClock) -> None:
+    def __init__(
+        self, medium: Medium, ssrc: int, path: "MediaPath", sender_clock: SenderClock, *, rtx_ssrc: int = 0
+    ) -> None:
         self.medium = medium
         self.path = path
         self.ssrc = ssrc
         """Ours."""
+        self.rtx_ssrc = rtx_ssrc
+        """That of our retransmissions, where the client wants them apart."""
         self.sender_clock = sender_clock
         self.agreed = True
         """The client knows of it as it is; false while an offer of ours waits for its answer."""
         self.codec: Codec | None = None
         self.payload_type = -1
+        self.rtx_payload_type = -1
+        """That of retransmissions (RFC 4588), both ways; -1: packets are sent again as they were."""
         self.clock_rate = 90_000
         self.nacks = self.plis = self.firs = self.rembs = False
         """Feedback that both sides speak."""
         self.extensions: dict[str, int] = {}
         """URI to id."""
         self.remote_ssrcs: tuple[int, ...] = ()
+        self.remote_repairs: dict[int, int] = {}
+        """SSRCs of the client's retransmissions to those of its media, as it describes them."""
         self.remote_msid: str | None = None
         self.streams: list[RxStream] = []
         self.sinks: tuple[TxStream, ...] = ()
@@ -61,7 +69,14 @@ class Line:
         self._lost_before = (0, 0)
 
     def adopt(
-        self, codec: Codec, *, feedback: tuple[str, ...], extensions: dict[str, int], remote_ssrcs: tuple[int, ...]
+        self,
+        codec: Codec,
+        *,
+        feedback: tuple[str, ...],
+        extensions: dict[str, int],
+        remote_ssrcs: tuple[int, ...],
+        rtx_payload_type: int = -1,
+        remote_repairs: dict[int, int] | None = None,
     ) -> None:
         """Take what was negotiated, now or anew."""
         self.codec = codec
@@ -73,10 +88,13 @@ class Line:
         self.rembs = "goog-remb" in feedback
         self.extensions = extensions
         self.remote_ssrcs = remote_ssrcs
+        self.rtx_payload_type = rtx_payload_type
+        self.remote_repairs = remote_repairs or {}
         for stream in self.streams:
             stream.payload_type, stream.clock_rate = self.payload_type, self.clock_rate
         if self.tx is not None:
             self.tx.payload_type, self.tx.clock_rate = self.payload_type, self.clock_rate
+            self.tx.set_retransmission(rtx_payload_type)
 
     @property
     def is_rtp(self) -> bool:

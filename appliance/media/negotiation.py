@@ -1,7 +1,7 @@
 """From an offer to an answer: which m-lines, codec, feedback and extensions both sides will use (RFC 8829).
 
 Codec-agnostic: nothing is decoded, so anything audio or video is taken, one codec for each m-line. What would need an
-engine that reacts (transport-wide congestion control, retransmission streams, FEC, simulcast) is left out of answers.
+engine that reacts (FEC, simulcast) is left out of answers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,6 +25,7 @@ from appliance.wire.description import (
     Origin,
     SessionDescription,
     Ssrc,
+    SsrcGroup,
 )
 
 _HELPERS = frozenset({"rtx", "red", "ulpfec", "flexfec-03", "flexfec", "cn", "telephone-event"})
@@ -60,6 +61,10 @@ class NegotiatedLine(Struct, frozen=True, kw_only=True):
     feedback: tuple[str, ...] = ()
     extensions: tuple[HeaderExtension, ...] = ()
     remote_ssrcs: tuple[int, ...] = ()
+    rtx: Codec | None = None
+    """The payload type of retransmissions, where both sides want them apart (RFC 4588)."""
+    remote_repairs: dict[int, int] = {}
+    """SSRCs of the client's retransmissions to those of its media."""
     msid: str | None = None
     """Ours, where it isn't made from the mid."""
 
@@ -155,6 +160,8 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
             and (item.uri != twcc.EXTENSION or "transport-cc" in codec.rtcp_feedback)
         ),
         remote_ssrcs=_sources(media),
+        rtx=_retransmission(media, codec),
+        remote_repairs=_repairs(media),
     )
 
 
@@ -185,9 +192,25 @@ def _is_data_channel(media: MediaDescription) -> bool:
     return "DTLS/SCTP" in media.protocol and "webrtc-datachannel" in media.formats
 
 
+def _retransmission(media: MediaDescription, codec: Codec) -> Codec | None:
+    """What a client offers for retransmissions of this codec (RFC 4588 section 8.1)."""
+    if "nack" not in codec.rtcp_feedback:
+        return None
+    for other in media.codecs.values():
+        if other.name.lower() == "rtx" and other.parameters.get("apt") == str(codec.payload_type):
+            return replace(other, rtcp_feedback=())
+    return None
+
+
+def _repairs(media: MediaDescription) -> dict[int, int]:
+    """SSRCs of retransmissions to those of what they repeat."""
+    pairs = [group.ssrcs for group in media.ssrc_groups if group.semantics == "FID" and len(group.ssrcs) == 2]
+    return {repair: source for source, repair in pairs}
+
+
 def _sources(media: MediaDescription) -> tuple[int, ...]:
-    """SSRCs of the medium itself; those of its retransmissions are left out, since we don't agree to any."""
-    repairs = {group.ssrcs[1] for group in media.ssrc_groups if group.semantics == "FID" and len(group.ssrcs) == 2}
+    """SSRCs of the medium itself; those of its retransmissions are left out."""
+    repairs = _repairs(media)
     return tuple(source.ssrc for source in media.ssrcs if source.ssrc not in repairs)
 
 
@@ -210,6 +233,8 @@ class LocalTransport(Struct, frozen=True, kw_only=True):
     candidates: tuple[str, ...]
     ssrcs: dict[str, int]
     """By mid."""
+    rtx_ssrcs: dict[str, int] = {}
+    """Of our retransmissions, by mid."""
     offers: bool = False
     """The description is an offer: who begins DTLS is the client's choice."""
 
@@ -276,22 +301,22 @@ def _answer_line(
         return replace(transport, sctp_port=5000, max_message_size=MAX_MESSAGE_BYTES)
     codec = line.codec
     sends = Direction(medium.direction).sends
+    codecs = {codec.payload_type: replace(codec, rtcp_feedback=line.feedback)}
+    sources: tuple[Ssrc, ...] = (Ssrc(local.ssrcs[medium.mid], "janus"),) if sends else ()
+    groups: tuple[SsrcGroup, ...] = ()
+    if line.rtx is not None:
+        codecs[line.rtx.payload_type] = line.rtx
+        if sends:
+            sources += (Ssrc(local.rtx_ssrcs[medium.mid], "janus"),)
+            groups = (SsrcGroup("FID", tuple(source.ssrc for source in sources)),)
     return replace(
         transport,
-        formats=(str(codec.payload_type),),
+        formats=tuple(map(str, codecs)),
         rtcp_mux=True,
         rtcp_rsize=offered.rtcp_rsize,
-        codecs={
-            codec.payload_type: Codec(
-                payload_type=codec.payload_type,
-                name=codec.name,
-                clock_rate=codec.clock_rate,
-                channels=codec.channels,
-                fmtp=codec.fmtp,
-                rtcp_feedback=line.feedback,
-            )
-        },
+        codecs=codecs,
         extensions=tuple(HeaderExtension(item.id, item.uri) for item in line.extensions),
         msid=(line.msid or f"janus janus{medium.mid}") if sends else None,
-        ssrcs=(Ssrc(local.ssrcs[medium.mid], "janus"),) if sends else (),
+        ssrcs=sources,
+        ssrc_groups=groups,
     )

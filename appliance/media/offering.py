@@ -26,6 +26,8 @@ UNSENT = frozenset(
     }
 )
 """Header extensions that are not passed on from one client to another."""
+_RTX = 97
+"""Retransmissions, where that is free."""
 _DYNAMIC: tuple[int, ...] = (*range(96, 128), *range(35, 64))
 """Payload types that mean what a description says (RFC 5761 section 4 leaves these beside RTCP)."""
 
@@ -106,6 +108,10 @@ def _line(index: int, item: Wanted, before: NegotiatedLine | None, numbering: Nu
     if twcc.EXTENSION not in source.extensions:
         feedback = tuple(item for item in feedback if item != "transport-cc")
     codec = replace(source.codec, payload_type=numbering.payload_type(source.codec), rtcp_feedback=feedback)
+    rtx: Codec | None = None
+    if line.kind == "video":
+        rtx = Codec(payload_type=_RTX, name="rtx", clock_rate=codec.clock_rate, fmtp=f"apt={codec.payload_type}")
+        rtx = replace(rtx, payload_type=numbering.payload_type(rtx))
     extensions: list[HeaderExtension] = []
     for uri, number in source.extensions.items():
         own = None if uri in UNSENT else numbering.extension(uri, number)
@@ -122,6 +128,7 @@ def _line(index: int, item: Wanted, before: NegotiatedLine | None, numbering: Nu
             rtcp_rsize=True,
         ),
         codec=codec,
+        rtx=rtx,
         feedback=feedback,
         extensions=tuple(extensions),
         msid=line.msid,
@@ -157,5 +164,6 @@ def _agreed(theirs: MediaDescription, ours: NegotiatedLine, answer: Offer) -> Ne
         ours,
         medium=replace(medium, direction=(Direction.SENDONLY if sends else Direction.INACTIVE).value),
         feedback=tuple(item for item in ours.feedback if item in spoken),
+        rtx=ours.rtx if ours.rtx is not None and str(ours.rtx.payload_type) in theirs.formats else None,
         extensions=tuple(item for item in ours.extensions if item.uri in uris),
     )

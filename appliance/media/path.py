@@ -16,6 +16,7 @@ from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS
 from appliance.media.line import Line
 from appliance.media.pair import Pair
 from appliance.media.receive import RxStream, extension, extension_at
+from appliance.media.rtx import Repairs
 from appliance.media.send import copy_into
 from appliance.media.twcc import Arrivals, Sent
 from appliance.media.udp import MediaReceiver, Slot, UdpPort, address_of, contents, pinned
@@ -75,6 +76,7 @@ class MediaPath:
         """Is shown every datagram, while somebody records; set by :meth:`show_wire`."""
         self.arrivals = Arrivals(self, clock)
         self.sent = Sent(estimate)
+        self.repairs = Repairs(self.streams)
         self._clock = clock
         self._emit = emit
         self._dropped = dropped
@@ -113,6 +115,7 @@ class MediaPath:
         for line in used:
             if line.tx is not None:
                 line.tx.transport_wide = twcc.EXTENSION in line.extensions
+        self.repairs.agree(used)
         self._let_out()
 
     def _let_out(self) -> None:
@@ -234,7 +237,12 @@ class MediaPath:
             else:
                 at = 0
         if stream is None:
-            stream = self._new_stream(view, length, ssrc, second & 0x7F, sequence)
+            if second & 0x7F in self.repairs.payload_types:
+                stream = self.repairs.restore(view, length, ssrc)
+                length -= 2
+                _, second, sequence, timestamp, ssrc = _unpack_header(view)
+            else:
+                stream = self._new_stream(view, length, ssrc, second & 0x7F, sequence)
             if stream is None:
                 return
         if second & 0x7F != stream.payload_type:

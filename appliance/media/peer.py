@@ -229,6 +229,7 @@ class Peer:
             is_client=self.dtls is not None and self.dtls.is_client,
             candidates=tuple(self.ice.local_texts),
             ssrcs={line.medium.mid: line.ssrc for line in self.lines},
+            rtx_ssrcs={line.medium.mid: line.rtx_ssrc for line in self.lines},
             offers=offers,
         )
 
@@ -249,7 +250,8 @@ class Peer:
         for item in negotiated:
             line = known.get(item.medium.mid)
             if line is None:
-                line = Line(item.medium, random.randrange(1, 1 << 32), self.path, self._sender_clock)
+                ssrc, rtx_ssrc = random.sample(range(1, 1 << 32), 2)
+                line = Line(item.medium, ssrc, self.path, self._sender_clock, rtx_ssrc=rtx_ssrc)
                 line.agreed = agreed
             # A line that the client knows stays as it knows it, unless it is to carry something else.
             changes = line.codec != item.codec or line.medium.direction != item.medium.direction
@@ -262,6 +264,8 @@ class Peer:
                     feedback=item.feedback,
                     extensions={extension.uri: extension.id for extension in item.extensions},
                     remote_ssrcs=item.remote_ssrcs,
+                    rtx_payload_type=-1 if item.rtx is None else item.rtx.payload_type,
+                    remote_repairs=item.remote_repairs,
                 )
                 sends = item.medium.direction in {"sendrecv", "sendonly"}
                 if sends and line.tx is None:

@@ -72,7 +72,7 @@ class Reports:
                     self._blocks(packet.reports)
                     self._tell("in", packet)
                 case rtcp.Nack():
-                    self._nack(packet)
+                    self._nack(packet, now)
                 case rtcp.Pli():
                     self._keyframe_wanted(packet.media_ssrc, is_fir=False)
                 case rtcp.Fir():
@@ -92,13 +92,13 @@ class Reports:
             if line is not None:
                 line.reported(block, middle)
 
-    def _nack(self, packet: rtcp.Nack) -> None:
+    def _nack(self, packet: rtcp.Nack, now: float) -> None:
         line = self._line_of(packet.media_ssrc)
         if line is None or line.tx is None:
             return
         line.nacks_received += len(packet.lost)
         for sequence in packet.lost:
-            line.tx.retransmit(sequence)
+            line.tx.retransmit(sequence, now)
 
     def _keyframe_wanted(self, ssrc: int, *, is_fir: bool) -> None:
         line = self._line_of(ssrc)

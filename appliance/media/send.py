@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from appliance.core.clock import Timer
 from appliance.media import srtp
 from appliance.media.config import KEYFRAME_INTERVAL
-from appliance.media.receive import RxStream
+from appliance.media.receive import RxStream, extension_at
+from appliance.media.rtx import repeated
 from appliance.media.udp import Slot
+from appliance.wire import twcc
 
 if TYPE_CHECKING:
     from appliance.media.line import Line
@@ -16,7 +18,13 @@ if TYPE_CHECKING:
 
 _AFTER_FIRST_BYTE = struct.Struct("!BHII")
 """Marker and payload type, sequence number, timestamp, SSRC (RFC 3550 section 5.1)."""
-_HISTORY_SLOT_BYTES = 1500
+_HISTORY_SLOT_BYTES = 2048
+"""What is reckoned for one packet of the history, with what Python keeps beside it."""
+_KEPT_BYTES = 1500
+"""A larger packet is not sent again: none is that comes over Ethernet."""
+_REPEAT_SECONDS = 0.01
+"""Between two retransmissions of one packet, so that nobody has it sent a thousand times by one NACK."""
+_NEVER = float("-inf")
 _pack_into = _AFTER_FIRST_BYTE.pack_into
 _protect = srtp.protect
 _LENGTH = srtp.LENGTH
@@ -32,6 +40,9 @@ class TxStream:
         "_last_timestamp",
         "_mask",
         "_rebase",
+        "_repeated_at",
+        "_rtx_payload_type",
+        "_rtx_sequence",
         "_sequence_offset",
         "_timestamp_offset",
         "bytes",
@@ -82,6 +93,16 @@ class TxStream:
         slots = 1 << max(0, (history_bytes // _HISTORY_SLOT_BYTES).bit_length() - 1) if line.nacks else 0
         self._history: list[tuple[int, bytes] | None] | None = [None] * slots if slots else None
         self._mask = slots - 1
+        self._repeated_at = [_NEVER] * slots
+        self._rtx_payload_type = line.rtx_payload_type
+        self._rtx_sequence = random.randrange(1 << 15)
+
+    def set_retransmission(self, payload_type: int) -> None:
+        """How the receiver wants packets again: under this payload type and an SSRC of their own; -1: as they were."""
+        if payload_type != self._rtx_payload_type and self._history is not None:
+            # What is kept for the one is of no use to the other.
+            self._history = [None] * len(self._history)
+        self._rtx_payload_type = payload_type
 
     def hold(self) -> None:
         """Let nothing out until :meth:`resume`."""
@@ -129,14 +150,19 @@ class TxStream:
             path.sent.stamp(view, source.transport_at, length, source.arrived)
         if path.tap is not None:
             path.tap(view[:length].tobytes(), False)
+        history = self._history
+        if history is not None and self._rtx_payload_type >= 0:
+            # In plain: what is sent again is another packet, with an SSRC and a number of its own.
+            history[sequence & self._mask] = (sequence, view[:length].tobytes()) if length <= _KEPT_BYTES else None
+            history = None
         _LENGTH[0] = length
         if _protect(self.context, pointer, _LENGTH):
             self.refused += 1
             return
         size = _LENGTH[0]
-        if self._history is not None:
+        if history is not None:
             # The ciphertext is kept: what is sent again has to be the very same, and costs no encryption then.
-            self._history[sequence & self._mask] = (sequence, view[:size].tobytes())
+            history[sequence & self._mask] = (sequence, view[:size].tobytes()) if size <= _KEPT_BYTES else None
         self.packets += 1
         self.bytes += length
         path.queue(base, size, path.name)
@@ -152,15 +178,44 @@ class TxStream:
         self._rebase = False
         self.source = source
 
-    def retransmit(self, sequence: int) -> bool:
-        """Send a packet again as it was; false when it isn't kept any more."""
+    def retransmit(self, sequence: int, now: float) -> bool:
+        """Send a packet again; false when it isn't kept any more, or has just been sent again."""
         if self._history is None or self.held:
             return False
-        kept = self._history[sequence & self._mask]
-        if kept is None or kept[0] != sequence:
+        index = sequence & self._mask
+        kept = self._history[index]
+        if kept is None or kept[0] != sequence or now - self._repeated_at[index] < _REPEAT_SECONDS:
+            return False
+        self._repeated_at[index] = now
+        if self._rtx_payload_type < 0:
+            self.path.send_raw(kept[1])
+        elif not self._send_repeated(kept[1], now):
             return False
         self.retransmissions += 1
-        self.path.send_raw(kept[1])
+        return True
+
+    def _send_repeated(self, plain: bytes, now: float) -> bool:
+        path = self.path
+        if self.context is None or path.port is None:
+            return False
+        self._rtx_sequence = (self._rtx_sequence + 1) & 0xFFFF
+        packet = repeated(
+            plain, payload_type=self._rtx_payload_type, sequence=self._rtx_sequence, ssrc=self.line.rtx_ssrc
+        )
+        length = len(packet)
+        view, pointer, base = path.port.spare()
+        view[:length] = packet
+        if self.transport_wide:
+            at, size = extension_at(view, length, self.line.extensions[twcc.EXTENSION])
+            if size == 2:
+                path.sent.stamp(view, at, length, now)
+        if path.tap is not None:
+            path.tap(view[:length].tobytes(), False)
+        _LENGTH[0] = length
+        if _protect(self.context, pointer, _LENGTH):
+            self.refused += 1
+            return False
+        path.queue(base, _LENGTH[0], path.name)
         return True
 
     def rtp_time(self, now: float) -> int:

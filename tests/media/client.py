@@ -50,6 +50,7 @@ class Client:
         directions: tuple[str, ...] = (),
         host: str = "127.0.0.1",
         extra: dict[str, list[str]] | None = None,
+        formats: dict[str, str] | None = None,
         fingerprint: Fingerprint | None = None,
     ) -> None:
         self.engine = engine
@@ -59,6 +60,8 @@ class Client:
         self.candidates = candidates
         self.directions = directions or ("sendrecv",) * len(kinds)
         self.extra = extra or {}
+        self.formats = formats or {}
+        """What follows the payload types of a kind's m-line."""
         self.fingerprint = fingerprint or IDENTITY.fingerprint
         self.ufrag, self.pwd = secrets.token_hex(4), secrets.token_hex(12)
         self.ssrcs = {kind: 1000 + index for index, kind in enumerate(kinds)}
@@ -109,7 +112,8 @@ class Client:
         lines.append("a=group:BUNDLE " + " ".join(str(index) for index in range(len(self.kinds))))
         for index, (kind, direction) in enumerate(zip(self.kinds, self.directions, strict=True)):
             first, rest = MEDIA[kind]
-            lines += [f"m={first}", "c=IN IP4 0.0.0.0", f"a=mid:{index}", *rest, *self.extra.get(kind, [])]
+            lines += [f"m={first}{self.formats.get(kind, '')}", "c=IN IP4 0.0.0.0", f"a=mid:{index}", *rest]
+            lines += self.extra.get(kind, [])
             lines += [f"a=ice-ufrag:{self.ufrag}", f"a=ice-pwd:{self.pwd}", f"a=setup:{self.setup}"]
             lines.append(f"a=fingerprint:{self.fingerprint.algorithm} {self.fingerprint.value}")
             if kind != "data":

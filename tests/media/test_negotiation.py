@@ -39,6 +39,7 @@ def respond(text: str, policy: AnswerPolicy | None = None) -> tuple[str, tuple[N
         is_client=False,
         candidates=("candidate:1 1 udp 2130706431 192.0.2.1 10000 typ host",),
         ssrcs={line.medium.mid: 100 + line.medium.mindex for line in lines},
+        rtx_ssrcs={line.medium.mid: 200 + line.medium.mindex for line in lines},
     )
     return write_answer(offer, lines, local), lines
 
@@ -61,12 +62,14 @@ def test_chromium_gets_what_it_needs_and_nothing_we_cannot_do() -> None:
     audio, video, data = sdp.parse(text).media
     assert sdp.parse(text).ice_lite
     assert sdp.parse(text).bundle == ("0", "1", "2")
-    assert [list(line.codecs) for line in (audio, video)] == [[111], [96]]
+    assert [list(line.codecs) for line in (audio, video)] == [[111], [96, 97]]
     assert audio.codecs[111].fmtp == "minptime=10;useinbandfec=1"
     assert video.codecs[96].rtcp_feedback == ("ccm fir", "nack", "nack pli", "goog-remb", "transport-cc")
     for line in (audio, video):
         assert twcc.EXTENSION in {item.uri for item in line.extensions}
-    for word in ("rtx", "simulcast", "a=rid", "stream-id", "FID"):
+    assert video.codecs[97].parameters == {"apt": "96"}
+    assert [(group.semantics, group.ssrcs) for group in video.ssrc_groups] == [("FID", (101, 201))]
+    for word in ("simulcast", "a=rid", "stream-id"):
         assert word not in text
     assert {item.uri.rpartition(":")[2] for item in audio.extensions if item.uri.startswith("urn:ietf")} == {
         "ssrc-audio-level", "mid",
@@ -93,7 +96,8 @@ def test_another_tool_reads_our_answers(text: str) -> None:
         assert item.ice.usernameFragment == "abcd"
         assert [(candidate.ip, candidate.port) for candidate in item.ice_candidates] == [("192.0.2.1", 10000)]
         if line.codec is not None:
-            assert [codec.payloadType for codec in item.rtp.codecs] == [line.codec.payload_type]
+            used = [line.codec, *([line.rtx] if line.rtx is not None else [])]
+            assert [codec.payloadType for codec in item.rtp.codecs] == [codec.payload_type for codec in used]
 
 
 @pytest.mark.parametrize(
@@ -164,6 +168,7 @@ def test_retransmission_sources_are_no_media() -> None:
     group = sdp.parse(CHROME).media[1].ssrc_groups[0]
     assert group.semantics == "FID"
     assert lines[1].remote_ssrcs == (group.ssrcs[0],)
+    assert lines[1].remote_repairs == {group.ssrcs[1]: group.ssrcs[0]}
 
 
 def test_data_defaults_are_those_of_rfc_8841() -> None:

@@ -83,7 +83,7 @@ async def test_two_publishers_reach_one_subscriber(
     assert [media.direction.value for media in offer.media] == ["sendonly"] * 3
     assert [[(item.id, item.uri) for item in media.extensions] for media in offer.media[:2]] == [[(2, LEVEL)]] * 2
     assert offer.media[0].msid == "feed one"
-    assert [list(media.codecs) for media in offer.media] == [[111], [111], [96]]
+    assert [list(media.codecs) for media in offer.media] == [[111], [111], [96, 97]]
     for mid, source, to_mid in (("0", first, "a"), ("0", second, "b"), ("1", first, "c")):
         source.peer.forward(mid, handle.peer, to_mid)
 
