@@ -31,10 +31,10 @@ from appliance.core.clock import LoopClock
 from appliance.core.events import Body, Counter, Event, event
 from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsJournal, KeepsRecordings, ServesWeb
 from appliance.core.handler_queries import HandlerQueries
-from appliance.core.intake import Intake
+from appliance.core.intake import CanWait, Intake
 from appliance.core.measure import Measured
-from appliance.core.selection import selector_of
 from appliance.core.recordings import RECORDING_VERBS, Recordings, serve_recordings
+from appliance.core.selection import selector_of
 from appliance.core.stamp import Stamper
 from appliance.core.transport import ApiTransport, ServesAdmin
 from appliance.folder import data_dir, server_name
@@ -260,6 +260,8 @@ class Collector:
                     raise ConfigError(f"server.link, server.link_token_file: {problem}") from None
                 intake.on_request = self._serve
                 self.gateways.stream = intake
+            if isinstance(intake, CanWait):
+                intake.has_room = self.bus.has_room
             await intake.start(self.deliver)
             stack.push_async_callback(intake.stop)
             self.intakes.append(intake)

@@ -16,6 +16,7 @@ from appliance.core.bus import BusView
 from appliance.core.clock import Clock
 from appliance.core.events import Body, Event, EventType
 from appliance.core.measure import Measured
+from appliance.core.recordings import Recordings
 
 
 class EventHandler(Protocol):
@@ -38,6 +39,17 @@ class EventHandler(Protocol):
         """Close. No ``handle`` runs or follows; all events that were queued have been handed over."""
 
 
+class Gateways(Protocol):
+    """The gateways that are connected to this collector."""
+
+    async def request(self, server: str, verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Ask one, see :mod:`appliance.core.commands`.
+
+        :raises LookupError: none of that name is connected.
+        :raises Exception: it refused, or did not answer.
+        """
+
+
 class HandlerContext(Struct, kw_only=True):
     """What the collector lends a handler."""
 
@@ -51,6 +63,8 @@ class HandlerContext(Struct, kw_only=True):
     """Queues, drops and deliveries of every handler, for those who show them."""
     measured: list[Measured]
     """Everyone who counts in this process; a handler that counts adds itself."""
+    gateways: Gateways | None = None
+    """For handlers that ask something of a gateway of ours; ``None`` where there is no link."""
 
 
 @runtime_checkable
@@ -83,6 +97,15 @@ class KeepsCalls(Protocol):
     @property
     def last_id(self) -> int:
         """The highest event number that it holds; 0 when it is empty. Known once it has started."""
+
+
+@runtime_checkable
+class KeepsRecordings(Protocol):
+    """A handler that records calls."""
+
+    @property
+    def recordings(self) -> Recordings:
+        """What is recorded, and was."""
 
 
 @runtime_checkable

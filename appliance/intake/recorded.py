@@ -1,4 +1,6 @@
-"""Reads a file of any kind that tells of calls: pcap, pcapng, Janus's text2pcap, events as JSON; gzip around any."""
+"""Reads a file of any kind that tells of calls: a recording's bundle, pcap, pcapng, Janus's text2pcap, events as JSON;
+gzip around any.
+"""
 
 import itertools
 import mmap
@@ -13,6 +15,7 @@ from appliance.core.correlation import safe_server_name
 from appliance.core.events import Event, EventDecodeError
 from appliance.intake.files import read_events
 from appliance.intake.pcap.reader import CaptureReader, Tally
+from appliance.recording.bundle import EVENTS, BundleError, OpenBundle, is_zip
 from appliance.wire.pcap import PcapDecodeError, Source, is_pcap, is_pcapng
 from appliance.wire.text2pcap import Text2pcapDecodeError, is_text2pcap, to_pcap
 
@@ -33,7 +36,7 @@ class Recording(Struct, kw_only=True):
 
     name: str
     kind: str
-    """pcap, pcapng, text2pcap or events."""
+    """bundle, pcap, pcapng, text2pcap or events."""
     events: list[Event]
     """In order, without ids."""
     tally: Tally | None = None
@@ -55,7 +58,7 @@ def read_recording(path: Path) -> Recording:
             return _read(path, file, path)
     except OSError as problem:
         raise RecordingError(f"{path}: {problem.strerror or problem}") from None
-    except (PcapDecodeError, Text2pcapDecodeError, EventDecodeError) as problem:
+    except (PcapDecodeError, Text2pcapDecodeError, EventDecodeError, BundleError) as problem:
         raise RecordingError(f"{path}: {problem}") from None
 
 
@@ -99,10 +102,19 @@ def _read(path: Path, file: IO[bytes], plain: Path) -> Recording:
             made.flush()
             with mmap.mmap(made.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _capture(path, "text2pcap", name, data)
+    if is_zip(head):
+        with tempfile.NamedTemporaryFile() as told:
+            told.write(OpenBundle(file).read(EVENTS))
+            told.flush()
+            return _events(path, Path(told.name), "bundle")
     if head.lstrip()[:1] not in {b"{", b"["}:
         raise RecordingError(
-            f"{path}: begins with {head[:8]!r}, wanted a capture (pcap, pcapng, text2pcap) or events as JSON"
+            f"{path}: begins with {head[:8]!r}, wanted a capture (pcap, pcapng, text2pcap), a bundle or events as JSON"
         )
+    return _events(path, plain, "events")
+
+
+def _events(path: Path, plain: Path, kind: str) -> Recording:
     problems: list[str] = []
     refused = 0
 
@@ -116,7 +128,7 @@ def _read(path: Path, file: IO[bytes], plain: Path) -> Recording:
     if not events:
         why = f": {problems[0]}" if problems else ""
         raise RecordingError(f"{path}: no event in it{why}")
-    return Recording(name=path.name, kind="events", events=events, problems=problems, refused=refused)
+    return Recording(name=path.name, kind=kind, events=events, problems=problems, refused=refused)
 
 
 def _midnight_ns(path: Path) -> int:

@@ -306,6 +306,19 @@ DATAGRAMS_DROPPED = _counters(
     "media_datagrams_dropped_total", C, "Datagrams at the media port that were dropped.",
     Label("reason", ("malformed", "unknown_source", "unknown_ssrc", "rate_limit", "send_buffer", "closed", "oversize")),
 )  # fmt: skip
+RECORDINGS = _counters(
+    "recordings_total", C, "Recordings by what became of them; refused: too many were in the making.",
+    Label("outcome", ("written", "failed", "refused")),
+)  # fmt: skip
+RECORDINGS_ACTIVE = _counters("recordings_active", G, "Calls that are being recorded.")
+RECORDING_FORGOTTEN = _counters(
+    "recording_calls_forgotten_total", C, "Calls that can't be recorded any more: their events had to make room."
+)
+RECORDING_BUFFERS = _counters("recording_buffers", G, "Handles of which the gateway keeps packets in memory.")
+RECORDING_BUFFER_BYTES = _counters("recording_buffer_bytes", G, "Bytes of packets that the gateway keeps in memory.")
+RECORDING_REFUSED = _counters(
+    "recording_refused_total", C, "Packets and handles that were not kept, because there was no room for more."
+)
 LINK_EVENTS = _counters("link_events_total", C, "Events over the link between gateway and collector.")
 LINK_CONNECTED = _counters("link_connected", G, "1 while the gateway's link to its collector is up.")
 INTAKE_EVENTS = _counters(

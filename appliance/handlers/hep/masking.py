@@ -128,6 +128,10 @@ class Masker:
             text = step(text)
         return text
 
+    def value(self, value: Any) -> Any:
+        """JSON of any shape."""
+        return self._value(value, ())
+
     def _value(self, value: Any, names: tuple[str, ...], depth: int = 0) -> Any:
         if isinstance(value, str):
             for name in names:

@@ -1,0 +1,1 @@
+"""Recordings of calls: what a gateway keeps, which calls are kept, and the bundle that comes of it."""
