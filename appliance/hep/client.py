@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from appliance.hep.endpoint import Endpoint, parse_endpoint
+from appliance.hep.failover import FailoverClient
 from appliance.hep.layout import MAX_PACKET
 from appliance.hep.tally import Count, Tally
 from appliance.hep.tcp_client import DRAIN_PER_S, TcpClient
@@ -13,11 +14,15 @@ from appliance.net.spool import Spool
 
 
 class HepClient(Protocol):
-    """What both transports offer."""
+    """What all of them offer."""
 
-    endpoint: Endpoint
-    """The first of its servers."""
-    tally: Tally
+    @property
+    def endpoint(self) -> Endpoint:
+        """The first of its servers."""
+
+    @property
+    def tally(self) -> Tally:
+        """What it counts."""
 
     async def start(self) -> None:
         """Begin to reach the server; does not wait for it."""
@@ -33,7 +38,7 @@ class HepClient(Protocol):
 
 
 def make_client(
-    urls: str | Sequence[str],
+    servers: str | Sequence[str | Endpoint],
     *,
     tls: ssl.SSLContext | None = None,
     server_name: str = "",
@@ -41,23 +46,27 @@ def make_client(
     drain_per_s: float = DRAIN_PER_S,
     udp_max_bytes: int = MAX_PACKET,
     larger: TcpClient | None = None,
-) -> UdpClient | TcpClient:
+) -> UdpClient | TcpClient | FailoverClient:
     """The client for ``udp://``, ``tcp://`` or ``tls://host:port``; of several, the first that can be had.
+
+    Of servers over UDP and TCP together, all of the first one's kind come before the others.
 
     :param spool: for TCP and TLS: where packets wait that could not be sent.
     :param udp_max_bytes: of a datagram; what is longer goes to ``larger``, or is cut.
-    :raises ValueError: a URL is wrong, or UDP and TCP are mixed.
+    :raises ValueError: a URL is wrong.
     """
-    endpoints = [parse_endpoint(url) for url in ([urls] if isinstance(urls, str) else urls)]
-    over_udp = {endpoint.transport == "udp" for endpoint in endpoints}
-    if len(over_udp) != 1:
-        raise ValueError(
-            f"capture servers {', '.join(map(str, endpoints))}: wanted all over UDP or none, where one stands in for "
-            "another: over UDP nothing tells reliably that a server is gone"
-        )
-    if over_udp == {True}:
-        return UdpClient(*endpoints, max_bytes=udp_max_bytes, larger=larger)
-    return TcpClient(*endpoints, tls=tls, server_name=server_name, spool=spool, drain_per_s=drain_per_s)
+    named = [servers] if isinstance(servers, str) else servers
+    endpoints = [parse_endpoint(server) if isinstance(server, str) else server for server in named]
+    over_udp = [endpoint for endpoint in endpoints if endpoint.transport == "udp"]
+    over_tcp = [endpoint for endpoint in endpoints if endpoint.transport != "udp"]
+    clients: list[UdpClient | TcpClient] = []
+    if over_udp:
+        clients.append(UdpClient(*over_udp, max_bytes=udp_max_bytes, larger=larger))
+    if over_tcp:
+        clients.append(TcpClient(*over_tcp, tls=tls, server_name=server_name, spool=spool, drain_per_s=drain_per_s))
+    if len(clients) == 1:
+        return clients[0]
+    return FailoverClient(*(clients if endpoints[0].transport == "udp" else reversed(clients)))
 
 
-__all__ = ["Count", "HepClient", "Tally", "TcpClient", "UdpClient", "make_client"]
+__all__ = ["Count", "FailoverClient", "HepClient", "Tally", "TcpClient", "UdpClient", "make_client"]

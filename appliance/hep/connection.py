@@ -1,9 +1,10 @@
 """A connection to a peer that never says anything, and what its TCP tells of it all the same.
 
-Whoever reads a stream tells nobody, but its kernel acknowledges, and when it does so tells more than that. A write of
-a single segment is acknowledged as soon as the peer's program has read everything, or by a timer 40 ms later. So an
+Whoever reads a stream tells nobody, but its kernel acknowledges, and when it does so tells more than that. A small
+write is acknowledged as soon as the peer's program has read everything, or by a timer 40 ms later. So an
 acknowledgement that came sooner says that all was read; and since a program reads again once it has dealt with what it
-read before, the next such one says that this has been dealt with.
+read before, the next such one says that this has been dealt with. Larger segments tell nothing: Linux acknowledges them
+at once while its receive window grows.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import sys
 from enum import Enum
 from itertools import count
 
-from appliance.net.tcp import established, keep_alive, round_trip, segment_bytes, unacknowledged
+from appliance.net.tcp import established, keep_alive, round_trip, unacknowledged
 
 PROMPT = 0.02
 """Seconds beyond the shortest round trip in which a peer that reads acknowledges; TCP's timer is 0.04."""
@@ -20,11 +21,11 @@ WARM_UP = 20
 """Writes with which a connection begins, and begins again when it was idle: TCP acknowledges the first 16 segments at
 once, read or not, so that they tell nothing."""
 IDLE = 0.15
-"""Seconds without a write; TCP's own measure is 0.2 or more."""
+"""Seconds from one write to the next; TCP's own measure is 0.2 or more."""
 SILENT_AFTER = 15
 """Late answers, with no prompt one ever before, of a peer whose TCP does not tell when it reads: a proxy may be one."""
-TLS_OVERHEAD = 64
-"""Bytes that a record of TLS may add to a write."""
+TELLING = 64
+"""Bytes of a write that tells: with TLS around it less than the 128 from which a segment lets the window grow."""
 MAX_SECURE_WRITE = 32 * 1024
 """Bytes of one write over TLS: as many as an empty kernel takes at once, for what waits below asyncio's TLS can't
 be seen."""
@@ -55,9 +56,8 @@ class Connection:
         writer.transport.set_write_buffer_limits(high=1 if secure else 0)
         self.max_bytes = MAX_SECURE_WRITE if secure else sys.maxsize
         """Of one write."""
-        self._segment = segment_bytes(self._raw)
         self._cold = WARM_UP
-        self._acknowledged_at = 0.0
+        self._wrote_at = 0.0
         self._late = 0
         self._tells: bool | None = None if sys.platform == "linux" else False
         """Not known until it has answered promptly, or late often enough."""
@@ -72,9 +72,12 @@ class Connection:
     @property
     def cold(self) -> bool:
         """The next answers will tell nothing yet."""
-        if asyncio.get_running_loop().time() - self._acknowledged_at > IDLE:
-            self._cold = WARM_UP
+        self._note_idle()
         return self._cold > 0
+
+    def _note_idle(self) -> None:
+        if asyncio.get_running_loop().time() - self._wrote_at > IDLE:
+            self._cold = WARM_UP
 
     @property
     def nearest(self) -> float:
@@ -84,14 +87,17 @@ class Connection:
     async def write(self, data: bytes) -> Answer:
         """Until the peer's kernel has it. :raises OSError, TimeoutError: it never will, or not in time."""
         loop = asyncio.get_running_loop()
-        cold = self.cold
-        began, nearest = loop.time(), self.nearest
+        nearest = self.nearest
+        began = loop.time()
         self._writer.write(data)
+        # After it: on a busy machine the write itself may have waited.
+        self._note_idle()
+        self._wrote_at = began
         async with asyncio.timeout(self._timeout):
             await self._writer.drain()
             await self._until_acknowledged()
-        self._acknowledged_at = now = loop.time()
-        if cold:
+        now = loop.time()
+        if self._cold:
             self._cold -= 1
             return Answer.TAKEN
         if now - began > nearest + PROMPT:
@@ -99,8 +105,7 @@ class Connection:
             if self._tells is None and self._late >= SILENT_AFTER:
                 self._tells = False
             return Answer.LATE if self.tells else Answer.TAKEN
-        # Several segments are acknowledged as they arrive.
-        if len(data) + TLS_OVERHEAD > self._segment or sys.platform != "linux":
+        if len(data) > TELLING or sys.platform != "linux":
             return Answer.TAKEN
         self._tells = True
         return Answer.READ

@@ -11,7 +11,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 
-from appliance.hep.connection import Answer, Connection
+from appliance.hep.connection import TELLING, Answer, Connection
 from appliance.hep.endpoint import Endpoint
 from appliance.hep.outbox import CONFIRMED_AFTER, MAX_QUEUED, MAX_QUEUED_BYTES, Outbox, Packet
 from appliance.hep.tally import Count, Tally
@@ -32,7 +32,7 @@ CONNECT_TIMEOUT = 10.0
 WRITE_TIMEOUT = 20.0
 """Seconds in which the peer must acknowledge a batch, and have read the one before; one that accepts and never reads is
 let go."""
-MAX_PAUSE = 0.1
+MAX_PAUSE = 0.05
 """Seconds between two looks whether a busy server reads again; less than makes a connection idle."""
 NEAR = 0.005
 """Seconds of a round trip, twenty of which delay a message less than anybody sees."""
@@ -88,6 +88,8 @@ class TcpClient:
         self._wake: asyncio.Future[None] | None = None
         self._resting = False
         """It waits before it dials again."""
+        self.available = True
+        """A server is connected, or may be soon: none has been tried in vain since."""
         self._settled = asyncio.Event()
         """Nothing will be sent for now: all is sent, or it rests."""
         self._settled.set()
@@ -151,6 +153,7 @@ class TcpClient:
             index = (index + 1) % len(self._endpoints)
             failures += 1
             if failures % len(self._endpoints) == 0:
+                self.available = False
                 await self._rest()
                 index = 0
 
@@ -163,7 +166,7 @@ class TcpClient:
             logger.warning("capture server %s can't be reached: %s", endpoint, error or "time-out")
             return False
         home = None if first else asyncio.create_task(self._look_home(), name=f"hep {self.endpoint} back")
-        self.tally.connected = True
+        self.tally.connected = self.available = True
         loop = asyncio.get_running_loop()
         try:
             await self._pump(connection, home)
@@ -229,7 +232,7 @@ class TcpClient:
             if connection.tells:
                 limit = min(MAX_FLIGHT, max(MIN_FLIGHT, int(connection.nearest * ROUND_TRIPS * BYTES_PER_S)))
             small = connection.cold and connection.nearest > NEAR
-            packets, spooled = self.outbox.take(1 if small else min(limit // 2, connection.max_bytes))
+            packets, spooled = self.outbox.take(1 if small else min(limit, connection.max_bytes))
             if not packets:
                 continue
             await self._write(connection, packets, limit)
@@ -248,6 +251,7 @@ class TcpClient:
         """
         loop = asyncio.get_running_loop()
         data = b"".join([packet.data for packet in packets])
+        tail = max(0, len(data) - TELLING)
         sent, spare, pause = 0, len(packets[0].data) - 1, 0.001
         async with asyncio.timeout(self._write_timeout):
             while connection.tells and sent < spare:
@@ -260,6 +264,9 @@ class TcpClient:
                 if answer is Answer.LATE:
                     await asyncio.sleep(pause)
                     pause = min(MAX_PAUSE, 2 * pause)
+        if sent < tail:
+            self.outbox.heard(await connection.write(data[sent:tail]))
+            sent = tail
         answer = await connection.write(data[sent:])
         self.outbox.acknowledged(loop.time(), answer)
         if not connection.tells:

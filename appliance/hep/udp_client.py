@@ -7,6 +7,7 @@ import asyncio
 import errno
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import ip_address
 
@@ -20,6 +21,8 @@ from appliance.net.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
+REFUSED_FOR = 30.0
+"""Seconds after which a server that refused is tried again, where another stands in for it."""
 RESOLVE_EVERY = 60.0
 """Seconds between look-ups of a server's name: nothing else would tell that it has moved."""
 
@@ -73,6 +76,8 @@ class UdpClient:
         self._socket: socket.socket | None = None
         self._addresses: list[Address] = []
         self._used = 0
+        self._refused_at: dict[int, float] = {}
+        """When an address refused, by its place in the list."""
         self._resolver: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -95,6 +100,7 @@ class UdpClient:
         # Another one that stands in is left for the first again, to see whether it is back.
         if addresses and (addresses != self._addresses or (self._used and len(self._endpoints) > 1)):
             self._addresses = addresses
+            self._refused_at.clear()
             try:
                 self._open(0)
             except OSError as error:
@@ -120,6 +126,14 @@ class UdpClient:
         self._socket, self._used = fresh, index
         self.tally.connected = True
 
+    @property
+    def available(self) -> bool:
+        """There is a way to a server, as far as UDP tells: not all have refused within :data:`REFUSED_FOR`."""
+        if self._socket is None or not self._refused_at:
+            return self._socket is not None
+        recent = time.monotonic() - REFUSED_FOR
+        return sum(at > recent for at in self._refused_at.values()) < len(self._addresses)
+
     def send(self, packet: bytes, payload_type: int, *, expendable: bool = False) -> bool:
         """Hand one packet to the operating system, or count why not."""
         if len(packet) > self._max_bytes:
@@ -134,6 +148,7 @@ class UdpClient:
                 # The ICMP error of an earlier packet: this one has not been tried. A name like localhost has two
                 # addresses, and the server may listen on the other.
                 self.tally.fail("refused")
+                self._refused_at[self._used] = time.monotonic()
                 if len(self._addresses) > 1:
                     self._open((self._used + 1) % len(self._addresses))
                 self._socket.send(packet)

@@ -36,11 +36,6 @@ def unacknowledged(raw: Any) -> int:
     return number
 
 
-def segment_bytes(raw: Any) -> int:
-    """The longest piece that TCP carries in one (``TCP_MAXSEG``)."""
-    return int(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
-
-
 def established(raw: Any) -> bool:
     """Whether the peer has neither closed nor reset the connection, as far as the kernel knows (``TCP_INFO``)."""
     if not hasattr(socket, "TCP_INFO"):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from appliance.core.events import IceState
+from appliance.handlers.hep.config import HepConfig
 from appliance.hep.listener import HepListener
 from tests.clock import FakeClock
 from tests.handlers.hep_calls import jsep, of_handle
@@ -71,12 +72,12 @@ async def test_tls_refuses_a_server_that_is_not_the_one(tmp_path: Path, settings
 
 
 async def test_tls_of_old_is_refused(tmp_path: Path) -> None:
-    assert handler(tls_ca_file="")._tls().minimum_version is ssl.TLSVersion.TLSv1_2
+    assert HepConfig().tls_context().minimum_version is ssl.TLSVersion.TLSv1_2
 
 
 async def test_a_certificate_that_is_none_is_said_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
-    with pytest.raises(OSError, match=r"."):
+    with pytest.raises(ValueError, match=r"tls_cert_file.*empty\.pem"):
         await handler(server="tls://127.0.0.1:1", tls_cert_file=str(tmp_path / "empty.pem")).start()
 
 
@@ -93,6 +94,65 @@ async def test_another_server_stands_in(scheme: str, tmp_path: Path) -> None:
             await made.handle([of_handle(IceState(ice="ready"), number)])
         await inbox.have(2 if scheme == "udp" else 3)
         await made.stop()
+
+
+async def test_a_server_over_udp_stands_in_for_one_over_tcp(tmp_path: Path) -> None:
+    """And is left when that one is back; nothing comes twice."""
+    over_udp, over_tcp, port = Inbox(), Inbox(), free_port()
+    async with HepListener(over_udp, port=0, tcp=False) as stand_in:
+        made = handler(
+            data_dir=tmp_path,
+            server=f"tcp://127.0.0.1:{port}",
+            also=[f"udp://127.0.0.1:{stand_in.port}"],
+            mode="failover",
+        )
+        await made.start()
+        (client,) = made._clients
+        await until(lambda: client.tally.errors)
+        await made.handle([of_handle(IceState(ice="ready"), 1)])
+        await over_udp.have(1)
+        async with HepListener(over_tcp, port=port, udp=False):
+            await until(lambda: client.tally.connected)
+            await made.handle([of_handle(IceState(ice="ready"), 2)])
+            await over_tcp.have(1)
+            await made.stop()
+    assert (len(over_udp.messages), len(over_tcp.messages)) == (1, 1)
+    sent = {key[1]: value for key, value in counts(made).items() if key[0] == "hep_packets_sent_total"}
+    assert sent == {"udp": 1, "tcp": 1}
+
+
+async def test_a_server_over_tcp_stands_in_for_one_over_udp(tmp_path: Path) -> None:
+    inbox = Inbox()
+    async with HepListener(inbox, port=0, udp=False) as stand_in:
+        servers = [f"udp://127.0.0.1:{free_port()}", f"tcp://127.0.0.1:{stand_in.port}"]
+        made = handler(data_dir=tmp_path, server=servers[0], also=servers[1:], mode="failover")
+        await made.start()
+        for number in range(4):
+            await made.handle([of_handle(IceState(ice="ready"), number)])
+        # The first is lost: only then comes the word that nobody listens.
+        await inbox.have(3)
+        await made.stop()
+    assert len(inbox.messages) == 3
+    assert ("hep_packets_dropped_total", "tcp", "disconnected") not in counts(made)
+
+
+async def test_with_every_kind_of_server_away_what_comes_waits_for_the_one_over_tcp(tmp_path: Path) -> None:
+    port, inbox = free_port(), Inbox()
+    servers = [f"udp://127.0.0.1:{free_port()}", f"tcp://127.0.0.1:{port}"]
+    made = handler(data_dir=tmp_path, server=servers[0], also=servers[1:], mode="failover")
+    await made.start()
+    for number in range(4):
+        await made.handle([of_handle(IceState(ice="ready"), number)])
+    async with HepListener(inbox, port=port, udp=False):
+        await inbox.have(3)
+        await made.stop()
+
+
+def test_every_server_is_told_by_its_setting() -> None:
+    config = HepConfig(server="udp://a:1", also=["tcp://b:2", "tls://c:3"], large_server="tcp://d:4")
+    assert {name: str(endpoint) for name, endpoint in config.endpoints().items()} == {
+        "server": "udp://a:1", "also[0]": "tcp://b:2", "also[1]": "tls://c:3", "large_server": "tcp://d:4",
+    }  # fmt: skip
 
 
 async def test_what_is_too_long_for_udp_goes_to_the_large_server_once() -> None:
@@ -133,7 +193,7 @@ async def test_the_spool_is_in_the_data_directory_and_is_sent_by_the_next_run(tm
 @pytest.mark.parametrize(
     ("settings", "wanted"),
     [
-        ({"mode": "failover", "also": ["tcp://127.0.0.1:9061"]}, "wanted all over UDP or none"),
+        ({"also": ["homer"]}, "capture server 'homer': wanted udp://"),
         ({"large_server": "udp://127.0.0.1:9060"}, "large_server: 'udp://127.0.0.1:9060': wanted tcp://"),
         ({"udp_max_bytes": 100}, "udp_max_bytes: 100: wanted 1200 to 65507"),
         ({"spool_drain_per_s": 0}, "spool_drain_per_s: 0: wanted more than 0"),

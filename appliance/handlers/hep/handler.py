@@ -2,11 +2,10 @@
 
 import logging
 import os
-import ssl
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -14,12 +13,12 @@ from appliance.core.clock import Timer
 from appliance.core.correlation import safe_server_name
 from appliance.core.events import Counter, Event, EventType, parse_mask
 from appliance.core.handler import HandlerContext
+from appliance.handlers.hep.config import HepConfig
 from appliance.handlers.hep.journal import Journal
 from appliance.handlers.hep.mapping import HepMapper, MapperConfig, Outgoing
 from appliance.handlers.hep.masking import Masker, parse_words
-from appliance.hep.client import TcpClient, UdpClient, make_client
-from appliance.hep.endpoint import parse_endpoint
-from appliance.hep.layout import MAX_PACKET
+from appliance.hep.client import HepClient, TcpClient, make_client
+from appliance.hep.endpoint import Endpoint
 from appliance.hep.message import HepEncodeError
 from appliance.hep.template import HepTemplate
 from appliance.net.spool import Spool
@@ -28,85 +27,9 @@ logger = logging.getLogger(__name__)
 
 NEEDED = EventType.SESSION | EventType.HANDLE | EventType.EXTERNAL | EventType.WEBRTC | EventType.TRANSPORT
 """What the mapping learns addresses, ends and verdicts from, whether it is to be sent or not."""
-MIN_DATAGRAM = 1200
-"""Less may have no room for the chunks and the head of a message in the shape of SIP."""
 
 MAX_VERDICT_WAIT = 60
 """Seconds."""
-
-
-class HepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[handlers.hep]``."""
-
-    enabled: bool = True
-    events: str = "all"
-    """Which events are sent."""
-    server: str = "udp://127.0.0.1:9060"
-    """Capture server: ``udp://``, ``tcp://`` or ``tls://host:port``."""
-    also: list[str] = []
-    """Further capture servers; see ``mode``."""
-    mode: Literal["all", "failover"] = "all"
-    """Each server gets everything, or the first that can be had (all over UDP, or none)."""
-    udp_max_bytes: int = 65_507
-    """The longest datagram. Networks that drop fragments want some 1400, capture servers of old 8192."""
-    large_server: str = ""
-    """``tcp://`` or ``tls://``: where a message goes that is longer than that; empty: its payload is cut."""
-    spool: bool = True
-    """Keep on disk (in ``data_dir``) what a TCP or TLS server can't be sent, and send it when it can."""
-    spool_max_mb: float = 256
-    """Of each server; beyond it the oldest goes."""
-    spool_max_age_s: float = 86_400
-    """What is older is not sent any more: Homer keeps no table for calls of days ago."""
-    spool_drain_per_s: float = 5000
-    """Messages a second from the spool, on top of as many as come in."""
-    agent_id: int = 2001
-    """Capture agent id (chunk 0x000c)."""
-    node_name: str = ""
-    """Capture agent name (chunk 0x0013); empty: the server's name."""
-    auth_key_file: str = ""
-    """File with the authentication key (chunk 0x000e). Homer keeps it in clear with every packet and checks nothing."""
-    jsep: Literal["sip", "log"] = "sip"
-    """Offers and answers in the shape of SIP, which Homer shows as a ladder, or as JSON."""
-    ladder_states: bool = True
-    """Show candidates that come later, and the states of ICE and DTLS, in the ladder too (SIP INFO)."""
-    mask: str = ""
-    """What capture servers must not see: ``addresses``, ``ice`` (credentials), ``names``, or ``all``."""
-    mask_key_file: str = ""
-    """File with the key of the masks, 16 to 64 bytes: then they are the same after a restart; empty: a new one each."""
-    verdict_wait_s: float = 2.0
-    """How long the BYE waits for the verdict that it tells."""
-    unattached: bool = False
-    """Also send what belongs to no session (transports, the server's start), under ``server@<server name>``."""
-    api_address: str = "127.0.0.1"
-    """The Janus API's address, for events that do not tell it."""
-    max_calls: int = 5000
-    """Calls remembered at once."""
-    tls_ca_file: str = ""
-    """Certificates that a TLS capture server's must be signed by; empty: the system's."""
-    tls_cert_file: str = ""
-    """Our own certificate, for TLS capture servers that ask for one."""
-    tls_key_file: str = ""
-    """Its private key; empty: it is in the same file."""
-    tls_server_name: str = ""
-    """Whom a TLS capture server's certificate must name; empty: the host of its URL."""
-    tls_verify: bool = True
-    """Whether a TLS capture server's certificate is checked (heplify-server before 1.60.6 signs its own)."""
-
-
-def _groups(config: HepConfig) -> list[list[str]]:
-    """The servers of each client. :raises ValueError: a URL, or what goes with it, is wrong."""
-    urls = [str(parse_endpoint(url)) for url in (config.server, *config.also)]
-    if config.large_server and parse_endpoint(config.large_server).transport == "udp":
-        raise ValueError(f"large_server: {config.large_server!r}: wanted tcp://host:port or tls://host:port")
-    if not MIN_DATAGRAM <= config.udp_max_bytes <= MAX_PACKET:
-        raise ValueError(f"udp_max_bytes: {config.udp_max_bytes}: wanted {MIN_DATAGRAM} to {MAX_PACKET}")
-    for name in ("spool_max_mb", "spool_max_age_s", "spool_drain_per_s"):
-        if not getattr(config, name) > 0:
-            raise ValueError(f"{name}: {getattr(config, name)}: wanted more than 0")
-    groups = [urls] if config.mode == "failover" else [[url] for url in urls]
-    for group in groups:
-        make_client(group)
-    return groups
 
 
 class HepHandler:
@@ -125,9 +48,9 @@ class HepHandler:
         self._api_address = ip_address(config.api_address)
         self._mask_words = parse_words(config.mask)
         self._mask_key = os.urandom(32)
-        self._groups = _groups(config)
+        self._groups = config.groups()
         self._data_dir = context.data_dir
-        self._clients: list[UdpClient | TcpClient] = []
+        self._clients: list[HepClient] = []
         self._mapper = self._make_mapper(None)
         self._timer: Timer | None = None
         self._unfit = 0
@@ -192,17 +115,19 @@ class HepHandler:
         for client in self._clients:
             await client.start()
 
-    def _make_clients(self) -> list[UdpClient | TcpClient]:
+    def _make_clients(self) -> list[HepClient]:
         config = self._config
-        urls = [url for group in self._groups for url in group] + [config.large_server]
-        tls = self._tls() if any(url.startswith("tls:") for url in urls) else None
+        endpoints = config.endpoints()
+        secure = any(endpoint.transport == "tls" for endpoint in endpoints.values())
+        tls = config.tls_context() if secure else None
 
-        def made(group: list[str], name: str, larger: TcpClient | None = None) -> UdpClient | TcpClient:
+        def made(group: list[Endpoint], name: str, larger: TcpClient | None = None) -> HepClient:
+            over_tcp = any(endpoint.transport != "udp" for endpoint in group)
             return make_client(
                 group,
                 tls=tls,
                 server_name=config.tls_server_name,
-                spool=self._spool(name) if config.spool and not group[0].startswith("udp:") else None,
+                spool=self._spool(name) if config.spool and over_tcp else None,
                 drain_per_s=config.spool_drain_per_s,
                 udp_max_bytes=config.udp_max_bytes,
                 larger=larger,
@@ -210,13 +135,13 @@ class HepHandler:
 
         larger: TcpClient | None = None
         if config.large_server:
-            client = made([config.large_server], "hep-large")
+            client = made([endpoints["large_server"]], "hep-large")
             assert isinstance(client, TcpClient)
             larger = client
         clients = []
         for number, group in enumerate(self._groups, 1):
             clients.append(made(group, f"hep-{number}", larger))
-            if group[0].startswith("udp:"):
+            if any(endpoint.transport == "udp" for endpoint in group):
                 # Of two servers over UDP, one sends on what is too long for both.
                 larger = None
         return clients
@@ -229,18 +154,6 @@ class HepHandler:
             max_age_s=config.spool_max_age_s,
             wall=lambda: self._clock.wall_us() / 1e6,
         )
-
-    def _tls(self) -> ssl.SSLContext:
-        """:raises OSError, ValueError: a file can't be read, or holds no certificate or key."""
-        config = self._config
-        context = ssl.create_default_context(cafile=config.tls_ca_file or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if config.tls_cert_file:
-            context.load_cert_chain(config.tls_cert_file, config.tls_key_file or None)
-        if not config.tls_verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
 
     async def handle(self, batch: Sequence[Event]) -> None:
         """Map and send; nothing here waits."""
