@@ -1,0 +1,128 @@
+"""Chromium over a lossy way: retransmission apart, transport-wide feedback, and counters that both sides agree on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+from appliance.core.events import MediaStats
+from tests.media.harness import Handle, engine
+from tests.peers.chromium import chromium
+from tests.peers.relay import Relay, relay
+
+pytestmark = pytest.mark.interop
+
+PAGE = """
+<!doctype html><script>
+const pc = new RTCPeerConnection();
+window.offer = async () => {
+  const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 480 } });
+  for (const track of media.getTracks()) pc.addTrack(track, media);
+  pc.ontrack = ({ track }) => {
+    const element = document.createElement(track.kind);
+    element.autoplay = element.muted = true;
+    element.srcObject = new MediaStream([track]);
+    document.body.append(element);
+  };
+  await pc.setLocalDescription();
+  if (pc.iceGatheringState !== 'complete')
+    await new Promise((done) => pc.onicegatheringstatechange = () => pc.iceGatheringState === 'complete' && done());
+  return pc.localDescription.sdp;
+};
+window.answer = (sdp) => pc.setRemoteDescription({ type: 'answer', sdp });
+window.mute = (on) => { for (const s of pc.getSenders()) if (s.track.kind === 'audio') s.track.enabled = !on; };
+window.stats = async () => {
+  const found = {};
+  for (const s of (await pc.getStats()).values()) {
+    if (['inbound-rtp', 'outbound-rtp', 'remote-inbound-rtp'].includes(s.type)) found[`${s.type} ${s.kind}`] = s;
+    if (s.type === 'candidate-pair' && s.nominated) found.pair = s;
+  }
+  return found;
+};
+</script><body></body>
+"""
+
+
+@asynccontextmanager
+async def call(way: Relay, **settings: Any) -> AsyncIterator[tuple[Page, Handle]]:
+    """An echo call of Chromium with an engine of ours in this process."""
+    server = await engine(stats_period=0.5, **settings)
+    handle = Handle(server)
+    try:
+        async with chromium() as browser:
+            page = await browser.new_page()
+            await page.route("https://call.test/", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
+            await page.goto("https://call.test/")
+            offer: str = await page.evaluate("offer()")
+            await page.evaluate("sdp => answer(sdp)", way.divert(handle.answer(way.hide(offer))))
+            yield page, handle
+    finally:
+        await server.stop()
+
+
+async def until(page: Page, wanted: Any, *, seconds: float = 30.0) -> dict[str, Any]:
+    """Client statistics, once they are as wanted."""
+    found: dict[str, Any] = {}
+    try:
+        async with asyncio.timeout(seconds):
+            while not (found and wanted(found)):
+                found = await page.evaluate("stats()")
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        pytest.fail(f"never came true of {found}")
+    return found
+
+
+def decoded(stats: dict[str, Any]) -> int:
+    count: int = stats.get("inbound-rtp video", {}).get("framesDecoded", 0)
+    return count
+
+
+async def test_lost_video_is_sent_again_both_ways_and_the_bitrate_stays() -> None:
+    async with relay(every_in=20, every_out=20) as way, call(way) as (page, handle):
+        client = await until(
+            page,
+            lambda s: (
+                decoded(s) > 60
+                and s["outbound-rtp video"]["retransmittedPacketsSent"] > 5
+                and s["inbound-rtp video"]["retransmittedPacketsReceived"] > 5
+            ),
+        )
+        assert client["inbound-rtp video"]["rtxSsrc"] == handle.peer.lines[1].rtx_ssrc
+        assert client["outbound-rtp video"]["rtxSsrc"] in handle.peer.path.repairs.ssrcs
+        told = handle.all(MediaStats)[-1]
+        assert told.media == "video"
+        assert told.retransmissions_received
+        assert told.retransmissions_sent
+        # Nothing of what was lost is missing for good, but what is still on its way.
+        assert told.lost is not None
+        assert told.lost < 10
+        assert handle.peer.path.arrivals.feedbacks_sent > 20
+        assert handle.peer.path.sent.feedbacks_received > 20
+        assert len(handle.peer.path.streams) == 2
+
+
+async def test_both_sides_count_the_same() -> None:
+    async with relay() as way, call(way) as (page, handle):
+        await until(page, lambda s: decoded(s) > 60)
+        started = await until(page, lambda s: s["pair"]["availableOutgoingBitrate"] > 600_000)
+        # Feedback makes Chromium raise its estimate; without it the estimate falls to nothing within seconds.
+        assert started["pair"]["availableOutgoingBitrate"] > 600_000
+        before = [line.stats() for line in handle.peer.lines]
+        client = await page.evaluate("stats()")
+        after = [line.stats() for line in handle.peer.lines]
+        for kind, low, high in zip(("audio", "video"), before, after, strict=True):
+            theirs = client[f"outbound-rtp {kind}"]
+            sent = theirs["packetsSent"] - theirs["retransmittedPacketsSent"]
+            assert low.packets_received is not None
+            assert high.packets_received is not None
+            assert low.packets_received - 10 <= sent <= high.packets_received + 20
+            received = client[f"inbound-rtp {kind}"]["packetsReceived"]
+            assert low.packets_sent is not None
+            assert high.packets_sent is not None
+            assert low.packets_sent - 20 <= received <= high.packets_sent
+            assert high.lost == 0
+            assert client[f"inbound-rtp {kind}"]["packetsLost"] == 0
