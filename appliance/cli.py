@@ -180,10 +180,10 @@ def watch(
 @click.option(
     "--forward", default="", metavar="URL", help="Send them on, as they came: udp://, tcp://, tls://host:port."
 )
-@click.option("--forward-ca", type=click.Path(path_type=Path, dir_okay=False), help="Who signs that server's certificate.")
-@click.option("--forward-cert", type=click.Path(path_type=Path, dir_okay=False), help="Our certificate, if it asks for one.")
+@click.option("--forward-ca", type=click.Path(path_type=Path, dir_okay=False), help="Who signs its certificate.")
+@click.option("--forward-cert", type=click.Path(path_type=Path, dir_okay=False), help="Ours, if it asks for one.")
 @click.option("--forward-key", type=click.Path(path_type=Path, dir_okay=False), help="Its key, if it is another file.")
-@click.option("--forward-server-name", default="", help="Whom that server's certificate must name, if not its host.")
+@click.option("--forward-server-name", default="", help="Whom its certificate must name, if not its host.")
 def listen(host: str, port: int, tls_port: int, tls_cert: Path | None, tls_key: Path | None, **choices: Any) -> None:
     """Receive HEP over UDP, TCP and TLS, and show it: a line a packet, or a ladder for each call."""
     from appliance.commands.listen import Listening, listen_and_show
@@ -195,6 +195,23 @@ def listen(host: str, port: int, tls_port: int, tls_cert: Path | None, tls_key: 
         listening = Listening(host, port, tls_port=tls_port, tls_cert=tls_cert, tls_key=tls_key, **choices)
         _run(listen_and_show(listening, say=lambda text: click.echo(text, nl=False), note=note))
     except ValueError as problem:
+        raise click.ClickException(str(problem)) from None
+
+
+@main.command()
+@click.argument("action", type=click.Choice(["list", "start", "stop", "fetch"]))
+@click.argument("what", required=False, default="")
+@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The collector's web address.")
+def record(action: str, what: str, url: str) -> None:
+    """Record calls: list what is recorded, start or stop a rule, fetch a bundle by its name.
+
+    A rule is "next failed", "loss > 5%", "verdict CODE", "call ID", "session ID", "handle ID" or "room ID".
+    """
+    from appliance.commands.record import RecordError, record_calls
+
+    try:
+        _run(record_calls(action, what, url, click.echo))
+    except RecordError as problem:
         raise click.ClickException(str(problem)) from None
 
 

@@ -7,11 +7,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from appliance.hep.client import TcpClient, UdpClient, make_client
+from appliance.hep.client import HepClient, TcpClient, make_client
+from appliance.hep.endpoint import parse_endpoint
 from appliance.hep.ladder import Ladder
 from appliance.hep.listen import Filter, format_line, inner_packet, to_json
 from appliance.hep.listener import HepListener
 from appliance.hep.message import HepMessage
+from appliance.net.tls import ClientTls, context_if_wanted
 from appliance.supervisor import until_signalled
 from appliance.wire.pcap import LinkType, Writer
 
@@ -22,7 +24,10 @@ LOOK_AGAIN = 0.01
 
 
 class Listening:
-    """What was asked for. :raises ValueError: a type or the URL is wrong, or a key came without its certificate."""
+    """What was asked for.
+
+    :raises ValueError: a type or the URL is wrong, a key came without its certificate, or a certificate can't be read.
+    """
 
     def __init__(
         self,
@@ -39,11 +44,19 @@ class Listening:
         as_json: bool = False,
         pcap: Path | None = None,
         forward: str = "",
+        forward_ca: Path | None = None,
+        forward_cert: Path | None = None,
+        forward_key: Path | None = None,
+        forward_server_name: str = "",
     ) -> None:
         if tls_key is not None and tls_cert is None:
             raise ValueError("--tls-key: wanted --tls-cert with it")
         if ladder and as_json:
             raise ValueError("--ladder, --json: wanted one of them")
+        if (forward_ca or forward_cert or forward_key or forward_server_name) and not forward.startswith("tls://"):
+            raise ValueError(
+                "--forward-ca, --forward-cert, --forward-key, --forward-server-name: wanted --forward tls://"
+            )
         self.host = host
         self.port = port
         self.tls_port = tls_port
@@ -53,7 +66,16 @@ class Listening:
         self.ladder = Ladder() if ladder else None
         self.as_json = as_json
         self.pcap = pcap
-        self.forward = make_client(forward) if forward else None
+        self.forward: HepClient | None = None
+        if forward:
+            secure = parse_endpoint(forward).transport == "tls"
+            trust = ClientTls(
+                tls=secure,
+                tls_ca_file=str(forward_ca or ""),
+                tls_cert_file=str(forward_cert or ""),
+                tls_key_file=str(forward_key or ""),
+            )
+            self.forward = make_client(forward, tls=context_if_wanted(trust), server_name=forward_server_name)
 
     def tls(self) -> ssl.SSLContext | None:
         """:raises OSError: a file can't be read, or is no certificate or key."""
@@ -138,7 +160,7 @@ class _Show:
             self._done.set()
 
 
-def _waiting(client: TcpClient | UdpClient) -> int:
+def _waiting(client: HepClient) -> int:
     return len(client.outbox) if isinstance(client, TcpClient) else 0
 
 

@@ -144,6 +144,29 @@ async def test_sends_on_what_passes_the_filter_as_it_came(scheme: str) -> None:
     assert running.notes[-1] == "sent on: 2; lost: none"
 
 
+async def test_sends_on_over_tls_to_a_server_of_its_own_authority_that_wants_a_certificate(tmp_path: Path) -> None:
+    pem, key = certificate(tmp_path, "homer.example")
+    ours, our_key = certificate(tmp_path, "appliance")
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(pem, key)
+    server_side.verify_mode = ssl.CERT_REQUIRED
+    server_side.load_verify_locations(ours)
+    inbox = Inbox()
+    async with (
+        HepListener(inbox, port=0, udp=False, tls=server_side) as further,
+        listening(
+            forward=f"tls://127.0.0.1:{further.port}",
+            forward_ca=pem,
+            forward_cert=ours,
+            forward_key=our_key,
+            forward_server_name="homer.example",
+        ) as running,
+    ):
+        running.send_udp(sample("log"))
+        await inbox.have(1)
+    assert running.notes[-1] == "sent on: 1; lost: none"
+
+
 async def test_a_slow_further_server_holds_up_those_who_send_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing is lost: 4000 packets on their way to a server that comes late, while 100 may wait here."""
     monkeypatch.setattr("appliance.commands.listen.CROWDED", 100)
@@ -168,6 +191,8 @@ async def test_a_slow_further_server_holds_up_those_who_send_to_us(monkeypatch: 
         ({"forward": "homer"}, "capture server 'homer': wanted udp://"),
         ({"types": ["sop"]}, "type 'sop': wanted 0 to 255"),
         ({"tls_key": Path("key.pem")}, "--tls-key: wanted --tls-cert"),
+        ({"forward": "tcp://homer:9061", "forward_ca": Path("ca.pem")}, "--forward-ca, .*: wanted --forward tls://"),
+        ({"forward": "tls://homer:9061", "forward_ca": Path("no.pem")}, r"no\.pem: No such file"),
         ({"ladder": True, "as_json": True}, "--ladder, --json: wanted one of them"),
     ],
 )
