@@ -28,6 +28,7 @@ from appliance.console.guard import (
     other_site,
 )
 from appliance.console.live import Live
+from appliance.console.members import members_response
 from appliance.console.pages import Page, load_pages, page_response
 from appliance.console.parameters import BadParameterError
 from appliance.console.recordings import RecordingRoutes
@@ -86,7 +87,7 @@ class Console:
         self._clock = clock or LoopClock()
         self._links = link_templates(self._settings)
         self._pages = load_pages()
-        self._recordings = RecordingRoutes(recordings)
+        self._recordings = RecordingRoutes(recordings, archive)
         self._explained: OrderedDict[str, Explained] = OrderedDict()
         self._live = Live(self._clock, interval_s=live_interval_s, max_watchers=max_watchers)
 
@@ -96,6 +97,7 @@ class Console:
             ("/", self._shell),
             ("/call/{correlation_id}", self._shell),
             ("/fleet", self._shell),
+            ("/together", self._shell),
             ("/demo", self._demo),
             ("/static/{path:.*}", self._static),
             ("/favicon.ico", self._icon),
@@ -105,6 +107,7 @@ class Console:
             ("/api/live", self._stream),
             ("/api/calls", self._calls),
             ("/api/fleet", self._fleet),
+            ("/api/members", self._members),
             ("/api/calls/{correlation_id}", self._call),
             ("/api/calls/{correlation_id}/events", self._events),
             ("/api/calls/{correlation_id}/events.jsonl", self._download),
@@ -170,6 +173,9 @@ class Console:
 
     async def _fleet(self, request: web.Request) -> web.Response:
         return await fleet_response(request, self._kept(), self._clock.wall_us())
+
+    async def _members(self, request: web.Request) -> web.Response:
+        return await members_response(request, self._kept())
 
     async def _call(self, request: web.Request) -> web.Response:
         correlation_id = parameters.correlation_id(request)

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from appliance.console import parameters
 from appliance.console.answer import error_response, json_response
+from appliance.core.archive import Archive
 from appliance.core.recordings import Recordings
 
 MAX_BODY = 4096
@@ -19,8 +20,9 @@ Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class RecordingRoutes:
     """``recordings`` is ``None`` where nothing records calls: every answer then says so."""
 
-    def __init__(self, recordings: Recordings | None) -> None:
+    def __init__(self, recordings: Recordings | None, archive: Archive | None) -> None:
         self._recordings = recordings
+        self._archive = archive
 
     def data(self) -> tuple[tuple[str, Route], ...]:
         """What is read."""
@@ -86,9 +88,13 @@ class RecordingRoutes:
     async def _bundle(self, request: web.Request) -> web.StreamResponse:
         if self._recordings is None:
             return _nothing()
-        path = await self._recordings.bundle(parameters.correlation_id(request))
+        correlation_id = parameters.correlation_id(request)
+        path = await self._recordings.bundle(correlation_id)
+        if path is None and self._archive is not None:
+            kept = await self._archive.events(correlation_id)
+            path = await self._recordings.bundle(correlation_id, kept)
         if path is None:
-            return error_response(404, "no_bundle", "this call is over, and was not recorded")
+            return error_response(404, "no_bundle", "nothing is kept of this call, or the disk is full")
         return _download(path)
 
 

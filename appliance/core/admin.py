@@ -19,6 +19,7 @@ from appliance.core.gateway import Gateway
 from appliance.core.handle import Handle
 from appliance.core.handle_info import handle_info
 from appliance.core.messages import Element, Envelope, Kind, check, error_reply, read_envelope, reply
+from appliance.core.recordings import RECORDING_VERBS
 from appliance.core.session import Session
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,9 @@ class AdminApi:
         if self._secret and not same_secret(message.get("admin_secret"), self._secret):
             self.failures += 1
             raise JanusError(ErrorCode.UNAUTHORIZED)
+        if envelope.verb in RECORDING_VERBS:
+            rest = await self._queries.record(envelope, message)
+            return reply("success", transaction=envelope.transaction, **rest)
         if about_gateway:
             rest = await self._about_gateway(envelope, message)
             return reply("success", transaction=envelope.transaction, **rest)

@@ -7,7 +7,7 @@ from msgspec import to_builtins
 
 from appliance.core.admin_tools import AdminTools
 from appliance.core.errors import ErrorCode, JanusError
-from appliance.core.messages import Element, Kind, check
+from appliance.core.messages import Element, Envelope, Kind, check
 from appliance.core.transport import AnswersQueries, ModuleInfo
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 REQUEST = Element("request", Kind.OBJECT, required=True)
 ADDRESS = Element("address", Kind.STRING, required=True)
 STUN = (ADDRESS, Element("port", Kind.POSITIVE, required=True), Element("localport", Kind.POSITIVE))
+RECORDING = (Element("rule", Kind.STRING),)
 MAX_NAME = 253
 """Characters of a host's name (RFC 1035)."""
 
@@ -81,6 +82,21 @@ class AdminQueries:
         if "response" not in answer:
             raise JanusError(ErrorCode.PLUGIN_NOT_FOUND, "Invalid event handler")
         return {"response": answer["response"]}
+
+    async def record(self, envelope: Envelope, message: dict[str, Any]) -> dict[str, Any]:
+        """``start_recording``, ``stop_recording``, ``list_recordings``: by ``rule``, or by the ids of the request."""
+        check(RECORDING, message)
+        rule = message.get("rule", "")
+        if not rule and envelope.handle_id:
+            rule = f"handle {envelope.handle_id}"
+        elif not rule and envelope.session_id:
+            rule = f"session {envelope.session_id}"
+        if not rule and envelope.verb != "list_recordings":
+            raise JanusError(ErrorCode.MISSING_MANDATORY_ELEMENT, "Missing mandatory element (rule)")
+        try:
+            return await self._tools.collector.ask(envelope.verb, {"rule": rule})
+        except ConnectionError as problem:
+            raise JanusError(ErrorCode.UNKNOWN, f"The collector, which records: {problem}") from None
 
     async def handlers(self) -> dict[str, Any]:
         """``events`` of ``info``: the handlers by package, none while the collector is away."""

@@ -1,10 +1,12 @@
 """What the console and the Admin API ask of whoever records calls: a handler implements it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec import Struct
 
+from appliance.core.events import Event
 
 RECORDING_VERBS = ("start_recording", "stop_recording", "list_recordings")
 """What a gateway may ask its collector for."""
@@ -43,8 +45,11 @@ class Recordings(Protocol):
     def path(self, name: str) -> Path | None:
         """Where a bundle is; ``None`` when there is none of that name."""
 
-    async def bundle(self, correlation_id: str) -> Path | None:
-        """The newest of a call; of a live one, made now. ``None``: nothing is known of it any more."""
+    async def bundle(self, correlation_id: str, events: Sequence[Event] = ()) -> Path | None:
+        """The newest of a call; of a live one, made now. One that was not recorded is made of its ``events`` alone.
+
+        ``None``: there are none, or it could not be written.
+        """
 
 
 def serve_recordings(recordings: Recordings | None, verb: str, args: dict[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class FakeCollector:
         self.asked.append((verb, args))
         if verb == "list_eventhandlers":
             return {"handlers": ["hep"]}
+        if verb.endswith(("_recording", "_recordings")):
+            return {"rules": [args["rule"]], "recording": []}
         return {"response": {"result": 200}} if args["handler"].endswith("hep") else {}
 
 

@@ -43,9 +43,12 @@ const query = (values) => {
 export const getConfig = async () => (await ask("/api/config")).body;
 export const getCalls = async (filter, signal) => (await ask(`/api/calls?${query(filter)}`, { signal })).body;
 export const getFleet = async (filter, signal) => (await ask(`/api/fleet?${query(filter)}`, { signal })).body;
+export const getMembers = async (filter, signal) => (await ask(`/api/members?${query(filter)}`, { signal })).body;
 export const getHep = async (correlationId) => (await ask(`${one(correlationId)}/hep`)).body;
 export const getEvents = async (correlationId, page) => (await ask(`${one(correlationId)}/events?${query(page)}`)).body;
 export const analyse = async (file) => (await ask(`/api/analyse?${query({ name: file.name })}`, { method: "POST", body: file })).body;
+export const bundleUrl = (correlationId) => `${one(correlationId)}/bundle`;
+export const setRecording = async (correlationId, on) => (await ask(`${one(correlationId)}/record`, { method: on ? "POST" : "DELETE" })).body;
 export const downloadUrl = (correlationId) => `${one(correlationId)}/events.jsonl`;
 
 /** The call with its explanation and a tag; null when nothing has changed since `tag`. */

@@ -1,6 +1,6 @@
 // The page of one call, in the order in which a person asks: what happened, where, how do you know, show me.
 
-import { downloadUrl, getCall, getConfig, watch } from "./api.js";
+import { bundleUrl, downloadUrl, getCall, getConfig, setRecording, watch } from "./api.js";
 import { copyButton, h, replace } from "./dom.js";
 import { EventList } from "./events.js";
 import { clock, duration, fill, moment, offset } from "./format.js";
@@ -151,6 +151,8 @@ class CallPage {
     };
     const link = (name, title) => (this.links[name]
       ? h("a", { class: "button", href: fill(this.links[name], values), target: "_blank", rel: "noreferrer noopener" }, title) : null);
+    const together = (title, filter) =>
+      h("a", { class: "button", href: `/together?${new URLSearchParams(filter)}`, onclick: route }, title);
     this.length = h("span", {}, this.lengthText());
     replace(this.head,
       h("div", { class: "titles" },
@@ -159,9 +161,30 @@ class CallPage {
         h("p", {}, h("code", { class: "break" }, call.correlation_id))),
       h("div", { class: "actions" },
         link("homer", "Open in Homer"), link("grafana", "Open in Grafana"),
+        call.room ? together("Room", { room: call.room, server: call.server }) : null,
+        call.opaque_id && call.room ? together("User", { user: call.opaque_id, server: call.server }) : null,
         copyButton("Copy link", () => `${location.origin}/call/${encodeURIComponent(call.correlation_id)}`),
         copyButton("Copy correlation id", call.correlation_id),
+        this.live ? this.recordButton() : null,
+        h("a", { class: "button", href: bundleUrl(call.correlation_id), download: true }, "Download the bundle"),
         h("a", { class: "button", href: downloadUrl(call.correlation_id), download: true }, "Download events")));
+  }
+
+  recordButton() {
+    const label = () => (this.recording ? "Stop recording" : "Record");
+    const button = h("button", { type: "button", "aria-pressed": String(Boolean(this.recording)), onclick: async () => {
+      button.disabled = true;
+      try {
+        await setRecording(this.correlationId, !this.recording);
+        this.recording = !this.recording;
+        button.textContent = label();
+      } catch (error) {
+        button.textContent = error.message;
+      }
+      button.setAttribute("aria-pressed", String(Boolean(this.recording)));
+      button.disabled = false;
+    } }, label());
+    return button;
   }
 
   lengthText() {

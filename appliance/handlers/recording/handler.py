@@ -139,14 +139,22 @@ class RecordingHandler:
         """Of a bundle."""
         return self._shelf.path(name)
 
-    async def bundle(self, correlation_id: str) -> Path | None:
-        """The newest of a call; of a live one, made now."""
+    async def bundle(self, correlation_id: str, events: Sequence[Event] = ()) -> Path | None:
+        """The newest of a call; of a live one, made now; of one that was not recorded, of its events alone."""
         call = self._live.get(correlation_id)
         if call is not None:
             return await self._finish(call)
         found = await asyncio.to_thread(self.bundles)
         name = next((info.name for info in found if info.correlation_id == correlation_id), None)
-        return None if name is None else self.path(name)
+        if name is not None:
+            return self.path(name)
+        about = next((item for item in events if item.handle_id is not None), None)
+        if about is None:
+            return None
+        call = LiveCall(correlation_id, about)
+        call.events = list(events)
+        call.problem = "it was not recorded: this is what the store keeps of it"
+        return await self._shelve(call, None, final=True)
 
     # --- calls ------------------------------------------------------------------------------------------------
 
@@ -223,7 +231,9 @@ class RecordingHandler:
 
     async def _finish(self, call: LiveCall, *, final: bool | None = None) -> Path | None:
         """Make the bundle of what there is. ``None``: it could not be written."""
-        parts = await self._parts(call)
+        return await self._shelve(call, await self._parts(call), final=final)
+
+    async def _shelve(self, call: LiveCall, parts: Parts | None, *, final: bool | None) -> Path | None:
         try:
             path = await asyncio.to_thread(self._write, call, list(call.events), parts, final)
         except OSError as problem:
