@@ -57,6 +57,41 @@ class UsualPhase(Struct, frozen=True, kw_only=True):
     """Of so many."""
 
 
+class Watched(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody's subscription to somebody's feed."""
+
+    feed: str
+    display: str | None = None
+    """Of who publishes it."""
+    handle_id: int | None
+    """That receives it."""
+    correlation_id: str | None = None
+
+
+class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One stay of somebody in a room: what joins the handles that one person's browser has."""
+
+    server: str
+    room: str
+    session_id: int | None
+    opaque_id: str | None = None
+    display: str | None = None
+    feed: str
+    """The id as which they publish."""
+    handle_id: int | None
+    """On which they do."""
+    correlation_id: str | None = None
+    """Of that handle's latest call."""
+    client_address: str | None = None
+    joined_us: int
+    left_us: int | None = None
+    """``None`` while they are there."""
+    published: bool = False
+    """They have published, at least once."""
+    verdict_code: str | None = None
+    watches: list[Watched] = []
+
+
 class Archive(Protocol):
     """Events and calls that were kept."""
 
@@ -77,6 +112,11 @@ class Archive(Protocol):
         self, by: str, *, since_us: int, until_us: int, server: str | None = None, code: str | None = None
     ) -> Sequence[CallGroup]:
         """Calls that ended in that time, by one of :data:`DIMENSIONS`: most faults first, then most calls."""
+
+    async def members(
+        self, *, room: str | None = None, user: str | None = None, server: str | None = None, since_us: int = 0
+    ) -> Sequence[Member]:
+        """Who is or was in a room, or where a user (opaque id or display name) was; the latest to join first."""
 
     async def usual_phases(self, server: str) -> dict[str, UsualPhase]:
         """Of the latest good calls of a server, by the phase's name; empty before there are any."""

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection, create_engine, insert
 
-from appliance.core.archive import CallGroup, CallSummary, SentPacket, UsualPhase
+from appliance.core.archive import CallGroup, CallSummary, Member, SentPacket, UsualPhase
 from appliance.core.correlation import Correlator
 from appliance.core.events import (
     CALL_SCHEMA,
@@ -31,8 +31,9 @@ from appliance.diagnosis.explain import explain
 from appliance.diagnosis.record import record
 from appliance.diagnosis.timeline import Timeline
 from appliance.diagnosis.verdict import judge
-from appliance.handlers.store import fleet, schema
+from appliance.handlers.store import fleet, members, schema
 from appliance.handlers.store.records import call_record
+from appliance.handlers.store.rows import rows_of
 
 TRACES = Path(__file__).parent.parent / "data" / "janus-1.4"
 
@@ -124,6 +125,12 @@ class MemoryArchive:
         with self._records() as connection:
             return fleet.groups(connection, by, since_us=since_us, until_us=until_us, server=server, code=code)
 
+    async def members(
+        self, *, room: str | None = None, user: str | None = None, server: str | None = None, since_us: int = 0
+    ) -> Sequence[Member]:
+        with self._records() as connection:
+            return members.members(connection, room=room, user=user, server=server, since_us=since_us)
+
     async def usual_phases(self, server: str) -> dict[str, UsualPhase]:
         with self._records() as connection:
             return fleet.usual_phases(connection, server)
@@ -143,6 +150,20 @@ class MemoryArchive:
                 row = call_record(replace(item, correlation_id=correlation_id, id=timeline.ended_us))
                 assert row is not None
                 connection.execute(insert(schema.callrecords), row)
+            for name, rows in rows_of([item for kept in self.kept.values() for item in kept if item.handle_id]).items():
+                if rows and name in {"participants", "subscriptions", "handles"}:
+                    table = schema.metadata.tables[name]
+                    connection.execute(insert(table), [dict(zip(table.c.keys(), row, strict=True)) for row in rows])
+            for call in self.summaries.values():
+                row = {
+                    name: getattr(call, name, None)
+                    for name in schema.calls.c.keys()  # noqa: SIM118  # of a collection that iterates over its columns
+                    if name != "verdict"
+                }
+                handle = {"session": call.session_id, "handle": call.handle_id}
+                connection.execute(
+                    insert(schema.calls), row | handle | {"verdict_code": (call.verdict or {}).get("code")}
+                )
             yield connection
         engine.dispose()
 

@@ -23,13 +23,14 @@ CALLS = (
     ("ice_wrongcand", 1_260), ("loss_slowlink", 640),
 )  # fmt: skip
 """Recording, and how many seconds ago it began."""
+ROOM = ("videoroom_http", 300)
 LIVE = "chrome_echo_http"
 
 
 def filled_archive(now_us: int) -> MemoryArchive:
     """Every recorded call, ended."""
     archive = MemoryArchive()
-    for name, ago in CALLS:
+    for name, ago in (*CALLS, ROOM):
         archive.add(moved(recorded(name), now_us - ago * 1_000_000))
     return archive
 

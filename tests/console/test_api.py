@@ -385,3 +385,18 @@ async def test_a_phase_is_told_beside_what_is_usual(client: Client, archive: Mem
         usual = (await reply.json())["usual_phases"]
     assert usual["ice"]["calls"] >= 1
     assert usual["ice"]["p95_us"] >= usual["ice"]["median_us"] > 0
+
+
+async def test_those_of_a_room_are_told(client: Client, archive: MemoryArchive) -> None:
+    archive.add(recorded("videoroom_http"))
+    async with client.get("/api/members", params={"room": "4321"}) as reply:
+        members = (await reply.json())["members"]
+    assert [(one["display"], [watched["display"] for watched in one["watches"]]) for one in members] == [
+        ("bob", ["alice"]),
+        ("alice", ["bob"]),
+    ]
+
+
+async def test_whose_room_must_be_said(client: Client) -> None:
+    async with client.get("/api/members") as reply:
+        assert reply.status == 400

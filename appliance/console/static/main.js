@@ -4,6 +4,9 @@ import { showCall } from "./call.js";
 import { showFleet } from "./fleet.js";
 import { showList } from "./list.js";
 import { onNavigate, route, watchHealth } from "./page.js";
+import { showTogether } from "./together.js";
+
+const PAGES = { "/fleet": showFleet, "/together": showTogether };
 
 const main = document.getElementById("main");
 let leave = () => {};
@@ -26,7 +29,7 @@ function show() {
     else link.removeAttribute("aria-current");
   }
   if (call) leave = showCall(main, decoded(call[1]));
-  else leave = location.pathname === "/fleet" ? showFleet(main) : showList(main);
+  else leave = (PAGES[location.pathname] ?? showList)(main);
 }
 
 for (const link of document.querySelectorAll("[data-route]")) link.addEventListener("click", route);

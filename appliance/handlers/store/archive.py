@@ -10,9 +10,9 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.core.archive import CallGroup, CallSummary, UsualPhase
+from appliance.core.archive import CallGroup, CallSummary, Member, UsualPhase
 from appliance.core.events import Event, EventDecodeError, body_from_json
-from appliance.handlers.store import fleet, schema
+from appliance.handlers.store import fleet, members, schema
 from appliance.handlers.store.database import StoreError
 from appliance.handlers.store.writer import LOOKUP
 
@@ -97,6 +97,14 @@ class StoreArchive:
             lambda connection: fleet.groups(
                 connection, by, since_us=since_us, until_us=until_us, server=server, code=code
             )
+        )
+
+    async def members(
+        self, *, room: str | None = None, user: str | None = None, server: str | None = None, since_us: int = 0
+    ) -> Sequence[Member]:
+        """The latest to join first. :raises StoreError: the store can't be read."""
+        return await self._read(
+            lambda connection: members.members(connection, room=room, user=user, server=server, since_us=since_us)
         )
 
     async def usual_phases(self, server: str) -> dict[str, UsualPhase]:
