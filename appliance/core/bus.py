@@ -23,6 +23,8 @@ DEPTH = 10_000
 MAX_BYTES = 32 * 2**20
 START_TIMEOUT = 20.0
 DRAIN_TIMEOUT = 5.0
+STANDSTILL = 1.0
+"""Seconds without a batch done after which a handler stands still: it is not waited for."""
 
 
 class Consumer(Protocol):
@@ -73,6 +75,7 @@ class Subscription(EventQueue):
         """How long each batch took."""
         self._wake: asyncio.Future[None] | None = None
         self._closing = False
+        self._moved_at = clock.monotonic()
 
     @property
     def name(self) -> str:
@@ -105,7 +108,14 @@ class Subscription(EventQueue):
             except Exception:
                 self.failed += len(batch)
                 logger.exception("handler %s lost %d events", self.name, len(batch))
-            self.deliveries.add(self._clock.monotonic() - began)
+            self._moved_at = self._clock.monotonic()
+            self.deliveries.add(self._moved_at - began)
+
+    @property
+    def is_pressed(self) -> bool:
+        """The queue is more than half full, of a consumer that moves on: it will have room if it is let."""
+        filled = 2 * len(self) > self.depth or 2 * self.bytes > self.max_bytes
+        return filled and self._clock.monotonic() - self._moved_at < STANDSTILL
 
     def close(self) -> None:
         """Let :meth:`run` end once the queue is empty."""
@@ -172,6 +182,10 @@ class EventBus:
             else:
                 for chosen in subscription.selector.choose(item, place):
                     subscription.offer(chosen)
+
+    def has_room(self) -> bool:
+        """Whether a source that can wait should go on: a consumer that stands still does not hold up the others."""
+        return not any(subscription.is_pressed for subscription in self._subscriptions)
 
     def measure(self) -> Iterable[Counter]:
         """Counts of every queue."""

@@ -7,7 +7,7 @@ is its own trouble: counted, refused in words, and the next is read.
 """
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -33,3 +33,11 @@ class Intake(Protocol):
 
     def measure(self) -> Iterable[Counter]:
         """``intake_events_total`` by outcome, and what else it counts."""
+
+
+@runtime_checkable
+class CanWait(Protocol):
+    """An intake whose source keeps what is not taken yet, as a broker does."""
+
+    has_room: Callable[[], bool]
+    """Set before the start: whether the handlers want more now."""

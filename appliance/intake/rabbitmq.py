@@ -2,11 +2,11 @@
 
 A message is acknowledged once its events are on the bus, and at most ``prefetch`` are not acknowledged. What is no
 event is rejected, so that a dead-letter exchange can keep it; what the broker brings again after a lost connection is
-recognised.
+recognised. The broker keeps what the handlers have no room for yet.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from aio_pika.abc import AbstractIncomingMessage
@@ -19,6 +19,9 @@ from appliance.intake.reader import Reader
 from appliance.net.keeper import Keeper
 from appliance.net.rabbitmq import Broker, RabbitMqConfig, connect
 from appliance.net.tls import context_if_wanted
+
+PAUSE = 0.005
+"""Seconds until it is asked again whether there is room."""
 
 
 class RabbitMqIntakeConfig(RabbitMqConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +65,8 @@ class RabbitMqIntake:
             partial(connect, config, password, name="appliance intake", prefetch=config.prefetch, confirms=False),
             self._consume,
         )
+        self.has_room: Callable[[], bool] = lambda: True
+        """Contract: :class:`appliance.core.intake.CanWait`."""
         self._consuming = False
         self.reader = Reader(self.name, max_bytes=config.max_message_bytes)
 
@@ -106,6 +111,10 @@ class RabbitMqIntake:
     async def _work(self, waiting: "asyncio.Queue[AbstractIncomingMessage]") -> None:
         while True:
             message = await waiting.get()
+            # One turn of the loop at least, so that the handlers have theirs.
+            await asyncio.sleep(0)
+            while not self.has_room():  # noqa: ASYNC110  # the queues have no event for it
+                await asyncio.sleep(PAUSE)
             known = self.reader.is_double(message.message_id or "", message.body, again=bool(message.redelivered))
             if known or await self.reader.read(message.body):
                 await message.ack()

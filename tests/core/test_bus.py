@@ -183,3 +183,33 @@ async def test_a_mark_of_loss_has_a_number_of_its_own() -> None:
     numbers = [item.id for item in recorder.got]
     assert 0 not in numbers
     assert len(set(numbers)) == len(numbers)
+
+
+async def test_a_source_that_can_wait_waits_for_a_slow_consumer_and_not_for_one_that_stands_still() -> None:
+    class Slow(Recorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.turn = asyncio.Semaphore(0)
+
+        async def handle(self, batch: Sequence[Event]) -> None:
+            await self.turn.acquire()
+            await super().handle(batch)
+
+    slow, clock = Slow(), FakeClock()
+    bus = EventBus(clock)
+    subscription = bus.add(slow, depth=1000)
+    async with bus:
+        for n in range(600):
+            bus.publish(state(n))
+        assert not bus.has_room()
+        # It has taken nothing for a second: the others are not to wait for it.
+        clock.advance(1.0)
+        assert bus.has_room()
+        slow.turn.release()
+        await slow.arrived.wait()
+        await asyncio.sleep(0)
+        # It moves again, but a batch has left the queue; the rest is not more than half.
+        assert len(subscription) <= 500
+        assert bus.has_room()
+        for _ in range(10):
+            slow.turn.release()
