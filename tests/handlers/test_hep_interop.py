@@ -17,9 +17,10 @@ from scapy.all import IP, UDP, rdpcap
 from scapy.error import Scapy_Exception
 from scapy.utils import RawPcapWriter
 
+from appliance.core.events import Connection, DtlsState, EndOfCandidates, Jsep, Plugin, RemoteCandidate
 from appliance.hep.listen import inner_packet
 from appliance.hep.message import HepMessage, decode
-from tests.handlers.hep_calls import call_with_reports, mapper, play
+from tests.handlers.hep_calls import api_events, call_with_reports, jsep, mapper, of_handle, play, trace, verdict
 from tests.handlers.test_hep_handler import handler
 from tests.hep.test_client import free_port
 from tests.hep.test_message import as_hep_js
@@ -134,21 +135,80 @@ def write_pcap(path: Path, messages: Iterable[HepMessage]) -> None:
             writer.write_packet(inner_packet(message), sec=seconds, usec=micros)
 
 
+def dissected(folder: Path, messages: list[HepMessage]) -> list[dict[str, Any]]:
+    """Each message's layers as tshark has them; nothing is malformed, and only the unknown X- headers are remarked."""
+    write_pcap(folder / "inner.pcap", messages)
+    checks = ("-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE")
+    command = [need("tshark"), "-r", str(folder / "inner.pcap"), *checks, "-T", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "_ws.malformed" not in done.stdout
+    remarks = re.findall(r'"_ws.expert.message": "([^"]*)"', done.stdout)
+    assert all(remark.startswith("Unrecognised SIP header (x-") for remark in remarks), remarks
+    return [packet["_source"]["layers"] for packet in json.loads(done.stdout)]
+
+
+RAW_SIP = """INVITE sip:bob@203.0.113.9 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.7:5062;branch=z9hG4bK-1;rport
+Max-Forwards: 70
+From: <sip:ann@192.0.2.7>;tag=1
+To: <sip:bob@203.0.113.9>
+Call-ID: sip-call-7
+CSeq: 1 INVITE
+Contact: <sip:ann@192.0.2.7:5062>
+Content-Length: 0
+
+""".replace("\n", "\r\n")
+
+
+@pytest.mark.interop
+def test_tshark_dissects_trickle_restarts_and_a_sip_plugins_own_messages(tmp_path: Path) -> None:
+    told = [item.event.jsep.sdp for item in trace("aiortc_echo") if isinstance(item.event, Jsep)]
+    offer, answer = told[0], told[1]
+    restart = re.sub("(a=ice-ufrag:)\\S+", r"\1Other", offer)
+    bodies = [
+        jsep("remote", "offer", offer),
+        jsep("local", "answer", answer),
+        RemoteCandidate(candidate="7 1 udp 2122260223 2001:db8::7 50007 typ host generation 0 ufrag abcd"),
+        RemoteCandidate(candidate="candidate:8 1 tcp 1518280447 192.0.2.8 9 typ host tcptype active"),
+        EndOfCandidates(),
+        DtlsState(dtls="connected"),
+        jsep("remote", "offer", offer),
+        jsep("local", "answer", answer),
+        jsep("remote", "offer", restart),
+        jsep("local", "offer", answer),
+        Plugin(plugin="janus.plugin.sip", data={"event": "sip-out", "sip": RAW_SIP}),
+        Plugin(plugin="janus.plugin.sip", data={"event": "sip-in", "sip": RAW_SIP.replace("INVITE", "OPTIONS")}),
+        verdict(),
+        Connection(connection="hangup", reason="ICE failed"),
+    ]
+    target = mapper()
+    events = [*api_events(), *(of_handle(body, number) for number, body in enumerate(bodies, 1))]
+    sent = [outgoing.message for outgoing in [*play(target, events), *target.flush()]]
+    messages = [message for message in sent if message.payload_type == 1]
+    layers = dissected(tmp_path, messages)
+    methods = [packet["sip"]["sip.msg_hdr_tree"]["sip.CSeq_tree"]["sip.CSeq.method"] for packet in layers]
+    assert methods == [
+        "INVITE", "INVITE", "INFO", "INFO", "INFO", "INFO", "INVITE", "INVITE", "INVITE", "INVITE", "INVITE", "OPTIONS",
+        "BYE",
+    ]  # fmt: skip
+    assert {packet["sip"]["sip.msg_hdr_tree"]["sip.Call-ID"] for packet in layers[10:12]} == {"sip-call-7"}
+    assert messages[10].payload.decode() == RAW_SIP
+    stacks = [packet["frame"]["frame.protocols"] for packet in layers]
+    assert stacks[0] == stacks[1] == stacks[6] == stacks[8] == "raw:ip:udp:sip:sdp"
+    subjects = [packet["sip"]["sip.msg_hdr_tree"].get("sip.Subject") for packet in layers]
+    assert subjects[2:9] == [
+        "trickled candidate", "trickled candidate", "end of candidates", "DTLS connected", "renegotiation", None,
+        "ICE restart",
+    ]  # fmt: skip
+    assert "fingerprint_mismatch" in layers[-1]["sip"]["sip.msg_hdr_tree"]["sip.Reason"]
+
+
 @pytest.mark.interop
 def test_tshark_dissects_sip_without_a_complaint(tmp_path: Path) -> None:
     """The inner packets as ``appliance listen --pcap`` writes them."""
-    tshark = need("tshark")
     told = [message for message in map(decode, packets()) if message.payload_type == 1]
-    write_pcap(tmp_path / "inner.pcap", told)
-    checks = ("-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE")
-    command = [tshark, "-r", str(tmp_path / "inner.pcap"), *checks, "-T", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    layers = [packet["_source"]["layers"] for packet in json.loads(done.stdout)]
+    layers = dissected(tmp_path, told)
     assert len(layers) == len(told) == 5
-    text = json.dumps(layers)
-    assert "_ws.malformed" not in text
-    remarks = re.findall(r'"_ws.expert.message": "([^"]*)"', text)
-    assert all(remark.startswith("Unrecognised SIP header (x-") for remark in remarks)
     for packet, message in zip(layers, told, strict=True):
         assert packet["sip"]["sip.msg_hdr_tree"]["sip.Call-ID"] == message.correlation_id
         assert (packet["ip"]["ip.src"], packet["ip"]["ip.dst"]) == (str(message.src), str(message.dst))
