@@ -15,8 +15,8 @@ from tests.programs import need
 
 RECORDED = Path(__file__).parent / "data" / "janus-1.4" / "admin.api.jsonl"
 SECRET = "only this one"
-NOT_YET = {"ssrc-rtx", "ssrc-peer-rtx", "rtx-pt", "twcc-ext-id"}
-"""Of retransmissions with a payload type of their own, and of congestion feedback: where they are negotiated."""
+NOT_YET = {"twcc-ext-id"}
+"""Of congestion feedback, which aiortc does not offer."""
 OUR_OWN = {"nacks", "retransmissions"}
 """Counted for audio too."""
 

@@ -101,6 +101,12 @@ def _medium(peer: "Peer", line: Line) -> dict[str, Any]:
     ssrcs: dict[str, int] = {"ssrc": line.ssrc} if line.tx is not None else {}
     if line.streams:
         ssrcs["ssrc-peer"] = line.streams[-1].ssrc
+    repeats = line.rtx_payload_type >= 0
+    if repeats and line.tx is not None:
+        ssrcs["ssrc-rtx"] = line.rtx_ssrc
+    for repair, about in peer.path.repairs.ssrcs.items():
+        if about == ssrcs.get("ssrc-peer"):
+            ssrcs["ssrc-peer-rtx"] = repair
     found |= {
         "do_nacks": line.nacks,
         "nack-queue-ms": 1000,
@@ -109,7 +115,11 @@ def _medium(peer: "Peer", line: Line) -> dict[str, Any]:
             "send": medium.direction in {"sendrecv", "sendonly"},
             "recv": medium.direction in {"sendrecv", "recvonly"},
         },
-        "codecs": {"pt": line.payload_type, "codec": medium.codec},
+        "codecs": {
+            "pt": line.payload_type,
+            **({"rtx-pt": line.rtx_payload_type} if repeats else {}),
+            "codec": medium.codec,
+        },
         "rtcp": {
             "main": {
                 "base": stats.base,

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from appliance.media.path import MediaPath
 
 
+_COUNTS = ("packets", "bytes", "lost", "retransmissions", "reordered", "duplicates")
+
+
 class Line:
     """Made when an m-line is answered first; kept, with its counters, through renegotiations."""
 
@@ -43,6 +46,8 @@ class Line:
         """SSRCs of the client's retransmissions to those of its media, as it describes them."""
         self.remote_msid: str | None = None
         self.streams: list[RxStream] = []
+        self._retired = dict.fromkeys(_COUNTS, 0)
+        """What streams counted that are gone."""
         self.sinks: tuple[TxStream, ...] = ()
         """Where what is received goes."""
         self.tx: TxStream | None = None
@@ -104,7 +109,16 @@ class Line:
     @property
     def lost(self) -> int:
         """Cumulative, signed; of all its sources."""
-        return sum(stream.lost for stream in self.streams)
+        return self._total("lost")
+
+    def _total(self, name: str) -> int:
+        return self._retired[name] + sum(int(getattr(stream, name)) for stream in self.streams)
+
+    def retire(self, stream: RxStream) -> None:
+        """A stream is gone: what it counted stays."""
+        for name in _COUNTS:
+            self._retired[name] += int(getattr(stream, name))
+        self.streams.remove(stream)
 
     @property
     def arrived(self) -> float:
@@ -154,7 +168,7 @@ class Line:
     def second_passed(self) -> None:
         """Take stock of the bytes of the last second."""
         sent = self.tx.bytes if self.tx else 0
-        received = sum(stream.bytes for stream in self.streams)
+        received = self._total("bytes")
         self._bytes_lastsec = (received - self._bytes_before[0], sent - self._bytes_before[1])
         self._bytes_before = (received, sent)
 
@@ -193,15 +207,15 @@ class Line:
             in_media_link_quality=int(self.quality.incoming_media),
             out_link_quality=int(self.quality.outgoing),
             out_media_link_quality=int(self.quality.outgoing_media),
-            packets_received=sum(stream.packets for stream in self.streams),
+            packets_received=self._total("packets"),
             packets_sent=tx.packets if tx else 0,
-            bytes_received=sum(stream.bytes for stream in self.streams),
+            bytes_received=self._total("bytes"),
             bytes_sent=tx.bytes if tx else 0,
             bytes_received_lastsec=self._bytes_lastsec[0],
             bytes_sent_lastsec=self._bytes_lastsec[1],
             nacks_received=self.nacks_received,
             nacks_sent=self.nacks_sent,
-            retransmissions_received=sum(stream.retransmissions for stream in self.streams),
+            retransmissions_received=self._total("retransmissions"),
             remb_bitrate=self.remb_bps if medium.mindex == 0 and self.remb_bps else None,
             rtt_us=rtt_us if self.rtt_values else None,
             jitter_local_us=jitter_local if latest else None,
@@ -213,7 +227,7 @@ class Line:
             rembs_received=self.rembs_received,
             rembs_sent=self.rembs_sent,
             retransmissions_sent=tx.retransmissions if tx else 0,
-            reordered=sum(stream.reordered for stream in self.streams),
-            duplicates=sum(stream.duplicates for stream in self.streams),
+            reordered=self._total("reordered"),
+            duplicates=self._total("duplicates"),
             has_reports=self.has_reports,
         )

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from appliance.core.clock import Clock, Timer
+from appliance.core.clock import Clock
 from appliance.core.events import Body, MediaFault, MediaState
 from appliance.core.peer import Tap, WireTap
 from appliance.media import srtp
@@ -15,17 +15,14 @@ from appliance.media.bandwidth import BandwidthEstimate
 from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS
 from appliance.media.line import Line
 from appliance.media.pair import Pair
-from appliance.media.receive import RxStream, extension, extension_at
-from appliance.media.rtx import Repairs
+from appliance.media.receive import RxStream, extension_at
+from appliance.media.recovery import Recovery
 from appliance.media.send import copy_into
+from appliance.media.sources import Sources
 from appliance.media.twcc import Arrivals, Sent
 from appliance.media.udp import MediaReceiver, Slot, UdpPort, address_of, contents, pinned
 from appliance.wire import rtcp, twcc
 
-SDES_MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
-_FIRST_NACK_SECONDS = 0.005
-"""Long enough for a reordered packet to come, short against a round trip."""
-_NACK_TICK_SECONDS = 0.025
 _DROPPED = {
     "srtp_auth": "srtp",
     "srtp_replay": "srtp",
@@ -57,7 +54,8 @@ class MediaPath:
         estimate: BandwidthEstimate,
     ) -> None:
         self.lines: list[Line] = []
-        self.streams: dict[int, RxStream] = {}
+        self.sources = Sources(self._forget_source)
+        self.streams, self.repairs = self.sources.streams, self.sources.repairs
         self.port: UdpPort | None = None
         self.name: Any = None
         """The peer's address, pinned for the kernel."""
@@ -74,9 +72,10 @@ class MediaPath:
         """Is shown every packet in plain, while somebody captures."""
         self.wire: WireTap | None = None
         """Is shown every datagram, while somebody records; set by :meth:`show_wire`."""
+        self.recovery = Recovery(clock, self.streams, self.send_rtcp, rtcp_ssrc)
+        self.mind_losses, self.request_keyframe = self.recovery.mind_losses, self.recovery.request_keyframe
         self.arrivals = Arrivals(self, clock)
         self.sent = Sent(estimate)
-        self.repairs = Repairs(self.streams)
         self._clock = clock
         self._emit = emit
         self._dropped = dropped
@@ -86,12 +85,8 @@ class MediaPath:
         self._rx_handle: Any = None
         self._tx_handle: Any = None
         self._key = b""
-        self._by_ssrc: dict[int, Line] = {}
-        self._by_payload: dict[int, Line] = {}
-        self._by_mid: dict[bytes, Line] = {}
-        self._mid_extension = self._transport_extension = 0
+        self._transport_extension = 0
         self._rtcp_sources: set[int] = set()
-        self._nack_timer: Timer | None = None
         self._rtcp_slot = bytearray(2048)
         self._rtcp_pin, pointers = srtp.pointers(self._rtcp_slot, 2048, 1)
         self._rtcp_pointer = pointers[0]
@@ -102,20 +97,13 @@ class MediaPath:
         """Take what was negotiated. Streams that are running keep running."""
         self.lines = lines
         used = [line for line in lines if line.is_rtp]
-        self._by_ssrc = {ssrc: line for line in used for ssrc in line.remote_ssrcs}
-        payloads: dict[int, list[Line]] = {}
-        for line in used:
-            payloads.setdefault(line.payload_type, []).append(line)
-        self._by_payload = {number: found[0] for number, found in payloads.items() if len(found) == 1}
-        self._by_mid = {line.medium.mid.encode(): line for line in used}
-        self._mid_extension = next((line.extensions[SDES_MID] for line in used if SDES_MID in line.extensions), 0)
+        self.sources.agree(used)
         self._transport_extension = next(
             (line.extensions[twcc.EXTENSION] for line in used if twcc.EXTENSION in line.extensions), 0
         )
         for line in used:
             if line.tx is not None:
                 line.tx.transport_wide = twcc.EXTENSION in line.extensions
-        self.repairs.agree(used)
         self._let_out()
 
     def _let_out(self) -> None:
@@ -181,9 +169,7 @@ class MediaPath:
     def close(self) -> None:
         """No packet goes in or out any more."""
         self._flush()
-        if self._nack_timer is not None:
-            self._nack_timer.cancel()
-            self._nack_timer = None
+        self.recovery.close()
         self.arrivals.close()
         for line in self.lines:
             if line.keyframes.pending is not None:
@@ -216,10 +202,6 @@ class MediaPath:
             self._receive_rtcp(slot, length, now)
             return
         stream = self.streams.get(ssrc)
-        if stream is None and len(self.streams) >= MAX_STREAMS:
-            # Checked before decryption: libsrtp keeps a context for each SSRC that authenticates.
-            self._fault("ssrc_limit", ssrc)
-            return
         _LENGTH[0] = length
         status = _unprotect(self._rx_handle, slot[1], _LENGTH)
         if status:
@@ -238,11 +220,11 @@ class MediaPath:
                 at = 0
         if stream is None:
             if second & 0x7F in self.repairs.payload_types:
-                stream = self.repairs.restore(view, length, ssrc)
+                stream = self._restored(view, length, ssrc, now)
                 length -= 2
                 _, second, sequence, timestamp, ssrc = _unpack_header(view)
             else:
-                stream = self._new_stream(view, length, ssrc, second & 0x7F, sequence)
+                stream = self._new_stream(view, length, ssrc, second & 0x7F, sequence, now)
             if stream is None:
                 return
         if second & 0x7F != stream.payload_type:
@@ -271,29 +253,36 @@ class MediaPath:
         self._fault(srtp.STATUS.get(status, "srtp_auth"), ssrc if stream is not None else None)
 
     def _new_stream(
-        self, view: memoryview, length: int, ssrc: int, payload_type: int, sequence: int
+        self, view: memoryview, length: int, ssrc: int, payload_type: int, sequence: int, now: float
     ) -> RxStream | None:
-        """Find the m-line of a source: by its SSRC in the description, its MID, its payload type (RFC 8843 9.2)."""
-        line = self._by_ssrc.get(ssrc)
-        if line is None and self._mid_extension:
-            mid = extension(view, length, self._mid_extension)
-            if mid is not None:
-                line = self._by_mid.get(mid)
-        if line is None:
-            line = self._by_payload.get(payload_type)
-        if line is None:
-            self._fault("unknown_ssrc", ssrc)
+        line = self.sources.line_of(view, length, ssrc, payload_type)
+        fault = "unknown_ssrc"
+        if line is not None:
+            fault = "unknown_payload_type"
+            if payload_type == line.payload_type:
+                evicted = self.sources.evicted
+                stream = self.sources.add(ssrc, line, sequence, now)
+                if stream is not None:
+                    if self.sources.evicted > evicted:
+                        self._note("ssrc_evicted")
+                    if line.medium.kind == "video":
+                        self.request_keyframe(line)
+                    return stream
+                fault = "ssrc_limit"
+        self._fault(fault, ssrc)
+        self.sources.refuse(ssrc)
+        return None
+
+    def _restored(self, view: memoryview, length: int, ssrc: int, now: float) -> RxStream | None:
+        if not self.sources.heard_repair(ssrc, now):
+            self._fault("ssrc_limit", ssrc)
+            self.sources.refuse(ssrc)
             return None
-        if payload_type != line.payload_type:
-            self._fault("unknown_payload_type", ssrc)
-            return None
-        stream = RxStream(ssrc, payload_type, line.clock_rate, line, sequence)
-        stream.sinks = line.sinks
-        self.streams[ssrc] = stream
-        line.streams.append(stream)
-        if line.medium.kind == "video":
-            self.request_keyframe(line)
-        return stream
+        return self.repairs.restore(view, length, ssrc)
+
+    def _forget_source(self, ssrc: int) -> None:
+        if self._rx_handle is not None:
+            srtp.forget(self._rx_handle, ssrc)
 
     def _came_alive(self, stream: RxStream) -> None:
         stream.live = True
@@ -301,56 +290,6 @@ class MediaPath:
         if not line.receiving:
             line.receiving = True
             self._emit(MediaState(media=line.medium.kind, mid=line.medium.mid, receiving=True))
-
-    def mind_losses(self) -> None:
-        """A stream misses packets: ask for them shortly."""
-        if self._nack_timer is None:
-            self._nack_timer = self._clock.call_later(_FIRST_NACK_SECONDS, self._ask_again)
-
-    def _ask_again(self) -> None:
-        """Send the NACKs that are due, and a key frame request where asking again has no use."""
-        self._nack_timer = None
-        now = self._clock.monotonic()
-        packets: list[rtcp.Packet] = []
-        waiting = False
-        for stream in self.streams.values():
-            if stream.missing:
-                due = stream.to_ask(now, stream.line.rtt)
-                if due:
-                    stream.line.nacks_sent += len(due)
-                    packets.append(rtcp.Nack(sender_ssrc=self.rtcp_ssrc, media_ssrc=stream.ssrc, lost=tuple(due)))
-                waiting = waiting or bool(stream.missing)
-            if stream.needs_keyframe:
-                stream.needs_keyframe = False
-                if stream.line.medium.kind == "video":
-                    self.request_keyframe(stream.line)
-        if packets:
-            self.send_rtcp(packets)
-        if waiting:
-            self._nack_timer = self._clock.call_later(_NACK_TICK_SECONDS, self._ask_again)
-
-    def request_keyframe(self, line: Line) -> None:
-        """Ask the source of a line for a key frame, at most each 500 ms; one that comes too early is put off."""
-        throttle = line.keyframes
-        stream = max(line.streams, key=lambda stream: stream.arrived, default=None)
-        if stream is None or not (line.plis or line.firs) or throttle.pending is not None:
-            return
-        wait = throttle.wait(self._clock.monotonic())
-        if wait:
-            throttle.pending = self._clock.call_later(wait, lambda: self._request_put_off(line))
-            return
-        if line.plis:
-            line.plis_sent += 1
-            self.send_rtcp([rtcp.Pli(sender_ssrc=self.rtcp_ssrc, media_ssrc=stream.ssrc)])
-        else:
-            line.firs_sent += 1
-            line.fir_number = (line.fir_number + 1) & 0xFF
-            entries = ((stream.ssrc, line.fir_number),)
-            self.send_rtcp([rtcp.Fir(sender_ssrc=self.rtcp_ssrc, media_ssrc=0, entries=entries)])
-
-    def _request_put_off(self, line: Line) -> None:
-        line.keyframes.pending = None
-        self.request_keyframe(line)
 
     def _receive_rtcp(self, slot: Slot, length: int, now: float) -> None:
         source = int.from_bytes(slot[0][4:8], "big")
@@ -425,11 +364,14 @@ class MediaPath:
             self._emit(MediaFault(kind=kind, count=count, ssrc=ssrc))
 
     def _fault(self, kind: str, ssrc: int | None = None) -> None:
+        self._note(kind, ssrc)
+        self._dropped(_DROPPED[kind])
+
+    def _note(self, kind: str, ssrc: int | None = None) -> None:
         key = (kind, ssrc)
         if key not in self.faults and len(self.faults) >= MAX_STREAMS:
             key = (kind, None)
         self.faults[key] = self.faults.get(key, 0) + 1
-        self._dropped(_DROPPED[kind])
 
 
 def _nowhere(base: Any, length: int, name: Any) -> None:

@@ -37,6 +37,12 @@ class Repairs:
         for line in used:
             self.ssrcs |= line.remote_repairs
 
+    def forget(self, ssrc: int) -> None:
+        """A source is gone, be it of retransmissions or of what they repeat."""
+        self.ssrcs.pop(ssrc, None)
+        for repair in [repair for repair, about in self.ssrcs.items() if about == ssrc]:
+            del self.ssrcs[repair]
+
     def restore(self, view: memoryview, length: int, ssrc: int) -> RxStream | None:
         """Make a retransmission the packet that it repeats, two bytes shorter; ``None`` where nobody misses it."""
         self.received += 1

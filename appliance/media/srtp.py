@@ -5,6 +5,7 @@ are libsrtp's own functions, which change the buffer and return a status. ``test
 test that fails loudly when an upgrade moves what is used here.
 """
 
+import socket
 from typing import Any
 
 from msgspec import Struct
@@ -21,6 +22,12 @@ protect = lib.srtp_protect
 unprotect = lib.srtp_unprotect
 protect_rtcp = lib.srtp_protect_rtcp
 unprotect_rtcp = lib.srtp_unprotect_rtcp
+
+
+def forget(context: Any, ssrc: int) -> None:
+    """Free what is kept of an SSRC; nothing where there is nothing. A later packet of it begins anew."""
+    lib.srtp_remove_stream(context, socket.htonl(ssrc))
+
 
 LENGTH = ffi.new("int *")
 """The length in and out of every call; one for all, since there is one thread."""
