@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from appliance.core.events import (
     CandidateAddress,
+    Connection,
     DtlsState,
     Event,
     External,
@@ -22,6 +23,8 @@ from appliance.core.events import (
     PairStats,
     Plugin,
     RemoteCandidate,
+    ReportBlock,
+    RtcpReport,
     SelectedPair,
 )
 from appliance.handlers.hep.mapping import Outgoing
@@ -120,6 +123,29 @@ def test_what_stands_for_a_value_is_the_same_everywhere() -> None:
     log = next(json.loads(row.payload) for row in rows if row.payload_type == 100)
     assert log["emitter"] == "gw-1"
     assert one.word("name-", "Carol") in offer
+
+
+def test_reports_logs_and_verdict_have_the_same_masks() -> None:
+    """Every kind of message of a call: the HEP addresses of its RTCP, the log of its pair, what the verdict says."""
+    one = masker()
+    report = RtcpReport(direction="in", packet_type=201, ssrc=7, blocks=(ReportBlock(1, 2, 3, 4, 5, 6, 7),))
+    explained = verdict()
+    explained.data["sentence"] = f"nothing came from {CLIENT}"
+    bodies = [pair(SERVER, CLIENT), report, explained, Connection(connection="hangup", reason="ICE failed")]
+    target = mapper(masker=one)
+    before = [*api_events(ip=CLIENT), of_handle(jsep("remote", "offer", SDP), 1)]
+    events = [*before, *(of_handle(body, number) for number, body in enumerate(bodies, 2))]
+    rows = stored([*play(target, events), *target.flush()])
+    masked = one.address(CLIENT)
+    (rtcp,) = [row for row in rows if row.payload_type == 5]
+    assert (rtcp.src, rtcp.dst) == (masked, one.address(SERVER))
+    told = [row.payload for row in rows if row.payload_type == 100]
+    assert any(f'"address":"{masked}"' in text for text in told)
+    assert any(f"nothing came from {masked}" in text for text in told)
+    (bye,) = [row.payload for row in rows if row.payload.startswith("BYE")]
+    assert f"nothing came from {masked}" in bye
+    assert {row.src for row in rows if row.payload.startswith("INVITE")} == {masked}
+    assert CLIENT not in str(rows)
 
 
 def test_a_real_sip_message_has_the_length_that_it_has_now() -> None:

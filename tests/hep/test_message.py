@@ -166,6 +166,19 @@ def test_what_is_wrong_is_said(change: Any, wanted: str) -> None:
         decode(change(sample("log")))
 
 
+@pytest.mark.parametrize("packet", captured(), ids=lambda p: p.name)
+@pytest.mark.parametrize("lie", [0, 5, 6, -1, 1, 0xFFFF])
+def test_every_length_that_lies_is_refused(packet: Captured, lie: int) -> None:
+    """Of the packet and of each chunk; 6 is an empty chunk, 1 and -1 are added to the truth."""
+    ends = sorted(boundaries(packet.data))
+    for at in [4, *(start + 4 for start in ends[:-1])]:
+        truth = int.from_bytes(packet.data[at : at + 2], "big")
+        length = truth + lie if lie in {-1, 1} else lie
+        if length != truth:
+            with pytest.raises(HepDecodeError):
+                decode(packet.data[:at] + length.to_bytes(2, "big") + packet.data[at + 2 :])
+
+
 def test_the_key_is_not_shown() -> None:
     message = decode(sample("log"))
     assert message.auth_key == "myhep"
