@@ -222,6 +222,7 @@ def record(action: str, what: str, url: str) -> None:
 @click.option("--store", metavar="URL|FILE", help="Keep the calls in this database, or SQLite file.")
 @click.option("--metrics", is_flag=True, help="Print what Prometheus would scrape after the last call.")
 @click.option("--speed", type=click.Choice(["full", "real"]), default="full", show_default=True, help="Of shipping.")
+@click.option("--keys", type=click.Path(path_type=Path, dir_okay=False), help="An SSLKEYLOGFILE: opens SRTCP.")
 @click.option("--now", is_flag=True, help="Ship with timestamps of now instead of the original ones.")
 def replay(
     files: tuple[Path, ...],
@@ -231,14 +232,15 @@ def replay(
     metrics: bool,
     speed: Literal["full", "real"],
     now: bool,
+    keys: Path | None,
 ) -> None:
-    """Explain recorded calls: pcap, pcapng, text2pcap, HEP captures, events as JSON; gzip too."""
+    """Explain recorded calls: bundles, pcap, pcapng, text2pcap, HEP captures, events as JSON; gzip too."""
     from appliance.commands.replay import Options, ReplayError, replay
 
     def note(text: str) -> None:
         click.echo(text, err=True)
 
-    options = Options(as_json=as_json, homer=homer, store=store, metrics=metrics, speed=speed, now=now)
+    options = Options(as_json=as_json, homer=homer, store=store, metrics=metrics, speed=speed, now=now, keys=keys)
     try:
         unreadable = _run(replay(files, options, click.echo, note))
     except ReplayError as problem:

@@ -24,6 +24,8 @@ from appliance.intake.recorded import Recording, RecordingError, read_recording
 LOW_WATER = 2_000
 """Events that may wait for the slowest handler: a file has no hurry, so nothing of it is dropped."""
 GROUP = 200
+MAX_KEY_LOG = 64 * 2**20
+"""Bytes that are read of an SSLKEYLOGFILE."""
 
 Say = Callable[[str], None]
 
@@ -46,6 +48,8 @@ class Options(Struct, frozen=True, kw_only=True):
     homer: str | None = None
     store: str | None = None
     metrics: bool = False
+    keys: Path | None = None
+    """An SSLKEYLOGFILE that opens the SRTCP of captures."""
     speed: Literal["full", "real"] = "full"
     now: bool = False
     """The last event is of now; at real speed, the first."""
@@ -74,10 +78,11 @@ async def replay(paths: Sequence[Path], options: Options, say: Say, note: Say) -
     clock = LoopClock()
     stamper = Stamper(clock)
     unreadable = 0
+    key_log = await asyncio.to_thread(_key_log, options.keys)
     everything: list[Event] = []
     for path in paths:
         try:
-            recording = await asyncio.to_thread(read_recording, path)
+            recording = await asyncio.to_thread(read_recording, path, key_log)
         except RecordingError as problem:
             note(str(problem))
             unreadable += 1
@@ -97,6 +102,16 @@ async def replay(paths: Sequence[Path], options: Options, say: Say, note: Say) -
         everything.sort(key=lambda item: item.timestamp)
         await _ship(everything, options, clock, say, note)
     return unreadable
+
+
+def _key_log(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_KEY_LOG)
+    except OSError as problem:
+        raise ReplayError(f"{path}: {problem.strerror or problem}") from None
 
 
 def _json(path: Path, call: Call) -> Iterator[str]:

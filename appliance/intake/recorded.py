@@ -7,7 +7,7 @@ import mmap
 import tempfile
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -17,7 +17,11 @@ from appliance.intake.files import read_events
 from appliance.intake.pcap.reader import CaptureReader, Tally
 from appliance.recording.bundle import EVENTS, BundleError, OpenBundle, is_zip
 from appliance.wire.pcap import PcapDecodeError, Source, is_pcap, is_pcapng
+from appliance.wire.pcapng import key_logs
 from appliance.wire.text2pcap import Text2pcapDecodeError, is_text2pcap, to_pcap
+
+if TYPE_CHECKING:
+    from appliance.intake.pcap.keys import KeyLog
 
 MAX_UNPACKED = 4 * 2**30
 """Bytes that a compressed file may have in truth."""
@@ -47,15 +51,15 @@ class Recording(Struct, kw_only=True):
     """How many there were."""
 
 
-def read_recording(path: Path) -> Recording:
-    """Read a whole file. :raises RecordingError: see there."""
+def read_recording(path: Path, key_log: bytes = b"") -> Recording:
+    """Read a whole file; ``key_log`` has the lines of an SSLKEYLOGFILE. :raises RecordingError: see there."""
     try:
         with path.open("rb") as file:
             if file.read(2) == _GZIP:
                 with tempfile.NamedTemporaryFile() as unpacked:
                     _unpack(path, unpacked)
-                    return _read(path, unpacked, Path(unpacked.name))
-            return _read(path, file, path)
+                    return _read(path, unpacked, Path(unpacked.name), key_log)
+            return _read(path, file, path, key_log)
     except OSError as problem:
         raise RecordingError(f"{path}: {problem.strerror or problem}") from None
     except (PcapDecodeError, Text2pcapDecodeError, EventDecodeError, BundleError) as problem:
@@ -83,7 +87,7 @@ def _unpack(path: Path, unpacked: IO[bytes]) -> None:
     unpacked.flush()
 
 
-def _read(path: Path, file: IO[bytes], plain: Path) -> Recording:
+def _read(path: Path, file: IO[bytes], plain: Path, key_log: bytes) -> Recording:
     """``path`` is what it is called, ``plain`` where it lies uncompressed."""
     file.seek(0)
     head = file.read(64)
@@ -93,7 +97,7 @@ def _read(path: Path, file: IO[bytes], plain: Path) -> Recording:
     name = safe_server_name(path.name.partition(".")[0])
     if is_pcap(head) or is_pcapng(head):
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _capture(path, "pcapng" if is_pcapng(head) else "pcap", name, data)
+            return _capture(path, "pcapng" if is_pcapng(head) else "pcap", name, data, key_log)
     if is_text2pcap(head):
         pieces = to_pcap(file, _midnight_ns(path))
         with tempfile.TemporaryFile() as made:
@@ -137,12 +141,24 @@ def _midnight_ns(path: Path) -> int:
     return day * 10**9
 
 
-def _capture(path: Path, kind: str, name: str, data: Source) -> Recording:
-    reader = CaptureReader(name)
+def _capture(path: Path, kind: str, name: str, data: Source, key_log: bytes = b"") -> Recording:
+    reader = CaptureReader(name, _keys(data, kind, key_log))
     events = reader.read(data)
     if not events:
         raise RecordingError(f"{path}: {_why_nothing(reader.tally)}")
     return Recording(name=path.name, kind=kind, events=events, tally=reader.tally)
+
+
+def _keys(data: Source, kind: str, key_log: bytes) -> "KeyLog | None":
+    texts = [key_log] if key_log else []
+    if kind == "pcapng":
+        texts += key_logs(data)
+    if not texts:
+        return None
+    # Most captures have no keys, and the library takes as long to import as all the rest.
+    from appliance.intake.pcap.keys import KeyLog
+
+    return KeyLog(*texts)
 
 
 def _why_nothing(tally: Tally) -> str:

@@ -10,6 +10,8 @@ INTERFACE = 1
 PACKET = 2
 SIMPLE_PACKET = 3
 ENHANCED_PACKET = 6
+SECRETS = 10
+_TLS_KEY_LOG = 0x544C534B
 MAX_INTERFACES = 1_000
 _BYTE_ORDER = 0x1A2B3C4D
 _OPTION_RESOLUTION = 9
@@ -82,6 +84,20 @@ def packets(data: Source, skipped: Skipped) -> Iterator[tuple[int, int, int, int
             # It has no time, and a call is nothing without.
             skipped.malformed += 1
         offset = end
+
+
+def key_logs(data: Source) -> Iterator[bytes]:
+    """The TLS key logs before the first packet: Decryption Secrets Blocks, which have to precede what they open."""
+    total, offset, order = len(data), 0, "<"
+    while total - offset >= 20:
+        if data[offset : offset + 4] == b"\x0a\x0d\x0d\x0a":
+            order = "<" if data[offset + 8 : offset + 12] == _BYTE_ORDER.to_bytes(4, "little") else ">"
+        kind, length, what, size = struct.unpack_from(f"{order}IIII", data, offset)
+        if length < 12 or length & 3 or kind in {PACKET, SIMPLE_PACKET, ENHANCED_PACKET}:
+            return
+        if kind == SECRETS and what == _TLS_KEY_LOG and size <= min(length, total - offset) - 20:
+            yield data[offset + 16 : offset + 16 + size]
+        offset += length
 
 
 def _interface(data: Source, start: int, end: int, order: str) -> _Interface:

@@ -200,12 +200,18 @@ async def test_a_call_is_recorded_whole_and_its_bundle_gets_the_verdict_of_the_l
 
 
 async def test_the_wire_capture_of_a_bundle_tells_the_same_as_far_as_a_wire_can(tmp_path: Path) -> None:
-    async with house(tmp_path) as made:
+    async with house(tmp_path, kept=RecordingConfig(keys=True)) as made:
         await place_call(made, lambda ids: made.handler.start_rule(f"handle {ids['handle_id']}"))
         path = await first_bundle(made)
     capture = tmp_path / "wire.pcapng"
     capture.write_bytes(members(path)["wire.pcapng"])
-    (call,) = explain_recording(read_recording(capture), Stamper(LoopClock()))
+    recording = read_recording(capture)
+    # The capture has its keys in it: what both ends reported is what the gateway had from it in clear.
+    assert recording.tally is not None
+    assert recording.tally.opened == recording.tally.rtcp > 0
+    plain = [one for one in datagrams(members(path)["plain.pcapng"]) if 191 < one[1] < 224]
+    assert recording.tally.opened == len(plain)
+    (call,) = explain_recording(recording, Stamper(LoopClock()))
     # Who asked for the end is said in the API alone.
     assert (call.explanation.verdict.severity, call.explanation.verdict.phase) == ("notice", "end")
     assert call.explanation.up_us is not None

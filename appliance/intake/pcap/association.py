@@ -4,11 +4,14 @@ Who of the two ends is the client is often known only later, so everything is ke
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.intake.pcap.handshake import Handshake
 from appliance.intake.pcap.stream import Stream
 from appliance.wire import rtcp
+
+if TYPE_CHECKING:
+    from appliance.intake.pcap.keys import KeyLog, Opener
 
 MAX_STREAMS = 64
 MAX_FLOWS = 200
@@ -102,6 +105,9 @@ class Association:
         self.snapshots: list[tuple[int, list[Counts]]] = []
         self.reports: list[tuple[int, int, rtcp.Packet]] = []
         self.srtcp = [0, 0]
+        self.openers: tuple[Opener, Opener] | None = None
+        """Of each end, where its keys are known."""
+        self.sought_keys = False
         self.left_out = 0
         """Streams, pairs and reports beyond the limits."""
 
@@ -184,6 +190,20 @@ class Association:
                     zero.bad + one.bad,
                     flow.nominated_us is not None,
                 )
+
+    def open_rtcp(self, end: int, packet: bytes, keys: "KeyLog") -> bytes | None:
+        """An SRTCP packet in clear; ``None`` without its keys."""
+        hands = self.handshake
+        if not self.sought_keys and hands.profile is not None:
+            client = 0 if hands.sides[0].is_client else 1
+            randoms = [side.random for side in hands.sides]
+            self.sought_keys = True
+            if randoms[0] and randoms[1]:
+                found = keys.openers(
+                    randoms[client] or b"", randoms[1 - client] or b"", hands.cipher or "", hands.profile
+                )
+                self.openers = found if found is None or client == 0 else (found[1], found[0])
+        return None if self.openers is None else self.openers[end].rtcp(packet)
 
     def report(self, timestamp_us: int, end: int, packet: rtcp.Packet) -> None:
         """An RTCP packet in clear."""

@@ -37,6 +37,8 @@ class Side:
         """Time, level and code of an alert in clear."""
         self.certificate: bytes | None = None
         self.first_fragment_seen: bool | None = None
+        self.random: bytes | None = None
+        """Of its hello."""
         self._parts: dict[int, bytes] = {}
         self._size = 0
 
@@ -104,11 +106,13 @@ class Handshake:
             side.is_client = True
             side.hello_us = side.hello_us or timestamp_us
             if offset == 0:
+                side.random = content[2:34]
                 side.first_fragment_seen = True
                 side.hellos += 1
             elif side.first_fragment_seen is None:
                 side.first_fragment_seen = False
         elif name == "server_hello" and offset == 0:
+            side.random = content[2:34]
             self._server_hello(content)
         elif name == "certificate":
             side.fragment(size, offset, content)

@@ -2,6 +2,7 @@
 
 import struct
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -17,6 +18,9 @@ from appliance.intake.pcap.tell import tell_associations
 from appliance.wire import rtcp, stun
 from appliance.wire.capture import ip_packets, segment
 from appliance.wire.pcap import Skipped, Source
+
+if TYPE_CHECKING:
+    from appliance.intake.pcap.keys import KeyLog
 
 MAX_WAYS = 100_000
 MAX_ASSOCIATIONS = 20_000
@@ -38,6 +42,8 @@ class Tally(Struct):
     """Of IP."""
     rtp: int = 0
     rtcp: int = 0
+    opened: int = 0
+    """SRTCP packets that were opened with keys."""
     stun: int = 0
     dtls: int = 0
     hep: int = 0
@@ -70,9 +76,10 @@ class _Connection:
 
 
 class CaptureReader:
-    """:meth:`read` once; ``emitter`` is the server name that the events get."""
+    """:meth:`read` once; ``emitter`` is the server name that the events get, ``keys`` open SRTCP."""
 
-    def __init__(self, emitter: str) -> None:
+    def __init__(self, emitter: str, keys: "KeyLog | None" = None) -> None:
+        self._keys = keys
         self.tally = Tally(skipped=Skipped())
         self._emitter = emitter
         self._events: list[Event] = []
@@ -337,8 +344,12 @@ class CaptureReader:
         if timestamp_us >= association.next_us:
             association.tick(timestamp_us)
         if association.handshake.first_us is not None or len(data) < length:
-            association.srtcp[way.end] += 1
-            return
+            plain = association.open_rtcp(way.end, data, self._keys) if self._keys and len(data) == length else None
+            if plain is None:
+                association.srtcp[way.end] += 1
+                return
+            self.tally.opened += 1
+            data = plain
         try:
             for packet in rtcp.parse_compound(data):
                 association.report(timestamp_us, way.end, packet)
