@@ -359,6 +359,11 @@ class MediaStats(Body, frozen=True, kw_only=True):
     rembs_received: int | None = field(name="rembs-received", default=None)
     """Bitrate estimates (and caps), counted once each, with the first medium that they are about."""
     rembs_sent: int | None = field(name="rembs-sent", default=None)
+    twccs_received: int | None = field(name="twccs-received", default=None)
+    """Transport-wide feedback messages; of the PeerConnection, told with its first audio or video medium."""
+    twccs_sent: int | None = field(name="twccs-sent", default=None)
+    send_estimate: int | None = field(name="send-estimate", default=None)
+    """Bits per second that the way to the peer carries, by its feedback; told like ``twccs-*``."""
     retransmissions_sent: int | None = field(name="retransmissions-sent", default=None)
     reordered: int | None = None
     duplicates: int | None = None

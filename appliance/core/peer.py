@@ -98,6 +98,10 @@ class PeerConnection(Protocol):
     up: bool
     """ICE and DTLS are done."""
 
+    @property
+    def send_estimate_bps(self) -> int | None:
+        """What the way to the client carries, by its transport-wide feedback; ``None`` while it has told nothing."""
+
     def set_remote_offer(self, sdp: str) -> None:
         """Read an offer (also a renegotiation or an ICE restart). Emits nothing.
 

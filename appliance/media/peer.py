@@ -114,6 +114,12 @@ class Peer:
         self._next_report = self._next_stats = self._next_second = 0.0
         self._mark("created")
 
+    @property
+    def send_estimate_bps(self) -> int | None:
+        """What the way to the client carries, by its transport-wide feedback; ``None`` while it has told nothing."""
+        estimate = self.path.sent.estimate
+        return estimate.bps if estimate.has_feedback else None
+
     # --- description -------------------------------------------------------------------------------------
 
     def set_remote_offer(self, sdp: str) -> None:

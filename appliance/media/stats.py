@@ -2,16 +2,30 @@
 
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import replace
+
 from appliance.core.events import DtlsDetail, MediaStats, SlowLink
 from appliance.media.dtls import Dtls
 from appliance.media.line import Line
+from appliance.wire import twcc
 
 
 def media_stats(lines: Iterable[Line], dtls: Dtls | None) -> Iterator[MediaStats]:
     """One event for each medium in use; a data medium counts DTLS records, as Janus does."""
+    is_first = True
     for line in lines:
         if line.is_rtp:
-            yield line.stats()
+            stats = line.stats()
+            if is_first and twcc.EXTENSION in line.extensions:
+                sent, arrivals = line.path.sent, line.path.arrivals
+                stats = replace(
+                    stats,
+                    twccs_received=sent.feedbacks_received,
+                    twccs_sent=arrivals.feedbacks_sent,
+                    send_estimate=sent.estimate.bps if sent.estimate.has_feedback else None,
+                )
+            is_first = False
+            yield stats
         elif line.medium.kind == "application" and not line.medium.rejected:
             yield MediaStats(
                 mid=line.medium.mid,

@@ -18,7 +18,8 @@ class MediaCells:
         "bytes_in", "bytes_out", "duplicated", "fir_in", "fir_out", "jitter_in", "jitter_out", "loss_in", "loss_out",
         "lost_in", "lost_out", "mos_in", "mos_out", "nack_in", "nack_out", "packets_in", "packets_out", "pli_in",
         "pli_out",
-        "remb_in", "remb_out", "reordered", "round_trip", "rtx_in", "rtx_out",
+        "remb_in", "remb_out", "reordered", "round_trip", "rtx_in", "rtx_out", "twcc_in",
+        "twcc_out",
     )  # fmt: skip
 
     def __init__(self, ledger: "Ledger", server: str, kind: str) -> None:
@@ -43,6 +44,8 @@ class MediaCells:
         self.fir_out = cell(n.RTCP_FEEDBACK, server, "out", "fir")
         self.remb_in = cell(n.RTCP_FEEDBACK, server, "in", "remb")
         self.remb_out = cell(n.RTCP_FEEDBACK, server, "out", "remb")
+        self.twcc_in = cell(n.RTCP_FEEDBACK, server, "in", "twcc")
+        self.twcc_out = cell(n.RTCP_FEEDBACK, server, "out", "twcc")
         observe = ledger.histogram
         self.loss_in = observe(n.RTP_LOSS_RATIO, server, "in", kind)
         self.loss_out = observe(n.RTP_LOSS_RATIO, server, "out", kind)
@@ -71,6 +74,8 @@ class MediaCells:
         self.fir_out.value += track.fir_out
         self.remb_in.value += track.remb_in
         self.remb_out.value += track.remb_out
+        self.twcc_in.value += track.twcc_in
+        self.twcc_out.value += track.twcc_out
         self.rtx_in.value += track.rtx_in
         self.rtx_out.value += track.rtx_out
         self.reordered.value += track.reordered

@@ -156,13 +156,14 @@ RTP_REORDERED = _events("rtp_packets_reordered_total", C, "RTP packets that came
 RTP_DUPLICATED = _events("rtp_packets_duplicated_total", C, "RTP packets that came twice; our gateways only.", MEDIA)
 RTP_FAULTS = _events(
     "rtp_faults_total", C, "Packets refused; our gateways only.",
-    Label("fault", ("srtp_auth", "srtp_replay", "unknown_payload_type", "unknown_ssrc", "ssrc_limit", "malformed")),
+    Label("fault", ("srtp_auth", "srtp_replay", "unknown_payload_type", "unknown_ssrc", "ssrc_limit",
+                   "ssrc_evicted", "malformed")),
 )  # fmt: skip
 RTCP_FEEDBACK = _events(
     "rtcp_feedback_total", C,
-    "RTCP feedback, from the client (in) and to it (out); all but NACK: our gateways only, and they do not negotiate"
-    " transport-wide feedback (TWCC).",
-    DIRECTION, Label("type", ("nack", "pli", "fir", "remb")),
+    "RTCP feedback, from the client (in) and to it (out); all but NACK: our gateways only. Transport-wide feedback"
+    " (TWCC) is of a PeerConnection, and counted with its first medium.",
+    DIRECTION, Label("type", ("nack", "pli", "fir", "remb", "twcc")),
 )  # fmt: skip
 RTCP_REPORTS = _events("rtcp_reports_total", C, "RTCP sender and receiver reports; our gateways only.", DIRECTION)
 RTP_LOSS_RATIO = _events(

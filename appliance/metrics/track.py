@@ -11,6 +11,7 @@ from appliance.metrics.scores import audio_mos, link_quality
 ZERO = MediaStats(
     media="", packets_received=0, packets_sent=0, bytes_received=0, bytes_sent=0, nacks_received=0, nacks_sent=0,
     plis_received=0, plis_sent=0, firs_received=0, firs_sent=0, rembs_received=0, rembs_sent=0,
+    twccs_received=0, twccs_sent=0,
     retransmissions_received=0, retransmissions_sent=0, reordered=0,
     duplicates=0,
 )  # fmt: skip
@@ -67,6 +68,7 @@ class Track:
         "last_us", "loss_in", "loss_out", "lost_by_peer", "lost_here", "lost_in", "lost_out", "mid", "mos_in",
         "mos_out", "nack_in", "nack_out", "packets_in", "packets_out", "pli_in", "pli_out", "quality_in",
         "quality_out", "remb_in", "remb_out", "reordered", "reports", "round_trip", "rtx_in", "rtx_out",
+        "twcc_in", "twcc_out",
     )  # fmt: skip
 
     def __init__(self, mid: str, kind: str, *, from_zero: bool) -> None:
@@ -78,6 +80,7 @@ class Track:
         self.packets_in = self.bytes_in = self.lost_in = self.packets_out = self.bytes_out = self.lost_out = 0
         self.nack_in = self.nack_out = self.pli_in = self.pli_out = self.fir_in = self.rtx_in = self.rtx_out = 0
         self.fir_out = self.remb_in = self.remb_out = self.reordered = self.duplicates = 0
+        self.twcc_in = self.twcc_out = 0
         self.loss_in: float | None = None
         self.loss_out: float | None = None
         self.jitter_in: float | None = None
@@ -140,6 +143,8 @@ class Track:
         self.fir_out = max(0, (new.firs_sent or 0) - (last.firs_sent or 0))
         self.remb_in = max(0, (new.rembs_received or 0) - (last.rembs_received or 0))
         self.remb_out = max(0, (new.rembs_sent or 0) - (last.rembs_sent or 0))
+        self.twcc_in = max(0, (new.twccs_received or 0) - (last.twccs_received or 0))
+        self.twcc_out = max(0, (new.twccs_sent or 0) - (last.twccs_sent or 0))
         self.rtx_in = max(0, (new.retransmissions_received or 0) - (last.retransmissions_received or 0))
         self.rtx_out = max(0, (new.retransmissions_sent or 0) - (last.retransmissions_sent or 0))
         self.reordered = max(0, (new.reordered or 0) - (last.reordered or 0))

@@ -32,6 +32,7 @@ class FakePeer:
         self.observer = observer
         self.media: tuple[Medium, ...] = ()
         self.up = False
+        self.send_estimate_bps: int | None = None
         self.calls: list[tuple[Any, ...]] = []
         self.slow_to_close = False
         self.tap: Tap | None = None

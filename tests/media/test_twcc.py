@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.clock import Clock
+from appliance.core.events import MediaStats
 from appliance.media.twcc import MAX_ARRIVALS, Arrivals
 from appliance.wire import rtcp, twcc
 from appliance.wire.rtp import RtpHeader, build_extensions, parse_extensions
@@ -102,6 +103,13 @@ async def test_what_we_send_has_one_run_of_numbers_and_is_estimated(call: Call, 
     # 200 packets of 632 bytes a second.
     assert abs(sent.estimate.arriving_bps - 8 * 200 * 620) < 60_000
     assert sent.estimate.loss == 0
+    assert handle.peer.send_estimate_bps == sent.estimate.bps
+    clock.advance(1)
+    audio, video = handle.all(MediaStats)[-2:]
+    assert (audio.twccs_received, audio.send_estimate) == (30, sent.estimate.bps)
+    assert audio.twccs_sent is not None
+    assert 20 < audio.twccs_sent <= handle.peer.path.arrivals.feedbacks_sent
+    assert (video.twccs_received, video.twccs_sent, video.send_estimate) == (None, None, None)
     shown = handle.peer.describe()["bwe"]
     assert shown == {
         "twcc": True,

@@ -481,9 +481,10 @@ def test_feedback_is_counted_by_type_and_direction() -> None:
             media="video", mid="1", packets_received=times, packets_sent=times, nacks_received=times,
             nacks_sent=2 * times, plis_received=3 * times, plis_sent=4 * times, firs_received=5 * times,
             firs_sent=6 * times, rembs_received=7 * times, rembs_sent=8 * times,
+            twccs_received=9 * times, twccs_sent=10 * times,
         )  # fmt: skip
         target.take(about(body, clock))
     scrape = Scrape(target)
-    for index, kind in enumerate(("nack", "pli", "fir", "remb")):
+    for index, kind in enumerate(("nack", "pli", "fir", "remb", "twcc")):
         assert scrape("rtcp_feedback_total", direction="in", type=kind) == 2 * (2 * index + 1), kind
         assert scrape("rtcp_feedback_total", direction="out", type=kind) == 2 * (2 * index + 2), kind
