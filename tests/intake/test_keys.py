@@ -46,7 +46,8 @@ def test_prf_as_published() -> None:
 
 def test_a_key_log_is_read_and_other_lines_are_passed_over() -> None:
     random, secret = secrets.token_bytes(32), secrets.token_bytes(48)
-    text = f"# made by hand\nCLIENT_RANDOM {random.hex()} {secret.hex()}\r\nSERVER_TRAFFIC_SECRET_0 aa bb\nCLIENT_RANDOM x y\n"
+    good = f"CLIENT_RANDOM {random.hex()} {secret.hex()}\r\n"
+    text = f"# made by hand\n{good}SERVER_TRAFFIC_SECRET_0 aa bb\nCLIENT_RANDOM x y\n"
     keys = KeyLog(text.encode())
     assert keys.secrets == {random: secret}
     assert keys.openers(random, bytes(32), "", "SRTP_AEAD_AES_128_GCM") is not None

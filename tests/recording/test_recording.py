@@ -211,6 +211,16 @@ async def test_the_wire_capture_of_a_bundle_tells_the_same_as_far_as_a_wire_can(
     assert recording.tally.opened == recording.tally.rtcp > 0
     plain = [one for one in datagrams(members(path)["plain.pcapng"]) if 191 < one[1] < 224]
     assert recording.tally.opened == len(plain)
+    # The same keys in a file of their own, and without any: the reports stay closed.
+    whole = capture.read_bytes()
+    first = whole.index(b"KSLT") - 8
+    length = int.from_bytes(whole[first + 4 : first + 8], "little")
+    closed = tmp_path / "closed.pcapng"
+    closed.write_bytes(whole[:first] + whole[first + length :])
+    for key_log, opened in ((b"", 0), (members(path)["keys.log"], len(plain))):
+        tally = read_recording(closed, key_log).tally
+        assert tally is not None
+        assert tally.opened == opened
     (call,) = explain_recording(recording, Stamper(LoopClock()))
     # Who asked for the end is said in the API alone.
     assert (call.explanation.verdict.severity, call.explanation.verdict.phase) == ("notice", "end")
