@@ -16,7 +16,7 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     stats_period: float = 1.0
     """Seconds between statistics events; 0 leaves them out, but for the last ones of a PeerConnection."""
     slowlink_threshold: int = 0
-    """Packets lost in a statistics period that make a slow link event; 0 is off, as in Janus."""
+    """Packets lost in a second that make a slow link event; 0 is off, as in Janus."""
     no_media_timer: float = 1.0
     """Seconds without a packet after which a medium is reported as not received; 0: never."""
     ice_timeout: float = 30.0

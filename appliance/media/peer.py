@@ -598,11 +598,11 @@ class Peer:
             self.reports.send(now)
             for line in self.lines:
                 line.second_passed()
+            for body in slow_links(self.lines, self._config.slowlink_threshold):
+                self.emit(body)
         if self._config.stats_period and soon >= self._next_stats:
             self._next_stats = max(self._next_stats, now - TICK / 2) + self._config.stats_period
             self._tell_stats()
-            for body in slow_links(self.lines, self._config.slowlink_threshold):
-                self.emit(body)
             self.path.tell_faults()
 
     def _tell_stats(self) -> None:

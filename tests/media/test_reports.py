@@ -1,6 +1,6 @@
 """RTCP: round trips, translated sender reports, key frames, estimates, losses repaired in both directions."""
 
-from appliance.core.events import MediaFault, MediaStats, RtcpReport, SlowLink
+from appliance.core.events import MediaFault, MediaState, MediaStats, RtcpReport, SlowLink
 from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS
 from appliance.media.quality import Quality
 from appliance.media.reports import NtpClock
@@ -241,6 +241,54 @@ async def test_slow_links_are_told_when_asked_for(call: Call, clock: FakeClock) 
     assert [(slow.slow_link, slow.lost_lastsec, slow.mid) for slow in handle.all(SlowLink)] == [
         ("downlink", 6, "0"), ("uplink", 5, "0"),
     ]  # fmt: skip
+
+
+async def test_a_slow_link_is_told_in_its_second_however_rare_statistics_are(call: Call, clock: FakeClock) -> None:
+    client, handle = call()
+    handle.peer._config = type(handle.peer._config)(slowlink_threshold=4, stats_period=60)
+    told: list[int] = []
+    for second in range(6):
+        for index in range(50):
+            # In the third second every tenth is lost.
+            if second != 2 or index % 10:
+                client.send_rtp("audio", 50 * second + index, 960 * (50 * second + index))
+            client.pump()
+            clock.advance(0.02)
+        told.append(len(handle.all(SlowLink)))
+    assert told[1] == 0
+    assert told[3] == told[5] == 1
+    (slow,) = handle.all(SlowLink)
+    assert (slow.slow_link, slow.lost_lastsec) == ("downlink", 5)
+
+
+async def test_pauses_of_speech_and_a_muted_stream_are_no_loss(call: Call, clock: FakeClock) -> None:
+    client, handle = call()
+    handle.peer._config = type(handle.peer._config)(slowlink_threshold=1)
+    sequence = timestamp = 0
+    # Opus with DTX: numbers go on, time leaps, a packet each 400 ms.
+    for pause in (0.02, 0.4) * 20:
+        sequence += 1
+        timestamp += int(pause * 48_000)
+        clock.advance(pause)
+        client.send_rtp("audio", sequence, timestamp)
+        client.pump()
+    assert [state.receiving for state in handle.all(MediaState)] == [True]
+    clock.advance(5)
+    client.pump()
+    # Muted by the client: silence, which is told as such.
+    assert [state.receiving for state in handle.all(MediaState)] == [True, False]
+    for _ in range(10):
+        sequence += 1
+        timestamp += 960
+        clock.advance(0.02)
+        client.send_rtp("audio", sequence, timestamp + 5 * 48_000)
+        client.pump()
+    clock.advance(0.5)
+    assert [state.receiving for state in handle.all(MediaState)] == [True, False, True]
+    told = stats(handle, "audio")
+    assert (told.lost, told.in_link_quality, told.in_media_link_quality) == (0, 100, 100)
+    assert told.jitter_local == 0
+    assert not handle.all(SlowLink)
 
 
 async def test_an_authenticated_client_cannot_invent_sources_without_end(call: Call, clock: FakeClock) -> None:
