@@ -1,6 +1,5 @@
 """The ``appliance`` command."""
 
-import asyncio
 import gc
 import sys
 from collections.abc import Coroutine
@@ -37,6 +36,8 @@ def _passed_on(context: click.Context) -> list[str]:
 
 
 def _run(main: Coroutine[Any, Any, Any]) -> Any:
+    import asyncio
+
     try:
         return asyncio.run(main)
     except (ConfigError, UnknownComponentError) as problem:
@@ -66,6 +67,8 @@ def main(context: click.Context, config: Path | None, overrides: tuple[str, ...]
 def run(context: click.Context) -> None:
     """Start the gateway and the collector, and look after both."""
     settings = _settings(context)
+    import asyncio
+
     from appliance.folder import data_dir, held
     from appliance.supervisor import Ready, StartError, Supervisor, until_signalled
 
@@ -235,14 +238,18 @@ def replay(
     keys: Path | None,
 ) -> None:
     """Explain recorded calls: bundles, pcap, pcapng, text2pcap, HEP captures, events as JSON; gzip too."""
-    from appliance.commands.replay import Options, ReplayError, replay
+    from appliance.commands.replay import Options, ReplayError, explain_files
 
     def note(text: str) -> None:
         click.echo(text, err=True)
 
     options = Options(as_json=as_json, homer=homer, store=store, metrics=metrics, speed=speed, now=now, keys=keys)
     try:
-        unreadable = _run(replay(files, options, click.echo, note))
+        unreadable, events = explain_files(files, options, click.echo, note)
+        if events:
+            from appliance.commands.ship import ship
+
+            _run(ship(events, options, click.echo, note))
     except ReplayError as problem:
         raise click.ClickException(str(problem)) from None
     if unreadable:

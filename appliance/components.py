@@ -7,7 +7,6 @@ party's package adds its own through the entry point groups of the same names.
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 BUILTIN: dict[str, dict[str, str]] = {
@@ -62,6 +61,9 @@ class Components:
     def __init__(self, kind: str, builtin: Mapping[str, str] | None = None) -> None:
         self.kind = kind
         self._targets = dict(BUILTIN[kind] if builtin is None else builtin)
+        # Slow to import, and whoever loads no component needs none of it.
+        from importlib.metadata import entry_points
+
         for point in entry_points(group=GROUPS[kind]):
             if point.name in self._targets:
                 raise ValueError(

@@ -1,7 +1,5 @@
-"""``appliance replay``: recorded calls explained as live ones are, and shipped to where live ones go."""
+"""``appliance replay``: recorded calls explained as live ones are. Where they are shipped to is in ``ship``."""
 
-import asyncio
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,20 +8,14 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from appliance.components import Components
-from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
 from appliance.core.events import VERDICT_SCHEMA, Event, External, event
-from appliance.core.handler import EventHandler, HandlerContext
 from appliance.core.stamp import Stamper
 from appliance.diagnosis.calls import split
 from appliance.diagnosis.explain import Explanation, explain
 from appliance.diagnosis.lines import call_lines
 from appliance.intake.recorded import Recording, RecordingError, read_recording
 
-LOW_WATER = 2_000
-"""Events that may wait for the slowest handler: a file has no hurry, so nothing of it is dropped."""
-GROUP = 200
 MAX_KEY_LOG = 64 * 2**20
 """Bytes that are read of an SSLKEYLOGFILE."""
 
@@ -70,19 +62,19 @@ def explain_recording(recording: Recording, stamper: Stamper) -> list[Call]:
     ]
 
 
-async def replay(paths: Sequence[Path], options: Options, say: Say, note: Say) -> int:
-    """Print and ship; how many files could not be read.
+def explain_files(paths: Sequence[Path], options: Options, say: Say, note: Say) -> tuple[int, list[Event]]:
+    """Print every call; how many files could not be read, and the events with their verdicts where they are wanted.
 
-    :raises ReplayError: a destination can't be used.
+    :raises ReplayError: the keys can't be read.
     """
     clock = LoopClock()
     stamper = Stamper(clock)
     unreadable = 0
-    key_log = await asyncio.to_thread(_key_log, options.keys)
+    key_log = _key_log(options.keys)
     everything: list[Event] = []
     for path in paths:
         try:
-            recording = await asyncio.to_thread(read_recording, path, key_log)
+            recording = read_recording(path, key_log)
         except RecordingError as problem:
             note(str(problem))
             unreadable += 1
@@ -98,10 +90,8 @@ async def replay(paths: Sequence[Path], options: Options, say: Say, note: Say) -
             note(f"{path}: {len(recording.events)} events, none of a call")
         if options.ships:
             everything += _with_verdicts(recording.events, calls, stamper)
-    if options.ships and everything:
-        everything.sort(key=lambda item: item.timestamp)
-        await _ship(everything, options, clock, say, note)
-    return unreadable
+    everything.sort(key=lambda item: item.timestamp)
+    return unreadable, everything
 
 
 def _key_log(path: Path | None) -> bytes:
@@ -169,82 +159,3 @@ def _with_verdicts(events: list[Event], calls: list[Call], stamper: Stamper) -> 
         )
         verdicts.append(replace(stamper.follow_up(said, last), correlation_id=call.explanation.correlation_id))
     return events + verdicts
-
-
-def _settings(options: Options) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Which handlers, and their settings."""
-    if options.homer is not None:
-        yield "hep", {"server": options.homer, "spool": False}
-    if options.store is not None:
-        url = options.store if "://" in options.store else f"sqlite:///{Path(options.store).absolute()}"
-        # What is old in a file is not old for who replays it.
-        yield "store", {"url": url, "retention_days": 0.0}
-    if options.metrics:
-        yield "prometheus", {}
-
-
-def _store_folder(options: Options) -> Path | None:
-    if options.store is None:
-        return None
-    name = options.store.removeprefix("sqlite:///")
-    return None if "://" in name else Path(name).absolute().parent
-
-
-async def _ship(events: list[Event], options: Options, clock: LoopClock, say: Say, note: Say) -> None:
-    components = Components("handlers")
-    bus = EventBus(clock)
-    with tempfile.TemporaryDirectory(prefix="replay-") as folder:
-        context = HandlerContext(
-            clock=clock,
-            # The only place where a handler may write.
-            data_dir=_store_folder(options) or Path(folder),
-            server_name=events[0].emitter or "replay",
-            publish=lambda _body, _about: None,
-            bus=bus,
-            measured=[],
-        )
-        handlers: dict[str, EventHandler] = {}
-        for name, values in _settings(options):
-            handler_class = components.load(name)
-            try:
-                handlers[name] = handler_class(handler_class.Config(**values), context)
-            except (ValueError, OSError) as problem:
-                raise ReplayError(str(problem)) from None
-            bus.add(handlers[name])
-        async with bus:
-            missing = set(handlers) - {subscription.name for subscription in bus.subscriptions}
-            if missing:
-                raise ReplayError(f"{', '.join(sorted(missing))} can't be used; the reason is in the log above")
-            await _publish(events, bus, clock, options.speed)
-            await _until_below(bus, 1)
-            if options.metrics:
-                exporter: Any = handlers["prometheus"]
-                for text in ("".join(exporter.exporter.metrics(False)), *exporter.exporter.handle_pieces(False)):
-                    say(text.rstrip("\n"))
-        lost = sum(sum(subscription.dropped.values()) + subscription.failed for subscription in bus.subscriptions)
-        if lost:
-            note(f"{lost} events did not get where they should")
-
-
-async def _publish(events: list[Event], bus: EventBus, clock: LoopClock, speed: str) -> None:
-    began, first_us = clock.monotonic(), events[0].timestamp
-    for number, item in enumerate(events, 1):
-        if speed == "real":
-            wait = (item.timestamp - first_us) / 1e6 - (clock.monotonic() - began)
-            if wait > 0:
-                await asyncio.sleep(wait)
-        bus.publish(item)
-        if number % GROUP == 0:
-            await asyncio.sleep(0)
-            await _until_below(bus, LOW_WATER)
-
-
-async def _until_below(bus: EventBus, limit: int) -> None:
-    """Return once every handler has fewer events waiting."""
-    for subscription in bus.subscriptions:
-        pause = 0.001
-        while True:
-            if len(subscription) < limit:
-                break
-            await asyncio.sleep(pause)
-            pause = min(0.05, 2 * pause)

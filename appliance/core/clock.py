@@ -1,9 +1,11 @@
 """Time as an argument: what the core and the engine ask instead of the operating system."""
 
-import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Timer(Protocol):
@@ -30,10 +32,10 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """The clock of the running event loop."""
+    """The clock of the running event loop. What time it is can be asked without one."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def monotonic(self) -> float:
         """Seconds of ``time.monotonic``, which is also the loop's."""
@@ -45,8 +47,16 @@ class LoopClock:
 
     def call_soon(self, action: Callable[[], None]) -> None:
         """Next turn of the loop."""
-        self._loop.call_soon(action)
+        self._running().call_soon(action)
 
     def call_later(self, delay: float, action: Callable[[], None]) -> Timer:
         """By the loop's timers."""
-        return self._loop.call_later(delay, action)
+        return self._running().call_later(delay, action)
+
+    def _running(self) -> "asyncio.AbstractEventLoop":
+        if self._loop is None:
+            # Takes as long to import as a small capture to explain, which needs no loop.
+            import asyncio
+
+            self._loop = asyncio.get_running_loop()
+        return self._loop

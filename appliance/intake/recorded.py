@@ -15,7 +15,6 @@ from appliance.core.correlation import safe_server_name
 from appliance.core.events import Event, EventDecodeError
 from appliance.intake.files import read_events
 from appliance.intake.pcap.reader import CaptureReader, Tally
-from appliance.recording.bundle import EVENTS, BundleError, OpenBundle, is_zip
 from appliance.wire.pcap import PcapDecodeError, Source, is_pcap, is_pcapng
 from appliance.wire.pcapng import key_logs
 from appliance.wire.text2pcap import Text2pcapDecodeError, is_text2pcap, to_pcap
@@ -29,6 +28,7 @@ MAX_EVENTS = 2_000_000
 MAX_PROBLEMS = 5
 _PIECE = 2**20
 _GZIP = b"\x1f\x8b"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 class RecordingError(ValueError):
@@ -62,7 +62,7 @@ def read_recording(path: Path, key_log: bytes = b"") -> Recording:
             return _read(path, file, path, key_log)
     except OSError as problem:
         raise RecordingError(f"{path}: {problem.strerror or problem}") from None
-    except (PcapDecodeError, Text2pcapDecodeError, EventDecodeError, BundleError) as problem:
+    except (PcapDecodeError, Text2pcapDecodeError, EventDecodeError) as problem:
         raise RecordingError(f"{path}: {problem}") from None
 
 
@@ -106,16 +106,26 @@ def _read(path: Path, file: IO[bytes], plain: Path, key_log: bytes) -> Recording
             made.flush()
             with mmap.mmap(made.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _capture(path, "text2pcap", name, data)
-    if is_zip(head):
-        with tempfile.NamedTemporaryFile() as told:
-            told.write(OpenBundle(file).read(EVENTS))
-            told.flush()
-            return _events(path, Path(told.name), "bundle")
+    if head.startswith(_ZIP):
+        return _bundle(path, file)
     if head.lstrip()[:1] not in {b"{", b"["}:
         raise RecordingError(
             f"{path}: begins with {head[:8]!r}, wanted a capture (pcap, pcapng, text2pcap), a bundle or events as JSON"
         )
     return _events(path, plain, "events")
+
+
+def _bundle(path: Path, file: IO[bytes]) -> Recording:
+    from appliance.recording.bundle import EVENTS, BundleError, OpenBundle
+
+    try:
+        events = OpenBundle(file).read(EVENTS)
+    except BundleError as problem:
+        raise RecordingError(f"{path}: {problem}") from None
+    with tempfile.NamedTemporaryFile() as told:
+        told.write(events)
+        told.flush()
+        return _events(path, Path(told.name), "bundle")
 
 
 def _events(path: Path, plain: Path, kind: str) -> Recording:

@@ -199,11 +199,6 @@ def _track(data: bytes, tracks: dict[int, str], named: set[int], comment: str) -
 # --- opening ---------------------------------------------------------------------------------------------------------
 
 
-def is_zip(head: bytes) -> bool:
-    """Whether a file begins like one."""
-    return head[:4] in {b"PK\x03\x04", b"PK\x05\x06"}
-
-
 class OpenBundle:
     """A bundle to read from. :raises BundleError: it is none."""
 

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from appliance.cli import main
-from appliance.commands.replay import Options, ReplayError, replay
+from appliance.commands.replay import Options, ReplayError, Say, explain_files
+from appliance.commands.ship import ship
 from appliance.hep.listener import HepListener
 from appliance.hep.message import HepMessage
 from appliance.hep.template import encode
@@ -20,6 +21,13 @@ from tests.programs import need
 
 DATA = Path(__file__).parent.parent / "data" / "replay"
 CLOSED = DATA / "pc_close.pcap.gz"
+
+
+async def replay(paths: list[Path], options: Options, say: Say, note: Say) -> int:
+    unreadable, events = explain_files(paths, options, say, note)
+    if events:
+        await ship(events, options, say, note)
+    return unreadable
 
 
 def test_each_call_is_told_in_words_and_a_bad_file_fails() -> None:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from appliance.core.events import Body, Event, EventDecodeError, event
-from appliance.hep.framing import Framer, HepFramingError
-from appliance.intake.pcap import hep_events
 from appliance.intake.pcap.association import Association, Flow, Way
 from appliance.intake.pcap.http import Reader
 from appliance.intake.pcap.signalling import Signalling
@@ -20,6 +18,7 @@ from appliance.wire.capture import ip_packets, segment
 from appliance.wire.pcap import Skipped, Source
 
 if TYPE_CHECKING:
+    from appliance.hep.framing import Framer
     from appliance.intake.pcap.keys import KeyLog
 
 MAX_WAYS = 100_000
@@ -359,6 +358,9 @@ class CaptureReader:
     def _hep(self, data: bytes) -> None:
         self.tally.hep += 1
         try:
+            # HEP's layout is slow to import, and few captures have any.
+            from appliance.intake.pcap import hep_events
+
             for item in hep_events.read(data):
                 if len(self._events) < MAX_EVENTS:
                     self._events.append(item)
@@ -416,6 +418,8 @@ class CaptureReader:
                 return
             if data[:4] == b"HEP3":
                 connection.is_hep = True
+                from appliance.hep.framing import Framer
+
                 connection.frames = Framer()
             elif data[:5] == b"HTTP/":
                 # Joined in the middle: who answers is the server.
@@ -443,6 +447,8 @@ class CaptureReader:
     def _hep_stream(self, key: bytes, connection: _Connection, data: bytes) -> None:
         if connection.frames is None or _ends(key)[0] != connection.client:
             return
+        from appliance.hep.framing import HepFramingError
+
         try:
             for packet in connection.frames.feed(data):
                 self._hep(packet)
