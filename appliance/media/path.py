@@ -15,7 +15,7 @@ from appliance.media.bandwidth import BandwidthEstimate
 from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS
 from appliance.media.line import Line
 from appliance.media.pair import Pair
-from appliance.media.receive import RxStream, extension_at
+from appliance.media.receive import RxStream, two_bytes_at
 from appliance.media.recovery import Recovery
 from appliance.media.send import copy_into
 from appliance.media.sources import Sources
@@ -213,11 +213,9 @@ class MediaPath:
             self.tap(view[:length].tobytes(), True)
         at = 0
         if self._transport_extension and view[0] & 0x10:
-            at, size = extension_at(view, length, self._transport_extension)
-            if size == 2:
+            at = two_bytes_at(view, length, self._transport_extension)
+            if at:
                 self.arrivals.record(view[at] << 8 | view[at + 1], now)
-            else:
-                at = 0
         if stream is None:
             if second & 0x7F in self.repairs.payload_types:
                 stream = self._restored(view, length, ssrc, now)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from appliance.core.clock import Clock
 from appliance.core.events import MediaStats
+from appliance.media.receive import two_bytes_at
 from appliance.media.twcc import MAX_ARRIVALS, Arrivals
 from appliance.wire import rtcp, twcc
 from appliance.wire.rtp import RtpHeader, build_extensions, parse_extensions
@@ -213,3 +214,22 @@ def test_whatever_numbers_come_each_is_told(came: list[tuple[int, float]]) -> No
         if tick is not None
     }
     assert told == {number for number, _ in came}
+
+
+@given(
+    st.dictionaries(st.integers(1, 14), st.binary(min_size=1, max_size=16), max_size=5),
+    st.integers(1, 14),
+    st.sampled_from([b"", b"\0", b"\0\0", b"\xf0"]),
+    st.integers(0, 3),
+)
+def test_a_number_is_found_where_the_codec_finds_it(
+    elements: dict[int, bytes], wanted: int, before: bytes, sources: int
+) -> None:
+    profile, data = build_extensions(elements)
+    data = before + data
+    data += bytes(-len(data) & 3)
+    header = RtpHeader(96, 1, 2, 3, csrcs=(9,) * sources, extension_profile=profile, extension=data).build()
+    view = memoryview(bytearray(header + bytes(40)))
+    value = parse_extensions(profile, data).get(wanted, b"")
+    at = two_bytes_at(view, len(header), wanted)
+    assert (bytes(view[at : at + 2]) if at else b"") == (value if len(value) == 2 else b"")
