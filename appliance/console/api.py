@@ -99,6 +99,7 @@ class Console:
             ("/fleet", self._shell),
             ("/together", self._shell),
             ("/demo", self._demo),
+            ("/demo/videoroom", self._room),
             ("/static/{path:.*}", self._static),
             ("/favicon.ico", self._icon),
         )
@@ -135,7 +136,14 @@ class Console:
         return page_response(self._pages["index.html"], request)
 
     async def _demo(self, request: web.Request) -> web.Response:
-        response = page_response(self._pages["demo.html"], request)
+        return self._calling(self._pages["demo.html"], request)
+
+    async def _room(self, request: web.Request) -> web.Response:
+        return self._calling(self._pages["room.html"], request)
+
+    def _calling(self, page: Page, request: web.Request) -> web.Response:
+        """A page that may reach the gateway too."""
+        response = page_response(page, request)
         reached = janus_addresses(self._settings, host_name(request.headers.get("Host", "")))
         response.headers["Content-Security-Policy"] = content_security_policy(map(origin_of, reached))
         return response
