@@ -9,7 +9,7 @@ from typing import Any
 from appliance.commands.replay import Options, ReplayError, Say
 from appliance.components import Components
 from appliance.core.bus import EventBus
-from appliance.core.clock import LoopClock
+from appliance.core.clock import Clock, LoopClock
 from appliance.core.events import Event
 from appliance.core.handler import EventHandler, HandlerContext
 
@@ -75,7 +75,7 @@ async def ship(events: list[Event], options: Options, say: Say, note: Say) -> No
             note(f"{lost} events did not get where they should")
 
 
-async def _publish(events: list[Event], bus: EventBus, clock: LoopClock, speed: str) -> None:
+async def _publish(events: list[Event], bus: EventBus, clock: Clock, speed: str) -> None:
     began, first_us = clock.monotonic(), events[0].timestamp
     for number, item in enumerate(events, 1):
         if speed == "real":
