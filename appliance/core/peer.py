@@ -23,6 +23,10 @@ WireTap = Callable[[bytes, bool, tuple[str, int], tuple[str, int]], None]
 """Gets each datagram as it is on the wire, whether it came in, our address and theirs; never raises."""
 
 
+Listener = Callable[[memoryview], None]
+"""Gets each RTP packet that came on a line, in plain and only for the time of the call; never raises."""
+
+
 class AnswerPolicy(Struct, frozen=True, kw_only=True):
     """What a plugin lets into its answer."""
 
@@ -152,6 +156,9 @@ class PeerConnection(Protocol):
 
     def set_bitrate(self, bps: int) -> None:
         """Cap what the client sends, by REMB; 0 takes the cap away."""
+
+    def listen(self, mid: str, listener: Listener | None) -> None:
+        """Show what the client sends on ``mid`` to ``listener``, in place of who listened before; ``None`` ends it."""
 
     def request_keyframe(self, mid: str) -> None:
         """PLI towards the client, throttled."""

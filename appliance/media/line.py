@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from appliance.core.events import MediaStats, RttValues
-from appliance.core.peer import Medium
+from appliance.core.peer import Listener, Medium
 from appliance.media.quality import Quality
 from appliance.media.receive import RxStream, SenderClock
 from appliance.media.send import KeyframeThrottle, TxStream
@@ -50,6 +50,7 @@ class Line:
         """What streams counted that are gone."""
         self.sinks: tuple[TxStream, ...] = ()
         """Where what is received goes."""
+        self.listener: Listener | None = None
         self.tx: TxStream | None = None
         self.receiving = False
         self.keyframes = KeyframeThrottle()
@@ -136,6 +137,11 @@ class Line:
         self.sinks = tuple(other for other in self.sinks if other is not sink)
         self._spread()
 
+    def listen(self, listener: Listener | None) -> None:
+        """Show what is received to somebody beside the routes."""
+        self.listener = listener
+        self._spread()
+
     def clear_sinks(self) -> None:
         """Undo every route."""
         self.sinks = ()
@@ -143,7 +149,7 @@ class Line:
 
     def _spread(self) -> None:
         for stream in self.streams:
-            stream.sinks = self.sinks
+            stream.sinks, stream.listener = self.sinks, self.listener
 
     def reported(self, block: ReportBlock, ntp_middle: int) -> None:
         """A receiver report about what we send, handled at that NTP time (middle 32 bits)."""

@@ -233,6 +233,8 @@ class MediaPath:
         stream.transport_at = at
         if not stream.live:
             self._came_alive(stream)
+        if stream.listener is not None:
+            stream.listener(view[:length])
         sinks = stream.sinks
         if not sinks:
             return

@@ -10,6 +10,7 @@ from appliance.core.clock import Clock, Timer
 from appliance.core.events import Body, Connection, DtlsAlert, DtlsDetail, DtlsState
 from appliance.core.peer import (
     AnswerPolicy,
+    Listener,
     Medium,
     OfferLine,
     PeerConnection,
@@ -335,6 +336,12 @@ class Peer:
         self.reports.bitrate = max(0, bps)
         if self.up:
             self.reports.send_remb(bps or self._config.max_bitrate, self._clock.monotonic())
+
+    def listen(self, mid: str, listener: Listener | None) -> None:
+        """Show what the client sends on ``mid`` to ``listener``; ``None`` ends it."""
+        line = self._line(mid)
+        if line is not None:
+            line.listen(listener)
 
     def request_keyframe(self, mid: str) -> None:
         """PLI towards the client, throttled."""

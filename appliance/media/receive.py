@@ -3,6 +3,7 @@
 import struct
 from typing import TYPE_CHECKING
 
+from appliance.core.peer import Listener
 from appliance.media.config import MAX_GAP, MAX_MISSING, NACK_AGE, NACK_TRIES
 from appliance.wire.rtcp import ReportBlock
 
@@ -36,6 +37,7 @@ class RxStream:
         "last_sr_ntp",
         "last_sr_rtp",
         "line",
+        "listener",
         "live",
         "lost_fraction",
         "missing",
@@ -59,6 +61,7 @@ class RxStream:
         self.clock_rate = clock_rate
         self.line = line
         self.sinks: tuple[TxStream, ...] = ()
+        self.listener: Listener | None = None
         self.live = False
         """A packet came within the last second; what turns media events on."""
         self.packets = self.bytes = 0

@@ -64,7 +64,7 @@ class Sources:
         if not self._make_room(ssrc, now):
             return None
         stream = RxStream(ssrc, line.payload_type, line.clock_rate, line, sequence)
-        stream.sinks = line.sinks
+        stream.sinks, stream.listener = line.sinks, line.listener
         self.streams[ssrc] = stream
         line.streams.append(stream)
         return stream

@@ -7,6 +7,7 @@ from appliance.core import events
 from appliance.core.events import Body
 from appliance.core.peer import (
     AnswerPolicy,
+    Listener,
     Medium,
     OfferLine,
     PeerConnection,
@@ -36,6 +37,7 @@ class FakePeer:
         self.calls: list[tuple[Any, ...]] = []
         self.slow_to_close = False
         self.tap: Tap | None = None
+        self.listeners: dict[str, Listener | None] = {}
         self.wire_tap: WireTap | None = None
 
     def tell(self, *bodies: Body) -> None:
@@ -99,6 +101,9 @@ class FakePeer:
 
     def set_wire_tap(self, tap: WireTap | None, secrets: Callable[[str], None] | None = None) -> None:
         self.wire_tap = tap
+
+    def listen(self, mid: str, listener: Listener | None) -> None:
+        self.listeners[mid] = listener
 
     def set_tap(self, tap: Tap | None) -> None:
         self.tap = tap
