@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.hep.certificates import certificate
 from tests.peers.mosquitto import Mosquitto, mosquitto
 from tests.peers.rabbitmq import RabbitMq, rabbitmq
 
@@ -11,7 +12,8 @@ from tests.peers.rabbitmq import RabbitMq, rabbitmq
 @pytest.fixture(scope="session")
 def shared_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
     """Who kills it starts it again; a test takes names of its own for what it declares."""
-    with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as broker:
+    folder = tmp_path_factory.mktemp("rabbitmq")
+    with rabbitmq(folder / "broker", certificate=certificate(folder, "localhost")) as broker:
         yield broker
 
 

@@ -17,8 +17,10 @@ from tests.programs import need
 class Mosquitto:
     """One broker: :meth:`start`, :meth:`kill` and :meth:`start` again with the same data."""
 
-    def __init__(self, folder: Path, *, user: str = "", password: str = "") -> None:
-        """With ``user``: nobody else comes in."""
+    def __init__(
+        self, folder: Path, *, user: str = "", password: str = "", certificate: tuple[Path, Path] | None = None
+    ) -> None:
+        """With ``user``: nobody else comes in. With a certificate and its key: by TLS only."""
         self.folder = folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -28,6 +30,8 @@ class Mosquitto:
             users = folder / "users"
             subprocess.run(["mosquitto_passwd", "-b", "-c", users, user, password], check=True, timeout=10)
             access = f"allow_anonymous false\npassword_file {users}\n"
+        if certificate is not None:
+            access += f"certfile {certificate[0]}\nkeyfile {certificate[1]}\n"
         (folder / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\n{access}user {pwd.getpwuid(os.getuid()).pw_name}\npersistence true\n"
             f"persistence_location {folder}/\n"
@@ -72,9 +76,11 @@ class Mosquitto:
 
 
 @contextmanager
-def mosquitto(folder: Path, *, user: str = "", password: str = "") -> Iterator[Mosquitto]:
+def mosquitto(
+    folder: Path, *, user: str = "", password: str = "", certificate: tuple[Path, Path] | None = None
+) -> Iterator[Mosquitto]:
     """Run one until the block ends."""
     need("mosquitto")
-    with closing(Mosquitto(folder, user=user, password=password)) as broker:
+    with closing(Mosquitto(folder, user=user, password=password, certificate=certificate)) as broker:
         broker.start()
         yield broker

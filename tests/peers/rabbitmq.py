@@ -20,9 +20,12 @@ START_TIMEOUT = 60.0
 class RabbitMq:
     """One broker: :meth:`start`, :meth:`kill` (as the machine would) and :meth:`start` again with the same data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, certificate: tuple[Path, Path] | None = None) -> None:
+        """With a certificate and its key: on another port by TLS too."""
         self.folder = folder
         self.port = free_port()
+        self.tls_port = free_port()
+        self.certificate = None if certificate is None else certificate[0]
         self._distribution = free_port()
         self._names = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -32,6 +35,12 @@ class RabbitMq:
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users = none\nlog.console = false\n"
             "log.file.level = error\ndisk_free_limit.absolute = 10MB\nvm_memory_high_watermark.absolute = 400MB\n"
         )
+        if certificate is not None:
+            with (folder / "rabbitmq.conf").open("a") as file:
+                file.write(
+                    f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\nssl_options.certfile = {certificate[0]}\n"
+                    f"ssl_options.keyfile = {certificate[1]}\nssl_options.verify = verify_none\n"
+                )
         (folder / "enabled_plugins").write_text("[].\n")
         cookie = folder / ".erlang.cookie"
         cookie.write_text("APPLIANCETESTS")
@@ -99,9 +108,9 @@ class RabbitMq:
 
 
 @contextmanager
-def rabbitmq(folder: Path) -> Iterator[RabbitMq]:
+def rabbitmq(folder: Path, *, certificate: tuple[Path, Path] | None = None) -> Iterator[RabbitMq]:
     """Run one until the block ends."""
     need("rabbitmq-server")
-    with closing(RabbitMq(folder)) as broker:
+    with closing(RabbitMq(folder, certificate=certificate)) as broker:
         broker.start()
         yield broker
