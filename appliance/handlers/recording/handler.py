@@ -83,7 +83,9 @@ class RecordingHandler:
         """Finish the bundles in the making; calls that are still on get theirs as far as they have gone."""
         for call in self._live:
             call.cancel()
-            if call.asked is not None:
+            if call.closing is not None:
+                self._over(call.correlation_id)
+            elif call.asked is not None:
                 self._begin(self._finish(call))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=PATIENCE_S)
