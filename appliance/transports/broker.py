@@ -114,4 +114,4 @@ class BrokerTransport(ABC, Generic[T]):
 
     def measure(self) -> Iterable[Counter]:
         """What limits cost, and whether the broker is there."""
-        yield from self.exchange.measure(self.short_name, int(self.connected))
+        yield from self.exchange.counts(self.short_name, int(self.connected))

@@ -116,7 +116,7 @@ class Exchange:
             text = f"Invalid Janus API request - <string>({error.line},{error.column}): {error.detail}"
             raise JanusError(ErrorCode.INVALID_JSON, text) from None
 
-    def measure(self, transport: str, connections: int) -> Iterable[Counter]:
+    def counts(self, transport: str, connections: int) -> Iterable[Counter]:
         """What limits cost, and connections."""
         for reason, count in self.limits.items():
             yield Counter("transport_limits_total", count, {"transport": transport, "limit": reason})

@@ -320,7 +320,7 @@ class UnixTransport:
 
     def measure(self) -> Iterable[Counter]:
         """What limits cost, and connections."""
-        yield from self.exchange.measure("unix", sum(len(door.clients) for door in self._doors))
+        yield from self.exchange.counts("unix", sum(len(door.clients) for door in self._doors))
 
 
 async def _send_to(bound: socket.socket, data: bytes, path: str) -> None:
