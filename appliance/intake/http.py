@@ -5,9 +5,6 @@ the events are on their way, 400 with words for what is no JSON or no event.
 """
 
 import asyncio
-import base64
-import binascii
-import hmac
 import logging
 import zlib
 from collections.abc import Iterable
@@ -19,6 +16,7 @@ from appliance.core.clock import Clock
 from appliance.core.events import Counter, Event, EventDecodeError
 from appliance.core.intake import Deliver
 from appliance.intake import dialect
+from appliance.net.basic_auth import authorizes
 from appliance.net.host import HostGuard, is_loopback
 from appliance.net.http_server import HttpServer
 
@@ -136,14 +134,8 @@ class HttpIntake:
             self._running -= 1
 
     def _authorized(self, header: str) -> bool:
-        if not self._config.password:
-            return True
-        scheme, _, encoded = header.partition(" ")
-        try:
-            given = base64.b64decode(encoded.strip(), validate=True) if scheme.lower() == "basic" else b""
-        except (binascii.Error, ValueError):
-            given = b""
-        return hmac.compare_digest(given, f"{self._config.user}:{self._config.password}".encode())
+        config = self._config
+        return not config.password or authorizes(header, config.user, config.password)
 
     async def _take(self, request: web.BaseRequest) -> web.Response:
         try:
