@@ -123,6 +123,10 @@ def _modern_media(body: dict[str, Any]) -> dict[str, Any]:
         named = body.get(f"{body.get('media')}-codec")
         if isinstance(named, str):
             body = {**body, "codec": named}
+    numbers = [value for value in body.values() if value.__class__ is int]
+    if not drop and (not numbers or (max(numbers) < MAX_COUNT and min(numbers) >= -MAX_COUNT)):
+        # What nearly every one is, and there are many.
+        return body
     return {key: value for key, value in body.items() if key not in drop and not _beyond(value)}
 
 

@@ -188,7 +188,7 @@ class HepMapper:
 
     def _map(self, call: _Call, item: Event, now: float) -> Iterator[Outgoing]:
         body = item.event
-        wanted = bool(item.type & self._config.wanted)
+        wanted = bool(int.__and__(item.type, self._config.wanted))
         if isinstance(body, Jsep) and self._config.jsep_as_sip and body.jsep.type in ("offer", *ANSWERS):
             if wanted:
                 yield self._sip(call, item, body)
