@@ -84,6 +84,7 @@ async def _collect() -> dict[str, dict[str, float]]:
             options = {
                 "server.data_dir": folder / way, "console.port": 0, "listener.port": 0, "intake.http.port": port,
                 "handlers.hep.server": f"udp://127.0.0.1:{sink.getsockname()[1]}", "handlers.store.enabled": "false",
+                "handlers.recording.enabled": "false",
                 "intake.rabbitmq.enabled": str(way == "rabbitmq").lower(), "intake.rabbitmq.port": broker.port,
                 "intake.rabbitmq.password": "guest", "server.log_level": "error",
             }  # fmt: skip
