@@ -95,6 +95,12 @@ def _make(what: str, component: Any, *arguments: Any, **options: Any) -> Any:
         raise ConfigError(f"{what}: {problem}") from None
 
 
+def _plugin(section: str, made_by: type[Any], config: Any, folder: Path) -> Any:
+    plugin = _make(f"plugins.{section}", made_by, config)
+    _make(f"plugins.{section}", plugin.open, folder / "plugins" / section)
+    return plugin
+
+
 async def run_gateway(settings: Settings) -> None:
     """The process that carries calls. :raises ConfigError, OSError: it can't start; the message says why."""
     from appliance.core.gateway import Gateway, GatewayConfig
@@ -131,7 +137,7 @@ async def run_gateway(settings: Settings) -> None:
             bus.publish,
             engine,
             {
-                plugin.package: _make(f"plugins.{section}", plugin, config)
+                plugin.package: _plugin(section, plugin, config, data_dir(server))
                 for section, plugin, config in _enabled(settings, "plugins")
             },
             server_name=server_name(server),

@@ -7,6 +7,7 @@ loop's thread and return at once.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
@@ -122,6 +123,13 @@ class Plugin(ABC):
     @abstractmethod
     def attach(self, api: HandleApi) -> PluginHandle:
         """A client attaches."""
+
+    def open(self, folder: Path) -> None:
+        """Called once, before the first client: ``folder`` (which need not be there yet) is where a plugin keeps files.
+
+        :raises ValueError: what is kept there is of no use; the message names the file.
+        """
+        return
 
     def handle_admin_message(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """``message_plugin`` of the Admin API: what ``response`` holds; ``None``: this plugin takes none.

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -30,10 +31,10 @@ async def running_appliance(folder: Path) -> AsyncIterator[Running]:
         yield running
 
 
-async def enter(browser: Browser, web: str, name: str, complaints: list[str]) -> Page:
+async def enter(browser: Browser, web: str, name: str, complaints: list[str], room: int = 1234) -> Page:
     page = await browser.new_page(viewport={"width": 1200, "height": 900})
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(f"{web}/demo/videoroom")
+    await page.goto(f"{web}/demo/videoroom?room={room}")
     await page.fill("#display", name)
     await page.click("#enter")
     await expect(page.locator("#state")).to_have_text("In the room")
@@ -68,6 +69,36 @@ async def test_three_people_see_each_other(tmp_path: Path) -> None:
         await sees(ann, "bob", "eve")
         await eve.close()
         await expect(ann.locator(".tile:not(.own)")).to_have_count(1)
+    assert complaints == []
+
+
+async def create(janus: str, **room: Any) -> None:
+    """Make a room as a client of the Janus API does."""
+
+    async with aiohttp.ClientSession() as http:
+
+        async def say(path: str, **message: Any) -> dict[str, Any]:
+            async with http.post(janus + path, json={"transaction": "t", **message}) as reply:
+                found: dict[str, Any] = await reply.json()
+                return found
+
+        session = (await say("", janus="create"))["data"]["id"]
+        plugin = "janus.plugin.videoroom"
+        handle = (await say(f"/{session}", janus="attach", plugin=plugin))["data"]["id"]
+        made = await say(f"/{session}/{handle}", janus="message", body={"request": "create", **room})
+        assert made["plugindata"]["data"]["videoroom"] == "created"
+        await say(f"/{session}", janus="destroy")
+
+
+async def test_who_talks_is_marked(tmp_path: Path) -> None:
+    complaints: list[str] = []
+    async with running_appliance(tmp_path) as running, chromium() as browser:
+        # The made-up microphone beeps once a second, which is quiet on the whole.
+        await create(running.janus, room=77, audiolevel_event=True, audio_active_packets=20, audio_level_average=120)
+        ann = await enter(browser, running.web, "ann", complaints, room=77)
+        await expect(ann.locator(".tile.own.talking")).to_have_count(1)
+        await ann.click("#mute-microphone")
+        await expect(ann.locator(".tile.own.talking")).to_have_count(0)
     assert complaints == []
 
 

@@ -121,6 +121,19 @@ async def test_two_clients_can_be_routed_to_each_other(call: Call) -> None:
     assert [len(client.packets) for client in (alice, carol)] == [2, 2]
 
 
+async def test_who_listens_hears_what_came_and_the_route_goes_on(call: Call) -> None:
+    client, handle = call(kinds=("audio",))
+    heard: list[bytes] = []
+    handle.peer.listen("0", lambda packet: heard.append(bytes(packet)))
+    client.send_rtp("audio", 7, 960, b"listen")
+    client.pump()
+    handle.peer.listen("0", None)
+    client.send_rtp("audio", 8, 1920, b"unheard")
+    client.pump()
+    assert [(parse_header(packet).sequence_number, packet[-6:]) for packet in heard] == [(7, b"listen")]
+    assert [payload for _, payload in client.packets] == [b"listen", b"unheard"]
+
+
 def test_extensions_get_the_receivers_ids_in_place() -> None:
     for elements in ({1: b"0", 3: b"abc", 5: b"x"}, {1: b"0", 3: bytes(20), 5: b"x"}):
         profile, data = build_extensions(elements)

@@ -3,6 +3,7 @@
 Verbs about rooms (:mod:`.management`) are answered at once; those of a participant, later, by an event.
 """
 
+from pathlib import Path
 from typing import Any
 
 from appliance.core.events import SessionDescription
@@ -124,6 +125,10 @@ class VideoRoom(Plugin):
     def __init__(self, config: VideoRoomConfig | None = None) -> None:
         self._rooms = Rooms(config or VideoRoomConfig())
         self._management = Management(self._rooms)
+
+    def open(self, folder: Path) -> None:
+        """Begin with the rooms that clients made for good."""
+        self._rooms.keep_in(folder)
 
     def attach(self, api: HandleApi) -> VideoRoomHandle:
         """Not in a room yet."""

@@ -53,6 +53,12 @@ class RoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Told in ``list``."""
     notify_joining: bool = False
     """Tell everyone of participants that don't publish yet."""
+    audiolevel_event: bool = False
+    """Tell everyone when somebody begins and stops to talk, by their audio levels (RFC 6464)."""
+    audio_active_packets: int = 100
+    """Packets whose mean level decides; two seconds of 20 ms."""
+    audio_level_average: int = 25
+    """In dBov below the loudest, 0 to 127: a mean below it is talking."""
 
     @property
     def title(self) -> str:
@@ -77,7 +83,7 @@ def codecs(text: str) -> list[str]:
 
 def demo_rooms() -> list[RoomConfig]:
     """The room that clients in the field look for."""
-    return [RoomConfig(room=1234, description="Demo Room", publishers=6, bitrate=1_000_000)]
+    return [RoomConfig(room=1234, description="Demo Room", publishers=6, bitrate=1_000_000, audiolevel_event=True)]
 
 
 class VideoRoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,5 +100,11 @@ class VideoRoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One more is refused (499)."""
     max_participants: int = 1000
     """Of one room, publishing or not; one more is refused (433)."""
+    lock_rtp_forward: bool = False
+    """RTP forwarders need the ``admin_key`` as well as the room's secret."""
+    rtp_forward_to: list[str] = field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
+    """Networks that media may be forwarded to: a client that may forward could else reach whatever this host can."""
+    max_forwarders: int = 16
+    """Of one publisher; one more is refused (499)."""
     rooms: list[RoomConfig] = field(default_factory=demo_rooms)
     """Rooms that are there from the start."""

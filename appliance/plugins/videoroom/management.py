@@ -1,11 +1,12 @@
 """What is answered at once: making, changing and ending rooms, and asking who is in them.
 
-The same verbs serve clients and the Admin API (``message_plugin``). Recording and RTP forwarders are refused, because
-nothing here records or taps packets.
+The same verbs serve clients and the Admin API (``message_plugin``). Recording is refused, because nothing here writes
+media files; calls are recorded whole, by :mod:`appliance.handlers.recording`.
 """
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -14,13 +15,17 @@ from appliance.core.plugin import HandleApi
 from appliance.plugins.videoroom import messages
 from appliance.plugins.videoroom.config import RoomConfig, codecs
 from appliance.plugins.videoroom.errors import Code, RefusedError
+from appliance.plugins.videoroom.forwarding import Forwarding
 from appliance.plugins.videoroom.messages import JsonObject, read
+from appliance.plugins.videoroom.permanent import PermanentRooms
 from appliance.plugins.videoroom.rooms import Room, Rooms, check_secret
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 UNAVAILABLE = {
     "enable_recording": "Recording is not available here",
-    "rtp_forward": "RTP forwarders are not available here",
-    "stop_rtp_forward": "RTP forwarders are not available here",
     "add_remote_publisher": "Remote publishers are not available here",
     "update_remote_publisher": "Remote publishers are not available here",
     "remove_remote_publisher": "Remote publishers are not available here",
@@ -47,6 +52,7 @@ class Management:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        forwarding = Forwarding(rooms)
         self._verbs: dict[str, Callable[[JsonObject, HandleApi | None], JsonObject]] = {
             "create": self._create,
             "edit": self._edit,
@@ -57,7 +63,9 @@ class Management:
             "allowed": self._allow,
             "kick": self._kick,
             "moderate": self._moderate,
-            "listforwarders": self._list_forwarders,
+            "rtp_forward": forwarding.forward,
+            "stop_rtp_forward": forwarding.stop,
+            "listforwarders": forwarding.listed,
             **dict.fromkeys(UNAVAILABLE, self._refuse),
         }
 
@@ -73,6 +81,14 @@ class Management:
         if api is not None and self._rooms.config.events:
             api.notify(data, with_handle=with_handle)
 
+    def _permanent(self, body: JsonObject, what: str) -> PermanentRooms | None:
+        """Where a request wants its change kept; ``None``: nowhere."""
+        if not body.get("permanent"):
+            return None
+        if self._rooms.permanent is None:
+            raise RefusedError(Code.UNKNOWN, f"No configuration file, can't {what}")
+        return self._rooms.permanent
+
     def _create(self, body: JsonObject, api: HandleApi | None) -> JsonObject:
         read(messages.CREATE, body)
         check_secret(body, "admin_key", self._rooms.config.admin_key)
@@ -85,7 +101,7 @@ class Management:
         for name, why in REFUSED.items():
             if body.get(name):
                 raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element ({name} should be false: {why})")
-        _refuse_permanent(body, "create permanent room")
+        permanent = self._permanent(body, "create permanent room")
         chosen = {name: body[name] for name in COPIED if name in body}
         for name in ("audiocodec", "videocodec"):
             if name in chosen:
@@ -93,19 +109,22 @@ class Management:
         chosen["publishers"] = max(1, chosen.get("publishers", 3))
         config = RoomConfig(room=room_id or self._rooms.fresh_id(), bitrate=body.get("bitrate", 0), **chosen)
         self._rooms.add(Room(config, allowed))
+        kept = permanent is not None and _kept(permanent.save, config)
         self._publish(api, {"event": "created", "room": config.room})
-        return {"videoroom": "created", "room": config.room, "permanent": False}
+        return {"videoroom": "created", "room": config.room, "permanent": kept}
 
     def _edit(self, body: JsonObject, api: HandleApi | None) -> JsonObject:
         room = self._rooms.find(body)
         read(messages.EDIT, body)
         room.authorize(body)
         messages.check_lengths(body, "new_description", "new_secret", "new_pin")
-        _refuse_permanent(body, "edit room permanently")
+        permanent = self._permanent(body, "edit room permanently")
         changes = {name.removeprefix("new_"): body[name] for name in EDITED if name in body}
         if "publishers" in changes:
             changes["publishers"] = max(1, changes["publishers"])
         room.config = replace(room.config, **changes)
+        if permanent is not None:
+            _kept(permanent.save, room.config)
         self._publish(api, {"event": "edited", "room": room.id})
         return {"videoroom": "edited", "room": room.id}
 
@@ -113,10 +132,11 @@ class Management:
         room = self._rooms.find(body)
         read(messages.DESTROY, body)
         room.authorize(body)
-        _refuse_permanent(body, "destroy room permanently")
+        permanent = self._permanent(body, "destroy room permanently")
         self._publish(api, {"event": "destroyed", "room": room.id})
         self._rooms.remove(room)
-        return {"videoroom": "destroyed", "room": room.id, "permanent": False}
+        kept = permanent is not None and _kept(permanent.remove, room.id)
+        return {"videoroom": "destroyed", "room": room.id, "permanent": kept}
 
     def _exists(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
         room_id = self._rooms.ids.read(body, "room")
@@ -135,7 +155,7 @@ class Management:
         listed: list[JsonObject] = []
         for one in room.participants.values():
             item = one.as_attendee() | {"publisher": one.published}
-            listed.append(item | {"talking": False} if one.published and one.has_levels else item)
+            listed.append(item | {"talking": one.talks} if one.published and one.has_levels else item)
         return {"videoroom": "participants", "room": room.id, "participants": listed}
 
     def _allow(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
@@ -191,12 +211,6 @@ class Management:
             self._publish(api or participant.api, {"videoroom": "moderated", **about}, with_handle=False)
         return {"videoroom": "success"}
 
-    def _list_forwarders(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
-        room = self._rooms.find(body)
-        read((messages.SECRET,), body)
-        room.authorize(body)
-        return {"videoroom": "forwarders", "room": room.id, "publishers": []}
-
     def _refuse(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
         verb = body["request"]
         room = self._rooms.find(body)
@@ -209,9 +223,14 @@ class Management:
         raise RefusedError(Code.UNKNOWN, UNAVAILABLE[verb])
 
 
-def _refuse_permanent(body: JsonObject, what: str) -> None:
-    if body.get("permanent"):
-        raise RefusedError(Code.UNKNOWN, f"No configuration file, can't {what}")
+def _kept(keep: Callable[[T], None], what: T) -> bool:
+    """As Janus: what could not be written holds until the end of the process, and the reply says so."""
+    try:
+        keep(what)
+    except OSError as problem:
+        logger.error("videoroom: a room could not be kept: %s", problem)
+        return False
+    return True
 
 
 def request_of(body: dict[str, Any]) -> str:

@@ -39,6 +39,9 @@ CREATE = (
     Element("record", Kind.BOOLEAN),
     Element("permanent", Kind.BOOLEAN),
     Element("notify_joining", Kind.BOOLEAN),
+    Element("audiolevel_event", Kind.BOOLEAN),
+    Element("audio_active_packets", Kind.POSITIVE),
+    Element("audio_level_average", Kind.POSITIVE),
     Element("require_e2ee", Kind.BOOLEAN),
 )
 EDIT = (
@@ -69,6 +72,8 @@ CONFIGURE = (
     Element("videocodec", Kind.STRING),
     Element("bitrate", Kind.POSITIVE),
     Element("keyframe", Kind.BOOLEAN),
+    Element("audio_active_packets", Kind.POSITIVE),
+    Element("audio_level_average", Kind.POSITIVE),
     Element("record", Kind.BOOLEAN),
     Element("filename", Kind.STRING),
     Element("descriptions", Kind.ARRAY),

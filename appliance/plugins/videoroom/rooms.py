@@ -2,13 +2,16 @@
 
 import hmac
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from appliance.core.plugin import HandleApi
 from appliance.plugins.videoroom.config import RoomConfig, RoomId, VideoRoomConfig
+from appliance.plugins.videoroom.ears import Ears, Forwarder
 from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.messages import Ids, JsonObject
+from appliance.plugins.videoroom.permanent import PermanentRooms
 from appliance.plugins.videoroom.streams import PublishedStream
 
 
@@ -25,6 +28,30 @@ class Participant:
         self.published = False
         """Its PeerConnection is up."""
         self.kicked = False
+        self.ears = Ears()
+        self.forwarders: dict[int, Forwarder] = {}
+
+    def add_forwarder(self, one: Forwarder) -> None:
+        """Send a stream on to somewhere else, for as long as it is published."""
+        self.forwarders[one.stream_id] = one
+        if one.kind != "data":
+            self.ears.add(one.mid, one)
+
+    def drop_forwarder(self, stream_id: int) -> bool:
+        """Whether there was one."""
+        one = self.forwarders.pop(stream_id, None)
+        if one is not None:
+            if one.kind != "data":
+                self.ears.remove(one.mid, one)
+            one.socket.close()
+        return one is not None
+
+    def deaf(self) -> None:
+        """Nobody listens any more: what was published is so no longer."""
+        for stream_id in list(self.forwarders):
+            self.drop_forwarder(stream_id)
+        self.ears.clear()
+        self.ears.on(None)
 
     @property
     def names(self) -> JsonObject:
@@ -49,8 +76,13 @@ class Participant:
                 told[key] = first.codec
         told["streams"] = [stream.as_published(talking=talking) for stream in self.streams]
         if talking and self.has_levels:
-            told["talking"] = False
+            told["talking"] = self.talks
         return told
+
+    @property
+    def talks(self) -> bool:
+        """As the last change said."""
+        return any(stream.talking for stream in self.streams)
 
     @property
     def has_levels(self) -> bool:
@@ -146,12 +178,19 @@ class Room:
             "videocodec": config.videocodec,
         }
         told |= {name: True for name in ("opus_fec", "opus_dtx") if getattr(config, name)}
+        levels: JsonObject = {}
+        if config.audiolevel_event:
+            levels = {
+                "audio_active_packets": config.audio_active_packets,
+                "audio_level_average": config.audio_level_average,
+            }
         return told | {
             "record": False,
             "lock_record": False,
             "num_participants": len(self.participants),
             "audiolevel_ext": config.audiolevel_ext,
-            "audiolevel_event": False,
+            "audiolevel_event": config.audiolevel_event,
+            **levels,
             "videoorient_ext": config.videoorient_ext,
             "playoutdelay_ext": config.playoutdelay_ext,
             "transport_wide_cc_ext": config.transport_wide_cc_ext,
@@ -177,8 +216,20 @@ class Rooms:
     def __init__(self, config: VideoRoomConfig) -> None:
         self.config = config
         self.ids = Ids(strings=config.string_ids)
+        self.permanent: PermanentRooms | None = None
+        """Where rooms can be kept; ``None`` where there is no such place."""
         self._rooms: dict[RoomId, Room] = {}
-        for one in config.rooms:
+        self._begin(config.rooms)
+
+    def keep_in(self, folder: Path) -> None:
+        """Begin with what was kept there, and keep there what is to be permanent. Raises as :class:`PermanentRooms`."""
+        self.permanent = PermanentRooms(folder)
+        self._rooms.clear()
+        self._begin(self.permanent.over(self.config.rooms))
+
+    def _begin(self, rooms: Sequence[RoomConfig]) -> None:
+        config = self.config
+        for one in rooms:
             room_id = str(one.room) if config.string_ids else one.room
             if not isinstance(room_id, str if config.string_ids else int):
                 raise ValueError(f"rooms: {room_id!r}: wanted an integer, because string_ids is not set")

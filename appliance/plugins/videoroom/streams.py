@@ -31,6 +31,8 @@ class PublishedStream:
         """The publisher wants it seen."""
         self.moderated = False
         """Muted by somebody who may."""
+        self.talking = False
+        """By its audio levels, where the room looks at them."""
         self.flags: dict[str, bool] = {}
         """``stereo``, ``fec``, ``dtx``, ``simulcast``: only those that hold."""
         self.extension_ids: dict[str, int] = {}
@@ -66,7 +68,7 @@ class PublishedStream:
         """As other participants are told."""
         told = self._head() | self._tail(self.flags)
         if talking and "audiolevel_ext_id" in self.extension_ids and not self.disabled:
-            told["talking"] = False
+            told["talking"] = self.talking
         return told
 
     def as_configured(self) -> dict[str, Any]:

@@ -72,7 +72,6 @@ def test_a_room_from_its_making_to_its_end(person: Person) -> None:
         ("allowed", {"room": 5, "secret": "s", "action": "shout"}, 430, "Unsupported action 'shout' (allowed)"),
         ("allowed", {"room": 5, "secret": "s", "action": "add"}, 429, "Missing mandatory element (allowed)"),
         ("enable_recording", {"room": 5, "secret": "s", "record": True}, 499, "Recording is not available here"),
-        ("rtp_forward", {"room": 5, "secret": "s"}, 499, "RTP forwarders are not available here"),
     ],
 )  # fmt: skip
 def test_refusals(person: Person, request_: str, body: dict[str, Any], code: int, error: str) -> None:
