@@ -1,8 +1,10 @@
 """Payload descriptors and key frames, against aiortc's encoders, and bit by bit as the RFCs draw them."""
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
+from aiortc.codecs.base import Encoder
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder, VpxPayloadDescriptor
 from av import VideoFrame
@@ -70,18 +72,24 @@ def test_a_descriptor_cut_short_is_none(text: str) -> None:
     assert all(vp9.read(svc, 0, length) is None for length in range(4))
 
 
-def test_key_frames_of_real_encoders_are_found() -> None:
-    for encoder, is_key in (
-        (Vp8Encoder(), lambda data: (found := vp8.read(data, 0, len(data))) is not None and found.keyframe),
-        (H264Encoder(), lambda data: keyframe.h264(data, 0, len(data))),
-    ):
-        seen = []
-        for number in range(6):
-            payloads, _ = encoder.encode(frame(number), force_keyframe=number == 4)
-            seen.append(any(is_key(payload) for payload in payloads))
-            if seen[-1]:
-                assert is_key(payloads[0]), number
-        assert seen == [True, False, False, False, True, False], type(encoder).__name__
+def vp8_begins(data: bytes) -> bool:
+    found = vp8.read(data, 0, len(data))
+    return found is not None and found.keyframe
+
+
+def h264_begins(data: bytes) -> bool:
+    return keyframe.h264(data, 0, len(data))
+
+
+@pytest.mark.parametrize(("encoder", "begins"), [(Vp8Encoder, vp8_begins), (H264Encoder, h264_begins)])
+def test_key_frames_of_real_encoders_are_found(encoder: type[Encoder], begins: Callable[[bytes], bool]) -> None:
+    encodes = encoder()
+    seen = []
+    for number in range(6):
+        payloads, _ = encodes.encode(frame(number), force_keyframe=number == 4)
+        seen.append(any(map(begins, payloads)))
+        assert begins(payloads[0]) is seen[-1]
+    assert seen == [True, False, False, False, True, False]
 
 
 @pytest.mark.parametrize(
