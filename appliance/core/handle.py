@@ -124,7 +124,7 @@ class Handle:
             line = _Line(self)
             peer = line.peer = self._context.media.open(line)
         try:
-            peer.set_remote_offer(jsep.sdp)
+            peer.set_remote_offer(jsep.sdp, lowest_rid_first=jsep.rid_order == "lmh")
         except SdpRefusedError as error:
             if line is not self.line:
                 peer.close(None)

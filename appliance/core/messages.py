@@ -209,6 +209,8 @@ class RemoteJsep(Struct, frozen=True):
     sdp: str
     trickle: bool = True
     e2ee: bool = False
+    rid_order: str = "hml"
+    """Simulcast is listed from the highest (``hml``) or the lowest (``lmh``)."""
 
 
 def read_jsep(jsep: object, max_sdp_bytes: int) -> RemoteJsep:
@@ -234,7 +236,7 @@ def read_jsep(jsep: object, max_sdp_bytes: int) -> RemoteJsep:
     first = sdp.lstrip().split("\n", 1)[0].rstrip()
     if first != "v=0":
         raise JanusError(ErrorCode.JSEP_INVALID_SDP, f"Invalid v= line: {shown(first)}")
-    return RemoteJsep(kind, sdp, jsep.get("trickle", True), jsep.get("e2ee", False))
+    return RemoteJsep(kind, sdp, jsep.get("trickle", True), jsep.get("e2ee", False), jsep.get("rid_order", "hml"))
 
 
 class Candidate(Struct, frozen=True):

@@ -79,6 +79,8 @@ class Medium(Struct, frozen=True, kw_only=True):
     """Ours: sendrecv, sendonly, recvonly or inactive."""
     codec: str | None = None
     rejected: bool = False
+    simulcast: bool = False
+    """The client sends it in several encodings at once."""
 
 
 class PeerObserver(Protocol):
@@ -106,8 +108,10 @@ class PeerConnection(Protocol):
     def send_estimate_bps(self) -> int | None:
         """What the way to the client carries, by its transport-wide feedback; ``None`` while it has told nothing."""
 
-    def set_remote_offer(self, sdp: str) -> None:
+    def set_remote_offer(self, sdp: str, *, lowest_rid_first: bool = False) -> None:
         """Read an offer (also a renegotiation or an ICE restart). Emits nothing.
+
+        ``lowest_rid_first`` says in which order simulcast is listed.
 
         :raises SdpRefusedError: nothing has changed.
         """

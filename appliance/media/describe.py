@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from appliance.core.events import MediaStats
 from appliance.media.dtls import DtlsStage
 from appliance.media.line import Line
+from appliance.media.simulcast import REPAIRED_RID, RID, Encodings
 from appliance.wire import twcc
 
 if TYPE_CHECKING:
@@ -99,14 +101,21 @@ def _medium(peer: "Peer", line: Line) -> dict[str, Any]:
         found["msid"] = {"remote-stream": stream, "remote-track": track}
     stats = line.stats()
     ssrcs: dict[str, int] = {"ssrc": line.ssrc} if line.tx is not None else {}
-    if line.streams:
-        ssrcs["ssrc-peer"] = line.streams[-1].ssrc
     repeats = line.rtx_payload_type >= 0
     if repeats and line.tx is not None:
         ssrcs["ssrc-rtx"] = line.rtx_ssrc
-    for repair, about in peer.path.repairs.ssrcs.items():
-        if about == ssrcs.get("ssrc-peer"):
-            ssrcs["ssrc-peer-rtx"] = repair
+    for substream in (0, *line.higher_substreams):
+        latest = line.latest(substream)
+        if latest is None:
+            continue
+        name = f"ssrc-peer-sim-{substream}" if substream else "ssrc-peer"
+        ssrcs[name] = latest.ssrc
+        for repair, about in peer.path.repairs.ssrcs.items():
+            if about == latest.ssrc:
+                ssrcs[f"{name}-rtx"] = repair
+    if line.encodings is not None and line.encodings.rids:
+        found["rid-simulcast"] = _rids(line, line.encodings)
+    layers = [(substream, line.layer_stats(substream)) for substream in line.higher_substreams]
     found |= {
         "do_nacks": line.nacks,
         "nack-queue-ms": 1000,
@@ -120,27 +129,13 @@ def _medium(peer: "Peer", line: Line) -> dict[str, Any]:
             **({"rtx-pt": line.rtx_payload_type} if repeats else {}),
             "codec": medium.codec,
         },
-        "rtcp": {
-            "main": {
-                "base": stats.base,
-                "rtt": stats.rtt,
-                "lost": stats.lost,
-                "lost-by-remote": stats.lost_by_remote,
-                "jitter-local": stats.jitter_local,
-                "jitter-remote": stats.jitter_remote,
-                "in-link-quality": stats.in_link_quality,
-                "in-media-link-quality": stats.in_media_link_quality,
-                "out-link-quality": stats.out_link_quality,
-                "out-media-link-quality": stats.out_media_link_quality,
-            }
-        },
+        "rtcp": {"main": _rtcp(stats), **{f"sim{substream}": _rtcp(layer) for substream, layer in layers}},
         "stats": {
             "in": {
-                "packets": stats.packets_received,
-                "bytes": stats.bytes_received,
-                "bytes_lastsec": stats.bytes_received_lastsec,
+                **_came(stats),
                 "nacks": line.nacks_received,
                 "retransmissions": stats.retransmissions_received,
+                **{f"video-simulcast-{substream}": _came(layer) for substream, layer in layers},
             },
             "out": {
                 "packets": stats.packets_sent,
@@ -151,3 +146,33 @@ def _medium(peer: "Peer", line: Line) -> dict[str, Any]:
         },
     }
     return found
+
+
+def _rids(line: Line, encodings: Encodings) -> dict[str, Any]:
+    found: dict[str, Any] = {"rid": list(encodings.rids), "rid-ext-id": line.extensions[RID]}
+    if REPAIRED_RID in line.extensions:
+        found["ridrtx-ext-id"] = line.extensions[REPAIRED_RID]
+    return found | {"rid-order": "lmh" if encodings.lowest_first else "hml"}
+
+
+def _rtcp(stats: MediaStats) -> dict[str, Any]:
+    return {
+        "base": stats.base,
+        **({} if stats.rtt is None else {"rtt": stats.rtt}),
+        "lost": stats.lost,
+        "lost-by-remote": stats.lost_by_remote,
+        "jitter-local": stats.jitter_local,
+        "jitter-remote": stats.jitter_remote,
+        "in-link-quality": stats.in_link_quality,
+        "in-media-link-quality": stats.in_media_link_quality,
+        "out-link-quality": stats.out_link_quality,
+        "out-media-link-quality": stats.out_media_link_quality,
+    }
+
+
+def _came(stats: MediaStats) -> dict[str, Any]:
+    return {
+        "packets": stats.packets_received,
+        "bytes": stats.bytes_received,
+        "bytes_lastsec": stats.bytes_received_lastsec,
+    }

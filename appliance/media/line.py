@@ -6,7 +6,8 @@ from appliance.core.events import MediaStats, RttValues
 from appliance.core.peer import Listener, Medium
 from appliance.media.quality import Quality
 from appliance.media.receive import RxStream, SenderClock
-from appliance.media.send import KeyframeThrottle, TxStream
+from appliance.media.send import TxStream
+from appliance.media.simulcast import MAX_SUBSTREAMS, Encodings
 from appliance.wire.description import Codec
 from appliance.wire.rtcp import ReportBlock
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from appliance.media.path import MediaPath
 
 
-_COUNTS = ("packets", "bytes", "lost", "retransmissions", "reordered", "duplicates")
+_COUNTS = ("packets", "bytes", "lost", "retransmissions", "reordered", "duplicates", "nacks_sent")
 
 
 class Line:
@@ -44,18 +45,21 @@ class Line:
         self.remote_ssrcs: tuple[int, ...] = ()
         self.remote_repairs: dict[int, int] = {}
         """SSRCs of the client's retransmissions to those of its media, as it describes them."""
+        self.encodings: Encodings | None = None
+        """Simulcast, which the client sends."""
+        self.substreams: dict[int, int] = {}
+        """Of its SSRCs, as far as they are known."""
         self.remote_msid: str | None = None
         self.streams: list[RxStream] = []
-        self._retired = dict.fromkeys(_COUNTS, 0)
-        """What streams counted that are gone."""
+        self._retired: dict[int, dict[str, int]] = {}
+        """What streams counted that are gone, by substream."""
         self.sinks: tuple[TxStream, ...] = ()
         """Where what is received goes."""
         self.listener: Listener | None = None
         self.tx: TxStream | None = None
         self.receiving = False
-        self.keyframes = KeyframeThrottle()
         self.quality = Quality()
-        self.nacks_sent = self.nacks_received = 0
+        self.nacks_received = 0
         """Sequence numbers asked for, not RTCP packets."""
         self.plis_sent = self.plis_received = self.firs_sent = self.firs_received = self.fir_number = 0
         self.rembs_sent = self.rembs_received = 0
@@ -70,8 +74,9 @@ class Line:
         """RTP clock ticks."""
         self._remote_highest = 0
         self._nacks_reported = 0
-        self._bytes_before = (0, 0)
-        self._bytes_lastsec = (0, 0)
+        self._sent_before = self.bytes_sent_lastsec = 0
+        self._received_before = [0] * MAX_SUBSTREAMS
+        self._received_lastsec = [0] * MAX_SUBSTREAMS
         self._lost_before = (0, 0)
 
     def adopt(
@@ -83,6 +88,7 @@ class Line:
         remote_ssrcs: tuple[int, ...],
         rtx_payload_type: int = -1,
         remote_repairs: dict[int, int] | None = None,
+        encodings: Encodings | None = None,
     ) -> None:
         """Take what was negotiated, now or anew."""
         self.codec = codec
@@ -96,6 +102,9 @@ class Line:
         self.remote_ssrcs = remote_ssrcs
         self.rtx_payload_type = rtx_payload_type
         self.remote_repairs = remote_repairs or {}
+        if encodings != self.encodings:
+            self.encodings = encodings
+            self.substreams = {} if encodings is None else {ssrc: at for at, ssrc in enumerate(encodings.ssrcs)}
         for stream in self.streams:
             stream.payload_type, stream.clock_rate = self.payload_type, self.clock_rate
         if self.tx is not None:
@@ -112,14 +121,26 @@ class Line:
         """Cumulative, signed; of all its sources."""
         return self._total("lost")
 
-    def _total(self, name: str) -> int:
-        return self._retired[name] + sum(int(getattr(stream, name)) for stream in self.streams)
+    @property
+    def nacks_sent(self) -> int:
+        """Sequence numbers asked for, not RTCP packets."""
+        return self._total("nacks_sent")
+
+    def _total(self, name: str, substream: int | None = None) -> int:
+        gone = sum(counts[name] for layer, counts in self._retired.items() if substream in {None, layer})
+        return gone + sum(int(getattr(one, name)) for one in self.streams if substream in {None, one.substream})
 
     def retire(self, stream: RxStream) -> None:
         """A stream is gone: what it counted stays."""
+        retired = self._retired.setdefault(stream.substream, dict.fromkeys(_COUNTS, 0))
         for name in _COUNTS:
-            self._retired[name] += int(getattr(stream, name))
+            retired[name] += int(getattr(stream, name))
         self.streams.remove(stream)
+
+    def latest(self, substream: int | None = None) -> RxStream | None:
+        """The stream that was heard last, of all or of one encoding; ``None`` before the first."""
+        streams = (stream for stream in self.streams if substream in {None, stream.substream})
+        return max(streams, key=lambda stream: stream.arrived, default=None)
 
     @property
     def arrived(self) -> float:
@@ -174,14 +195,10 @@ class Line:
     def second_passed(self) -> None:
         """Take stock of the bytes of the last second."""
         sent = self.tx.bytes if self.tx else 0
-        received = self._total("bytes")
-        self._bytes_lastsec = (received - self._bytes_before[0], sent - self._bytes_before[1])
-        self._bytes_before = (received, sent)
-
-    @property
-    def bytes_sent_lastsec(self) -> int:
-        """Bytes sent in the last whole second."""
-        return self._bytes_lastsec[1]
+        self.bytes_sent_lastsec, self._sent_before = sent - self._sent_before, sent
+        for substream, before in enumerate(self._received_before):
+            received = self._total("bytes", substream)
+            self._received_lastsec[substream], self._received_before[substream] = received - before, received
 
     def lost_since(self) -> tuple[int, int]:
         """Packets lost on the way in and, as the peer says, on the way out, since the last call."""
@@ -190,9 +207,9 @@ class Line:
         return max(0, now[0] - before[0]), max(0, now[1] - before[1])
 
     def stats(self) -> MediaStats:
-        """The statistics event of an audio or video medium."""
+        """The statistics event of an audio or video medium; of simulcast with what came of the lowest encoding."""
         medium, tx = self.medium, self.tx
-        latest = max(self.streams, key=lambda stream: stream.arrived, default=None)
+        latest = self.latest(0)
         jitter_local = int(latest.jitter * 1_000_000 / latest.clock_rate) if latest else 0
         jitter_remote = self.jitter_remote * 1_000_000 // self.clock_rate
         rtt_us = int(self.rtt * 1_000_000)
@@ -205,7 +222,7 @@ class Line:
             base=self.clock_rate,
             rtt=rtt,
             rtt_values=self.rtt_values if rtt > 0 else None,
-            lost=self.lost,
+            lost=self._total("lost", 0),
             lost_by_remote=self.lost_by_remote,
             jitter_local=jitter_local // 1000,
             jitter_remote=jitter_remote // 1000,
@@ -213,15 +230,15 @@ class Line:
             in_media_link_quality=int(self.quality.incoming_media),
             out_link_quality=int(self.quality.outgoing),
             out_media_link_quality=int(self.quality.outgoing_media),
-            packets_received=self._total("packets"),
+            packets_received=self._total("packets", 0),
             packets_sent=tx.packets if tx else 0,
-            bytes_received=self._total("bytes"),
+            bytes_received=self._total("bytes", 0),
             bytes_sent=tx.bytes if tx else 0,
-            bytes_received_lastsec=self._bytes_lastsec[0],
-            bytes_sent_lastsec=self._bytes_lastsec[1],
+            bytes_received_lastsec=self._received_lastsec[0],
+            bytes_sent_lastsec=self.bytes_sent_lastsec,
             nacks_received=self.nacks_received,
-            nacks_sent=self.nacks_sent,
-            retransmissions_received=self._total("retransmissions"),
+            nacks_sent=self._total("nacks_sent", 0),
+            retransmissions_received=self._total("retransmissions", 0),
             remb_bitrate=self.remb_bps if medium.mindex == 0 and self.remb_bps else None,
             rtt_us=rtt_us if self.rtt_values else None,
             jitter_local_us=jitter_local if latest else None,
@@ -233,7 +250,44 @@ class Line:
             rembs_received=self.rembs_received,
             rembs_sent=self.rembs_sent,
             retransmissions_sent=tx.retransmissions if tx else 0,
-            reordered=self._total("reordered"),
-            duplicates=self._total("duplicates"),
+            reordered=self._total("reordered", 0),
+            duplicates=self._total("duplicates", 0),
             has_reports=self.has_reports,
         )
+
+    def layer_stats(self, substream: int) -> MediaStats:
+        """The statistics event of a higher encoding: what came of it. We send one stream, told of with the lowest."""
+        latest = self.latest(substream)
+        jitter_us = int(latest.jitter * 1_000_000 / latest.clock_rate) if latest else 0
+        return MediaStats(
+            mid=self.medium.mid,
+            mindex=self.medium.mindex,
+            media=f"{self.medium.kind}-sim{substream}",
+            codec=self.medium.codec,
+            base=self.clock_rate,
+            lost=self._total("lost", substream),
+            lost_by_remote=0,
+            jitter_local=jitter_us // 1000,
+            jitter_remote=0,
+            in_link_quality=int(self.quality.incoming),
+            in_media_link_quality=int(self.quality.incoming_media),
+            out_link_quality=int(self.quality.outgoing),
+            out_media_link_quality=int(self.quality.outgoing_media),
+            packets_received=self._total("packets", substream),
+            packets_sent=0,
+            bytes_received=self._total("bytes", substream),
+            bytes_sent=0,
+            bytes_received_lastsec=self._received_lastsec[substream],
+            bytes_sent_lastsec=0,
+            nacks_received=0,
+            nacks_sent=self._total("nacks_sent", substream),
+            retransmissions_received=self._total("retransmissions", substream),
+            jitter_local_us=jitter_us if latest else None,
+            reordered=self._total("reordered", substream),
+            duplicates=self._total("duplicates", substream),
+        )
+
+    @property
+    def higher_substreams(self) -> range:
+        """Of simulcast, beside the lowest."""
+        return range(1, max(len(self.encodings.rids), len(self.encodings.ssrcs)) if self.encodings else 1)

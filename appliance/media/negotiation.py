@@ -1,7 +1,7 @@
 """From an offer to an answer: which m-lines, codec, feedback and extensions both sides will use (RFC 8829).
 
 Codec-agnostic: nothing is decoded, so anything audio or video is taken, one codec for each m-line. What would need an
-engine that reacts (FEC, simulcast) is left out of answers.
+engine that reacts (FEC) is left out of answers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,7 @@ from appliance.core.peer import AnswerPolicy, Medium, SdpRefusedError
 from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES
 from appliance.media.identity import HASHES
 from appliance.media.sctp import MAX_MESSAGE_BYTES
+from appliance.media.simulcast import REPAIRED_RID, RID, Encodings, offered
 from appliance.wire import sdp, twcc
 from appliance.wire.candidate import Candidate
 from appliance.wire.description import (
@@ -50,6 +51,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     """As they stand in the description, each once."""
     end_of_candidates: bool
     is_ice_lite: bool
+    lowest_rid_first: bool = False
+    """Simulcast is listed from the lowest to the highest."""
 
 
 class NegotiatedLine(Struct, frozen=True, kw_only=True):
@@ -65,11 +68,13 @@ class NegotiatedLine(Struct, frozen=True, kw_only=True):
     """The payload type of retransmissions, where both sides want them apart (RFC 4588)."""
     remote_repairs: dict[int, int] = {}
     """SSRCs of the client's retransmissions to those of its media."""
+    encodings: Encodings | None = None
+    """Simulcast, which the client sends."""
     msid: str | None = None
     """Ours, where it isn't made from the mid."""
 
 
-def read_offer(text: str) -> Offer:
+def read_offer(text: str, *, lowest_rid_first: bool = False) -> Offer:
     """Read and check an offer; how long it may be, the API has decided (``api.max_sdp_bytes``).
 
     :raises SdpRefusedError: it can't be answered; the message says why.
@@ -101,6 +106,7 @@ def read_offer(text: str) -> Offer:
         candidates=tuple(_candidate_texts(transport)),
         end_of_candidates=transport.end_of_candidates,
         is_ice_lite=description.ice_lite,
+        lowest_rid_first=lowest_rid_first,
     )
 
 
@@ -144,9 +150,18 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
     if codec is None or not _is_usable(media):
         medium = Medium(mid=mid, mindex=index, kind=media.kind, direction="inactive", rejected=True)
         return NegotiatedLine(medium=medium, offered=media)
+    direction = _direction(media, policy)
+    encodings = offered(media, lowest_first=offer.lowest_rid_first) if direction.receives else None
+    by_rid = encodings is not None and bool(encodings.rids)
+    taken = (*policy.extensions, RID, REPAIRED_RID) if by_rid else policy.extensions
     return NegotiatedLine(
         medium=Medium(
-            mid=mid, mindex=index, kind=media.kind, direction=_direction(media, policy).value, codec=codec.name.lower()
+            mid=mid,
+            mindex=index,
+            kind=media.kind,
+            direction=direction.value,
+            codec=codec.name.lower(),
+            simulcast=encodings is not None,
         ),
         offered=media,
         codec=codec,
@@ -154,7 +169,7 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
         extensions=tuple(
             item
             for item in media.extensions
-            if item.uri in policy.extensions
+            if item.uri in taken
             and item.id <= 14
             # Without feedback the client would take every packet for lost.
             and (item.uri != twcc.EXTENSION or "transport-cc" in codec.rtcp_feedback)
@@ -162,6 +177,7 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
         remote_ssrcs=_sources(media),
         rtx=_retransmission(media, codec),
         remote_repairs=_repairs(media),
+        encodings=encodings,
     )
 
 
@@ -309,6 +325,7 @@ def _answer_line(
         if sends:
             sources += (Ssrc(local.rtx_ssrcs[medium.mid], "janus"),)
             groups = (SsrcGroup("FID", tuple(source.ssrc for source in sources)),)
+    rids, simulcast = ((), None) if line.encodings is None else line.encodings.describe()
     return replace(
         transport,
         formats=tuple(map(str, codecs)),
@@ -319,4 +336,6 @@ def _answer_line(
         msid=(line.msid or f"janus janus{medium.mid}") if sends else None,
         ssrcs=sources,
         ssrc_groups=groups,
+        rids=rids,
+        simulcast=simulcast,
     )

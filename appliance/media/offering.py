@@ -14,6 +14,7 @@ from appliance.core.peer import Medium, OfferLine, SdpRefusedError
 from appliance.media.config import MAX_MEDIA_LINES
 from appliance.media.line import Line
 from appliance.media.negotiation import FEEDBACK, NegotiatedLine, Offer, read_offer
+from appliance.media.simulcast import REPAIRED_RID, RID
 from appliance.wire import twcc
 from appliance.wire.description import Codec, Direction, HeaderExtension, MediaDescription
 
@@ -21,6 +22,9 @@ UNSENT = frozenset(
     {
         # A mid names a line of the source's own description; streams are told apart by their SSRCs.
         "urn:ietf:params:rtp-hdrext:sdes:mid",
+        # One encoding goes on, whichever it is.
+        RID,
+        REPAIRED_RID,
         # Times of several senders' clocks in one PeerConnection would spoil the receiver's estimate.
         "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
     }

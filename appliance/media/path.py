@@ -172,8 +172,8 @@ class MediaPath:
         self.recovery.close()
         self.arrivals.close()
         for line in self.lines:
-            if line.keyframes.pending is not None:
-                line.keyframes.pending.cancel()
+            for stream in line.streams:
+                stream.keyframes.forget()
             for sink in line.sinks:
                 sink.fed_by = None
             line.clear_sinks()
@@ -260,13 +260,19 @@ class MediaPath:
         if line is not None:
             fault = "unknown_payload_type"
             if payload_type == line.payload_type:
+                substream = self.sources.substream_of(line, view, length, ssrc)
+                if substream is None:
+                    # Of simulcast, and it does not say which: its next packets will.
+                    self._fault("unknown_ssrc", ssrc)
+                    self.sources.refuse(ssrc)
+                    return None
                 evicted = self.sources.evicted
-                stream = self.sources.add(ssrc, line, sequence, now)
+                stream = self.sources.add(ssrc, line, sequence, now, substream)
                 if stream is not None:
                     if self.sources.evicted > evicted:
                         self._note("ssrc_evicted")
                     if line.medium.kind == "video":
-                        self.request_keyframe(line)
+                        self.request_keyframe(line, stream)
                     return stream
                 fault = "ssrc_limit"
         self._fault(fault, ssrc)
@@ -285,11 +291,23 @@ class MediaPath:
             srtp.forget(self._rx_handle, ssrc)
 
     def _came_alive(self, stream: RxStream) -> None:
-        stream.live = True
         line = stream.line
+        if line.encodings is not None:
+            if not any(other.live for other in line.streams if other.substream == stream.substream):
+                self._tell_state(line, receiving=True, substream=stream.substream)
+            line.receiving = stream.live = True
+            return
+        stream.live = True
         if not line.receiving:
             line.receiving = True
-            self._emit(MediaState(media=line.medium.kind, mid=line.medium.mid, receiving=True))
+            self._tell_state(line, receiving=True)
+
+    def _tell_state(
+        self, line: Line, *, receiving: bool, substream: int | None = None, seconds: int | None = None
+    ) -> None:
+        medium = line.medium
+        state = MediaState(media=medium.kind, mid=medium.mid, substream=substream, receiving=receiving, seconds=seconds)
+        self._emit(state)
 
     def _receive_rtcp(self, slot: Slot, length: int, now: float) -> None:
         source = int.from_bytes(slot[0][4:8], "big")
@@ -348,14 +366,21 @@ class MediaPath:
 
     def check_silence(self, now: float, limit: float) -> None:
         """Tell of media that have stopped."""
+        # Janus tells the seconds only where the timer is longer than its default.
+        seconds = int(limit) if limit > 1 else None
         for line in self.lines:
-            if line.receiving and now - line.arrived >= limit:
-                line.receiving = False
-                for stream in line.streams:
+            if not line.receiving:
+                continue
+            substreams = (None,) if line.encodings is None else (0, *line.higher_substreams)
+            for substream in substreams:
+                streams = [stream for stream in line.streams if substream in {None, stream.substream}]
+                latest = line.latest(substream)
+                if latest is None or now - latest.arrived < limit or not any(stream.live for stream in streams):
+                    continue
+                for stream in streams:
                     stream.live = False
-                # Janus tells the seconds only where the timer is longer than its default.
-                seconds = int(limit) if limit > 1 else None
-                self._emit(MediaState(media=line.medium.kind, mid=line.medium.mid, receiving=False, seconds=seconds))
+                self._tell_state(line, receiving=False, substream=substream, seconds=seconds)
+            line.receiving = any(stream.live for stream in line.streams)
 
     def tell_faults(self) -> None:
         """Emit what was refused since the last call."""

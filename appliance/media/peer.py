@@ -123,11 +123,11 @@ class Peer:
 
     # --- description -------------------------------------------------------------------------------------
 
-    def set_remote_offer(self, sdp: str) -> None:
+    def set_remote_offer(self, sdp: str, *, lowest_rid_first: bool = False) -> None:
         """Read an offer. :raises SdpRefusedError: nothing has changed."""
         if self.closed:
             raise SdpRefusedError("the PeerConnection has ended")
-        offer = read_offer(sdp)
+        offer = read_offer(sdp, lowest_rid_first=lowest_rid_first)
         if self.offer is not None and self.dtls is not None and not self._same_certificate(offer):
             raise SdpRefusedError("the offer has another fingerprint, wanted that of the running DTLS association")
         self.offer, self._offered = offer, None
@@ -273,6 +273,7 @@ class Peer:
                     remote_ssrcs=item.remote_ssrcs,
                     rtx_payload_type=-1 if item.rtx is None else item.rtx.payload_type,
                     remote_repairs=item.remote_repairs,
+                    encodings=item.encodings,
                 )
                 sends = item.medium.direction in {"sendrecv", "sendonly"}
                 if sends and line.tx is None:

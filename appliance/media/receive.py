@@ -3,8 +3,9 @@
 import struct
 from typing import TYPE_CHECKING
 
+from appliance.core.clock import Timer
 from appliance.core.peer import Listener
-from appliance.media.config import MAX_GAP, MAX_MISSING, NACK_AGE, NACK_TRIES
+from appliance.media.config import KEYFRAME_INTERVAL, MAX_GAP, MAX_MISSING, NACK_AGE, NACK_TRIES
 from appliance.wire.rtcp import ReportBlock
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class RxStream:
         "expected_prior",
         "highest",
         "jitter",
+        "keyframes",
         "last_sr_at",
         "last_sr_ntp",
         "last_sr_rtp",
@@ -41,6 +43,7 @@ class RxStream:
         "live",
         "lost_fraction",
         "missing",
+        "nacks_sent",
         "needs_keyframe",
         "packets",
         "payload_type",
@@ -50,13 +53,19 @@ class RxStream:
         "retransmissions_prior",
         "sinks",
         "ssrc",
+        "substream",
         "timestamp",
         "transit",
         "transport_at",
     )
 
-    def __init__(self, ssrc: int, payload_type: int, clock_rate: int, line: "Line", first_sequence: int) -> None:
+    def __init__(
+        self, ssrc: int, payload_type: int, clock_rate: int, line: "Line", first_sequence: int, substream: int = 0
+    ) -> None:
         self.ssrc = ssrc
+        self.substream = substream
+        """Which encoding of simulcast, 0 the lowest."""
+        self.keyframes = KeyframeThrottle()
         self.payload_type = payload_type
         self.clock_rate = clock_rate
         self.line = line
@@ -78,6 +87,8 @@ class RxStream:
         self.reordered = self.duplicates = self.retransmissions = self.retransmissions_prior = 0
         self.missing: dict[int, list[float]] = {}
         """Sequence number to [when it was missed, when it was last asked for, how often]."""
+        self.nacks_sent = 0
+        """Sequence numbers."""
         self.needs_keyframe = False
         self.transport_at = 0
         """Where the packet at hand has its transport-wide sequence number; 0: it has none."""
@@ -201,6 +212,28 @@ class RxStream:
             lsr=self.last_sr_ntp >> 16 & 0xFFFFFFFF,
             dlsr=int((now - self.last_sr_at) * 65_536) & 0xFFFFFFFF if self.last_sr_ntp else 0,
         )
+
+
+class KeyframeThrottle:
+    """One request each 500 ms for a source; what comes in between is put off, not lost."""
+
+    def __init__(self) -> None:
+        self._last = -KEYFRAME_INTERVAL
+        self.pending: Timer | None = None
+
+    def wait(self, now: float) -> float:
+        """Seconds until a request may go out; 0 lets this one go."""
+        left = self._last + KEYFRAME_INTERVAL - now
+        if left > 0:
+            return left
+        self._last = now
+        return 0.0
+
+    def forget(self) -> None:
+        """Ask for nothing any more."""
+        if self.pending is not None:
+            self.pending.cancel()
+            self.pending = None
 
 
 class SenderClock:

@@ -43,27 +43,30 @@ class Recovery:
             if stream.missing:
                 due = stream.to_ask(now, stream.line.rtt)
                 if due:
-                    stream.line.nacks_sent += len(due)
+                    stream.nacks_sent += len(due)
                     packets.append(rtcp.Nack(sender_ssrc=self._rtcp_ssrc, media_ssrc=stream.ssrc, lost=tuple(due)))
                 waiting = waiting or bool(stream.missing)
             if stream.needs_keyframe:
                 stream.needs_keyframe = False
                 if stream.line.medium.kind == "video":
-                    self.request_keyframe(stream.line)
+                    self.request_keyframe(stream.line, stream)
         if packets:
             self._send(packets)
         if waiting:
             self._timer = self._clock.call_later(_NACK_TICK_SECONDS, self._ask_again)
 
-    def request_keyframe(self, line: Line) -> None:
-        """Ask the source of a line for a key frame, at most each 500 ms; one that comes too early is put off."""
-        throttle = line.keyframes
-        stream = max(line.streams, key=lambda stream: stream.arrived, default=None)
-        if stream is None or not (line.plis or line.firs) or throttle.pending is not None:
+    def request_keyframe(self, line: Line, stream: RxStream | None = None) -> None:
+        """Ask a stream of a line, or the one heard last, for a key frame.
+
+        At most each 500 ms; a request that comes too early is put off.
+        """
+        stream = line.latest() if stream is None else stream
+        if stream is None or not (line.plis or line.firs) or stream.keyframes.pending is not None:
             return
+        throttle = stream.keyframes
         wait = throttle.wait(self._clock.monotonic())
         if wait:
-            throttle.pending = self._clock.call_later(wait, lambda: self._request_put_off(line))
+            throttle.pending = self._clock.call_later(wait, lambda: self._request_put_off(stream))
             return
         if line.plis:
             line.plis_sent += 1
@@ -74,9 +77,9 @@ class Recovery:
             entries = ((stream.ssrc, line.fir_number),)
             self._send([rtcp.Fir(sender_ssrc=self._rtcp_ssrc, media_ssrc=0, entries=entries)])
 
-    def _request_put_off(self, line: Line) -> None:
-        line.keyframes.pending = None
-        self.request_keyframe(line)
+    def _request_put_off(self, stream: RxStream) -> None:
+        stream.keyframes.pending = None
+        self.request_keyframe(stream.line, stream)
 
     def close(self) -> None:
         """Ask for nothing any more."""

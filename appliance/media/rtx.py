@@ -1,14 +1,16 @@
 """Retransmission streams (RFC 4588): what a client sends again under an SSRC of its own is put back where it belongs.
 
 A stream is known to be another's retransmission by its payload type. Which one's is told by the description
-(``a=ssrc-group:FID``), or else by what is asked for: the stream that misses the packet (RFC 4588 section 5.3).
+(``a=ssrc-group:FID``), or else by what is asked for: the stream that misses the packet (RFC 4588 section 5.3), of
+simulcast the one whose id the retransmission carries (RFC 8852).
 """
 
 import struct
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from appliance.media.receive import RxStream
+from appliance.media.receive import RxStream, extension
+from appliance.media.simulcast import REPAIRED_RID
 from appliance.wire.rtp import RtpDecodeError, header_length
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Repairs:
         if length - padding < start + 2:
             return None
         sequence = view[start] << 8 | view[start + 1]
-        stream = self._stream_of(ssrc, view[1] & 0x7F, sequence)
+        stream = self._stream_of(ssrc, view, length, sequence)
         if stream is None or sequence not in stream.missing:
             return None
         view[1] = view[1] & 0x80 | stream.payload_type
@@ -71,19 +73,30 @@ class Repairs:
         view[start : length - 2] = view[start + 2 : length]
         return stream
 
-    def _stream_of(self, ssrc: int, payload_type: int, sequence: int) -> RxStream | None:
+    def _stream_of(self, ssrc: int, view: memoryview, length: int, sequence: int) -> RxStream | None:
         about = self.ssrcs.get(ssrc)
         if about is not None:
             return self._streams.get(about)
+        payload_type = view[1] & 0x7F
         missed_by = [
             stream
             for stream in self._streams.values()
-            if stream.line.rtx_payload_type == payload_type and sequence in stream.missing
+            if stream.line.rtx_payload_type == payload_type
+            and sequence in stream.missing
+            and _may_repeat(view, length, stream)
         ]
         if len(missed_by) != 1:
             return None
         self.ssrcs[ssrc] = missed_by[0].ssrc
         return missed_by[0]
+
+
+def _may_repeat(view: memoryview, length: int, stream: RxStream) -> bool:
+    encodings, number = stream.line.encodings, stream.line.extensions.get(REPAIRED_RID)
+    if encodings is None or number is None:
+        return True
+    rid = extension(view, length, number)
+    return rid is None or encodings.of_rid(rid) == stream.substream
 
 
 def repeated(packet: bytes, *, payload_type: int, sequence: int, ssrc: int) -> bytearray:

@@ -4,11 +4,10 @@ import random
 import struct
 from typing import TYPE_CHECKING, Any
 
-from appliance.core.clock import Timer
 from appliance.media import srtp
-from appliance.media.config import KEYFRAME_INTERVAL
 from appliance.media.receive import RxStream, extension_at
 from appliance.media.rtx import repeated
+from appliance.media.simulcast import REPAIRED_RID, RID
 from appliance.media.udp import Slot
 from appliance.wire import twcc
 
@@ -236,6 +235,8 @@ class TxStream:
 
 def extension_table(source: dict[str, int], sink: dict[str, int]) -> bytes | None:
     """For :attr:`TxStream.extension_table`: ids by URI of where packets come from and of where they go."""
+    # In an echo both are one line; but what is sent is one encoding, whichever it is.
+    sink = {uri: number for uri, number in sink.items() if uri not in {RID, REPAIRED_RID}}
     if all(sink.get(uri) == number for uri, number in source.items()):
         return None
     table = bytearray(256)
@@ -283,19 +284,3 @@ def copy_into(spare: Slot, slot: Slot, length: int) -> Slot:
     """Copy a packet for one of several receivers."""
     spare[0][:length] = slot[0][:length]
     return spare
-
-
-class KeyframeThrottle:
-    """One request each 500 ms for a source; what comes in between is put off, not lost."""
-
-    def __init__(self) -> None:
-        self._last = -KEYFRAME_INTERVAL
-        self.pending: Timer | None = None
-
-    def wait(self, now: float) -> float:
-        """Seconds until a request may go out; 0 lets this one go."""
-        left = self._last + KEYFRAME_INTERVAL - now
-        if left > 0:
-            return left
-        self._last = now
-        return 0.0

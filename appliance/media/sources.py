@@ -11,6 +11,7 @@ from appliance.media.config import MAX_STREAMS
 from appliance.media.line import Line
 from appliance.media.receive import RxStream, extension
 from appliance.media.rtx import Repairs
+from appliance.media.simulcast import RID
 
 SDES_MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 IDLE_SECONDS = 5.0
@@ -59,11 +60,23 @@ class Sources:
             line = self._by_payload.get(payload_type)
         return line
 
-    def add(self, ssrc: int, line: Line, sequence: int, now: float) -> RxStream | None:
+    def substream_of(self, line: Line, view: memoryview, length: int, ssrc: int) -> int | None:
+        """Which encoding of a line a source is: by its SSRC or its RID. ``None``: one of them, and unknown which."""
+        if line.encodings is None:
+            return 0
+        found = line.substreams.get(ssrc)
+        if found is None and RID in line.extensions:
+            found = line.encodings.of_rid(extension(view, length, line.extensions[RID]))
+            # A client says which only until it knows that we have heard (RFC 8852 section 3.3).
+            if found is not None and len(line.substreams) < MAX_STREAMS:
+                line.substreams[ssrc] = found
+        return found
+
+    def add(self, ssrc: int, line: Line, sequence: int, now: float, substream: int = 0) -> RxStream | None:
         """A stream for a source that has authenticated; ``None`` where there is no room for it."""
         if not self._make_room(ssrc, now):
             return None
-        stream = RxStream(ssrc, line.payload_type, line.clock_rate, line, sequence)
+        stream = RxStream(ssrc, line.payload_type, line.clock_rate, line, sequence, substream)
         stream.sinks, stream.listener = line.sinks, line.listener
         self.streams[ssrc] = stream
         line.streams.append(stream)
@@ -102,5 +115,6 @@ class Sources:
         self.repairs.forget(ssrc)
         stream = self.streams.pop(ssrc, None)
         if stream is not None:
+            stream.keyframes.forget()
             stream.line.retire(stream)
         self._forget(ssrc)

@@ -26,6 +26,8 @@ def media_stats(lines: Iterable[Line], dtls: Dtls | None) -> Iterator[MediaStats
                 )
             is_first = False
             yield stats
+            for substream in line.higher_substreams:
+                yield line.layer_stats(substream)
         elif line.medium.kind == "application" and not line.medium.rejected:
             yield MediaStats(
                 mid=line.medium.mid,

@@ -44,7 +44,7 @@ class FakePeer:
         for body in bodies:
             self.observer.fact(body)
 
-    def set_remote_offer(self, sdp: str) -> None:
+    def set_remote_offer(self, sdp: str, *, lowest_rid_first: bool = False) -> None:
         if "refuse" in sdp:
             raise SdpRefusedError("line 7: refuse: wanted something else")
         self.calls.append(("set_remote_offer", sdp))
