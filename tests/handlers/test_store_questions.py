@@ -1,15 +1,15 @@
 """The ten questions of the article of 2016, each one select on its names; answers counted by hand from the JSON."""
 
+import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
+from tests.handlers.databases import Home, database_server, with_all
 from tests.handlers.harness import DATA, recorded, store
 
 FILES = [
@@ -26,18 +26,14 @@ FILES = [
 class Recording:
     """One file, as plain JSON and in the store."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, home: Home) -> None:
         self.events: list[dict[str, Any]] = []
         for line in (DATA / name).read_text().splitlines():
             item = json.loads(line)
             item = item if "type" in item else item["event"]
             bodies = item["event"] if isinstance(item["event"], list) else [item["event"]]
             self.events += [{**item, "event": body} for body in bodies]
-        self._file = folder / "appliance.sqlite"
-
-    def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self._file)) as connection:
-            return connection.execute(query, values).fetchall()
+        self.ask = home.ask
 
     def of(self, kind: int, *keys: str) -> list[dict[str, Any]]:
         return [e for e in self.events if e["type"] == kind and all(key in e["event"] for key in keys)]
@@ -46,15 +42,26 @@ class Recording:
         return sorted({(e["session_id"], e["handle_id"]) for e in self.events if "handle_id" in e})
 
 
-@pytest_asyncio.fixture(params=FILES, ids=lambda name: Path(name).stem)
-async def recording(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Recording]:
-    handler = store(tmp_path)
-    await handler.start()
-    await handler.handle(list(recorded(request.param)))
-    await handler.stop()
-    found = Recording(request.param, tmp_path)
+@pytest.fixture(scope="module", params=with_all())
+def kind(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(scope="module", params=FILES, ids=lambda name: Path(name).stem)
+def recording(request: pytest.FixtureRequest, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    home = Home(kind, tmp_path_factory.mktemp("store"), database_server(kind, request))
+
+    async def fill() -> None:
+        handler = home.store()
+        await handler.start()
+        await handler.handle(list(recorded(request.param)))
+        await handler.stop()
+
+    asyncio.run(fill())
+    found = Recording(request.param, home)
     assert found.ask("SELECT count(*) FROM events") == [(len(found.events),)]
-    yield found
+    return found
 
 
 async def test_what_the_core_said(recording: Recording) -> None:

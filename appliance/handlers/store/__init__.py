@@ -1,4 +1,4 @@
-"""Keeps every event and call in a database: SQLite by default, any that SQLAlchemy speaks."""
+"""Keeps every event and call in a database: SQLite by default, PostgreSQL or MariaDB beside it."""
 
 from appliance.handlers.store.database import StoreError
 from appliance.handlers.store.handler import StoreConfig, StoreHandler

@@ -21,7 +21,14 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from appliance.handlers.store import schema
 
@@ -31,6 +38,16 @@ FILE_NAME = "appliance.sqlite"
 BUSY_SECONDS = 5.0
 CACHE_KIB = 65_536
 CHECKPOINT_PAGES = 8_000
+
+_TIMEOUTS: dict[str, dict[str, Any]] = {
+    "psycopg": {"connect_timeout": 5, "keepalives_idle": 10, "tcp_user_timeout": 30_000},
+    "pymysql": {"connect_timeout": 5, "read_timeout": 60, "write_timeout": 60},
+}
+"""So that a server that has gone without a word is noticed, by the driver's own names."""
+_OF_THE_VALUE = ("22", "54")
+"""Classes of PostgreSQL's errors that psycopg calls operational: data exception, program limit exceeded."""
+_TOO_LARGE = (1118, 1153)
+"""MariaDB's: a row, a packet."""
 
 _VERSION = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 """Alembic's own."""
@@ -69,7 +86,13 @@ def connect(url: URL, *, read_only: bool = False) -> Engine:
     """An engine of one or a few connections. :raises StoreError: the driver's package is not installed."""
     try:
         if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_size=2, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
+            engine = create_engine(
+                url, pool_size=2, max_overflow=0, pool_pre_ping=True, hide_parameters=True,
+                connect_args=_TIMEOUTS.get(url.get_driver_name(), {}),
+            )  # fmt: skip
+            if read_only:
+                sqlalchemy.event.listen(engine, "connect", _forbid_writing)
+            return engine
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
     except ModuleNotFoundError as missing:
         raise StoreError(
@@ -94,6 +117,13 @@ def connect(url: URL, *, read_only: bool = False) -> Engine:
 
     sqlalchemy.event.listen(engine, "connect", prepare)
     return engine
+
+
+def _forbid_writing(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY" if hasattr(connection, "pgconn") else
+                       "SET SESSION TRANSACTION READ ONLY")  # fmt: skip
+    connection.commit()
 
 
 def prepare_schema(engine: Engine) -> None:
@@ -155,7 +185,19 @@ def make_file(url: URL) -> None:
 
 def is_passing(problem: SQLAlchemyError) -> bool:
     """Whether trying again may help: locked, disk full, server away. Not so for a value that is refused."""
-    return isinstance(problem, OperationalError)
+    if isinstance(problem, DBAPIError) and problem.connection_invalidated:
+        return True
+    if not isinstance(problem, OperationalError):
+        # What PyMySQL says of a connection that it has closed already.
+        return isinstance(problem, InterfaceError)
+    state = getattr(problem.orig, "sqlstate", None)
+    return not (isinstance(state, str) and state.startswith(_OF_THE_VALUE)) and _number(problem) not in _TOO_LARGE
+
+
+def _number(problem: OperationalError) -> int | None:
+    """MariaDB's own, of an error."""
+    first = problem.orig.args[0] if problem.orig is not None and problem.orig.args else None
+    return first if isinstance(first, int) else None
 
 
 def is_broken(problem: SQLAlchemyError) -> bool:

@@ -21,7 +21,7 @@ _c = callrecords.c
 _COLUMNS: dict[str, Any] = {
     "network": _c.network,
     "browser": _c.browser,
-    "pair": case((_c.remote_type.is_(None), None), else_=func.concat(_c.local_type, "-", _c.remote_type)),
+    "pair": case((_c.remote_type.is_(None), None), else_=_c.local_type + "-" + _c.remote_type),
     "server": _c.server,
     "room": _c.room,
     "plugin": _c.plugin,

@@ -215,10 +215,15 @@ class StoreHandler:
                     self._in_trouble = True
                     logger.error("store: can't write, events wait and it is tried again: %s", words)
                 return False
-            lost = await self._in_thread(self._writer.salvage, block)
-            self.lost += lost
-            logger.error("store: %d of %d events are lost: %s", lost, len(block), words)
-            return True
+            if block.refused:
+                self.lost += len(block) - block.sorted_out + block.lost
+                logger.exception("store: events of a refused block are lost")
+                return True
+            block.refused = words
+            return await self._try(block)
+        if block.refused:
+            self.lost += block.lost
+            logger.error("store: %d of %d events are lost: %s", block.lost, len(block), block.refused)
         if self._in_trouble:
             self._in_trouble = False
             logger.warning("store: writing again")
@@ -295,7 +300,11 @@ class StoreHandler:
         more = False
         writer = self._writer
         try:
-            more = await self._in_thread(lambda: writer.prune(before_us=before_us, max_events=self._config.max_events))
+            more = await self._in_thread(
+                lambda: writer.prune(
+                    before_us=before_us, max_events=self._config.max_events, now_us=self._clock.wall_us()
+                )
+            )
         except SQLAlchemyError as problem:
             self.errors += 1
             logger.error("store: old events could not be deleted: %s", problem.args[0] if problem.args else problem)

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
-REVISION = "0002"
+REVISION = "0003"
 """Of the schema: the last of ``migrations/versions``."""
 
 metadata = MetaData()
@@ -32,12 +32,22 @@ ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite makes only ``INTEGER PRIMARY KEY`` the row's own number, and so needs no second tree."""
 LONG = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 """MariaDB's TEXT ends at 64 kB, less than a large description."""
+REAL = Float().with_variant(mysql.DOUBLE(asdecimal=False), "mysql", "mariadb")
+"""MariaDB's FLOAT has seven digits."""
 NAME = String(64)
 WORD = String(32)
 CORRELATION = String(128)
+CHARACTERS: dict[str, Any] = {
+    f"{dialect}_{what}": value
+    for dialect in ("mysql", "mariadb")
+    for what, value in (("charset", "utf8mb4"), ("collate", "utf8mb4_nopad_bin"))
+}
+"""On MariaDB, whatever the database's own are: every character, and ``a`` is neither ``A`` nor ``a`` with a blank."""
+BY_DAY: dict[str, Any] = {"postgresql_partition_by": "RANGE (id)"}
+"""See :mod:`appliance.handlers.store.partitions`."""
 
 
-def _table(name: str, *columns: Column[Any], of_handle: bool = True) -> Table:
+def _table(name: str, *columns: Column[Any], of_handle: bool = True, **options: Any) -> Table:
     place = (
         (Column("session", BIG), Column("handle", BIG), *columns, Column("correlation_id", CORRELATION))
         if of_handle
@@ -50,6 +60,8 @@ def _table(name: str, *columns: Column[Any], of_handle: bool = True) -> Table:
         Column("timestamp", BIG, nullable=False),
         *place,
         Column("server", NAME),
+        **CHARACTERS,
+        **options,
     )
     if of_handle:
         Index(f"ix_{name}_handle", table.c.session, table.c.handle, table.c.id)
@@ -62,6 +74,7 @@ events = _table(
     Column("subtype", SmallInteger, nullable=False),
     Column("opaque_id", String(255)),
     Column("body", LONG, nullable=False),
+    **BY_DAY,
 )
 """Every event, whole: ``body`` is its JSON."""
 Index("ix_events_correlation", events.c.correlation_id, events.c.id)
@@ -130,8 +143,8 @@ stats = _table(
     Column("lsr", BIG),
     Column("lostlocal", BIG),
     Column("lostremote", BIG),
-    Column("jitterlocal", Float),
-    Column("jitterremote", Float),
+    Column("jitterlocal", REAL),
+    Column("jitterremote", REAL),
     Column("packetssent", BIG),
     Column("packetsrecv", BIG),
     Column("bytessent", BIG),
@@ -141,7 +154,8 @@ stats = _table(
     Column("mid", WORD),
     Column("mindex", Integer),
     Column("codec", WORD),
-    Column("rtt", Float),
+    Column("rtt", REAL),
+    **BY_DAY,
 )
 """``rtt`` and ``jitter*`` in milliseconds, with decimals where our gateway measured them."""
 
@@ -166,6 +180,7 @@ calls = Table(
     Column("ended_us", BIG),
     Column("verdict_code", NAME),
     Column("verdict", LONG),
+    **CHARACTERS,
 )
 """One row a PeerConnection; ``verdict`` is the newest, as JSON."""
 Index("ix_calls_started", calls.c.started_us)
@@ -201,15 +216,16 @@ callrecords = Table(
     Column("selected_pair", String(255)),
     Column("packets_in", BIG),
     Column("packets_out", BIG),
-    Column("loss_in", Float),
-    Column("loss_out", Float),
-    Column("jitter_ms", Float),
-    Column("rtt_ms", Float),
+    Column("loss_in", REAL),
+    Column("loss_out", REAL),
+    Column("jitter_ms", REAL),
+    Column("rtt_ms", REAL),
     Column("hangup_reason", String(255)),
     Column("verdict_code", NAME, nullable=False),
     Column("severity", WORD),
     Column("actor", WORD),
     Column("record", LONG, nullable=False),
+    **CHARACTERS,
 )
 """One row a call that is over, :class:`appliance.diagnosis.record.CallRecord`; ``record`` is all of it, as JSON.
 
@@ -239,3 +255,6 @@ EVENT_TABLES: tuple[Table, ...] = (
     rooms, participants, subscriptions,
 )  # fmt: skip
 """Those with a row for an event, by its number."""
+
+PARTITIONED: tuple[Table, ...] = (events, stats)
+"""By day, where the database is PostgreSQL."""

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from appliance.core.events import Core, Event, Transport
 from appliance.handlers.store import database, schema
+from appliance.handlers.store.bulk import Bulk
 from appliance.handlers.store.calls import Call, CallBook
+from appliance.handlers.store.partitions import Partitions
 from appliance.handlers.store.records import call_record
 from appliance.handlers.store.rows import Rows, body_text, is_kept, rows_of
 from appliance.handlers.store.values import text
@@ -37,6 +40,14 @@ class Block:
         self.late_verdicts = book.late_verdicts()
         self.restarts = book.restarts()
         self.records = {row["correlation_id"]: row for item in self.items if (row := call_record(item)) is not None}
+        self.tried = False
+        """It may have been written: a connection that is lost during a commit does not tell."""
+        self.refused = ""
+        """Why the database did not take it as a whole."""
+        self.lost = 0
+        """Of a refused one: events that the database does not take."""
+        self.sorted_out = 0
+        """Of a refused one: events that were looked at."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -55,11 +66,13 @@ class Writer:
         """The highest number of an event at the start."""
         self.book = CallBook()
         self._engine = engine
-        self._statements = {table.name: _insert(engine, table) for table in schema.EVENT_TABLES}
+        self._bulk = Bulk(engine, schema.EVENT_TABLES)
+        self._partitions = Partitions(engine)
 
     def open(self) -> None:
         """:raises StoreError, SQLAlchemyError: the database can't be used."""
         database.prepare_schema(self._engine)
+        self._partitions.forget()
         with self._engine.begin() as connection:
             ids = schema.events.c.id
             self.kept, last = connection.execute(select(func.count(), func.max(ids)).select_from(schema.events)).one()
@@ -79,48 +92,87 @@ class Writer:
         return Block(items, self.book)
 
     def commit(self, block: Block) -> None:
-        """All of it or nothing. :raises SQLAlchemyError: nothing was written; the block can be tried again."""
-        with self._engine.begin() as connection:
-            for item in block.items:
-                if item.replayed:
-                    _forget(connection, item)
-            for name, rows in block.rows.items():
-                if rows:
-                    self._insert(connection, name, rows)
-            self._write_calls(connection, block)
+        """All of it, once; of a refused block, what the database takes, event by event.
+
+        :raises SQLAlchemyError: the block can be tried again: what has been written is not written twice.
+        """
+        if block.refused:
+            self._salvage(block)
+            return
+        again, block.tried = block.tried, True
+        if not (again and self._has(block.items)):
+            try:
+                self._write(block)
+            except IntegrityError:
+                # The server may have finished a commit that it had not answered, after we looked.
+                if not (again and self._has(block.items)):
+                    block.tried = False
+                    raise
         for call, _ in block.calls:
             call.stored = True
         self.rows += sum(map(len, block.rows.values()))
         self.kept += len(block)
 
-    def salvage(self, block: Block) -> int:
-        """After a block was refused for what is in it: write what can be, event by event; return how many were lost."""
-        lost = 0
-        for item in block.items:
+    def _write(self, block: Block) -> None:
+        days = self._partitions.missing(item.id for item in block.items)
+        with self._engine.begin() as connection:
+            if days:
+                self._partitions.make(connection, days)
+            for item in block.items:
+                if item.replayed:
+                    _forget(connection, item)
+            self._insert(connection, block.rows)
+            self._write_calls(connection, block)
+        self._partitions.made(days)
+
+    def _has(self, items: Sequence[Event]) -> bool:
+        """Whether the first of them is stored, and so what was written with it."""
+        if not items:
+            return False
+        events, first = schema.events.c, items[0]
+        same = (
+            events.id == first.id, events.timestamp == first.timestamp, events.type == first.type,
+            events.subtype == first.subtype, events.server == text(first.emitter, 64),
+        )  # fmt: skip
+        with self._engine.connect() as connection:
+            return connection.execute(select(events.id).where(*same)).first() is not None
+
+    def _salvage(self, block: Block) -> None:
+        while block.sorted_out < len(block):
+            item = block.items[block.sorted_out]
+            rows = rows_of([item])
+            days = self._partitions.missing([item.id])
             try:
-                with self._engine.begin() as connection:
-                    for name, rows in rows_of([item]).items():
-                        self._insert(connection, name, rows)
-                        self.rows += len(rows)
-            except Exception:
+                if not (block.tried and self._has([item])):
+                    block.tried = True
+                    with self._engine.begin() as connection:
+                        if days:
+                            self._partitions.make(connection, days)
+                        self._insert(connection, rows)
+                    self._partitions.made(days)
+                self.rows += sum(map(len, rows.values()))
+                self.kept += 1
+            except Exception as problem:
+                if isinstance(problem, SQLAlchemyError) and database.is_passing(problem):
+                    raise
                 # Whatever it is, it is that event's; the first has been logged with the block.
-                lost += 1
-        self.kept += len(block) - lost
+                block.lost += 1
+            block.sorted_out += 1
+            block.tried = False
         try:
             with self._engine.begin() as connection:
                 self._write_calls(connection, block)
             for call, _ in block.calls:
                 call.stored = True
-        except Exception:
+        except Exception as problem:
+            if isinstance(problem, SQLAlchemyError) and database.is_passing(problem):
+                raise
             logger.exception("store: %d calls could not be written", len(block.calls))
-        return lost
 
-    def _insert(self, connection: Connection, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        statement, names = self._statements[name]
-        if names is None:
-            connection.exec_driver_sql(statement, list(rows))
-        else:
-            connection.exec_driver_sql(statement, [dict(zip(names, row, strict=True)) for row in rows])
+    def _insert(self, connection: Connection, rows: Rows) -> None:
+        for name, some in rows.items():
+            if some:
+                self._bulk.insert(connection, name, some)
 
     # --- calls -----------------------------------------------------------------------------------------------
 
@@ -164,40 +216,36 @@ class Writer:
 
     # --- retention -------------------------------------------------------------------------------------------
 
-    def prune(self, *, before_us: int, max_events: int) -> bool:
+    def prune(self, *, before_us: int, max_events: int, now_us: int) -> bool:
         """Delete a portion of what is too old or too much; true when more is left. Ids tell when an event came.
 
         :raises SQLAlchemyError: nothing was deleted.
         """
         ids = schema.events.c.id
-        excess = self.kept - max_events
         more = False
+        too_much = 0
+        days = self._partitions.ahead(now_us)
         with self._engine.begin() as connection:
+            if days:
+                self._partitions.make(connection, days)
+            gone = self._partitions.drop(connection, before_us) if self._partitions.enabled else 0
+            excess = self.kept - gone - max_events
             if max_events and excess > 0:
-                bound = connection.execute(select(ids).order_by(ids).limit(1).offset(excess)).scalar()
-                before_us = max(before_us, bound or 0)
+                too_much = connection.execute(select(ids).order_by(ids).limit(1).offset(excess)).scalar() or 0
             for table in schema.EVENT_TABLES:
-                deleted = _prune_table(connection, table, before_us)
+                by_day = self._partitions.enabled and table in schema.PARTITIONED
+                deleted = _prune_table(connection, table, too_much if by_day else max(before_us, too_much))
                 more = more or deleted >= PRUNE_ROWS
                 if table is schema.events:
-                    self.kept -= deleted
-                    self.pruned += deleted
+                    gone += deleted
+            before_us = max(before_us, too_much)
             calls = schema.calls
             connection.execute(delete(calls).where(func.coalesce(calls.c.ended_us, calls.c.started_us) < before_us))
             connection.execute(delete(schema.callrecords).where(schema.callrecords.c.ended_us < before_us))
+        self._partitions.made(days)
+        self.kept -= gone
+        self.pruned += gone
         return more
-
-
-def _insert(engine: Engine, table: Table) -> tuple[str, list[str] | None]:
-    """The driver's own text of an INSERT, and the parameter names where the driver wants names.
-
-    An event a row at thousands a second: SQLAlchemy's per-row work would cost as much as the database's.
-    """
-    compiled = insert(table).compile(dialect=engine.dialect)
-    names = [column.name for column in table.columns]
-    positional = getattr(compiled, "positiontup", None)
-    assert positional is None or positional == names
-    return str(compiled), None if positional is not None else names
 
 
 def _existing(connection: Connection, correlations: Sequence[str]) -> set[str]:
@@ -242,6 +290,8 @@ def _ids(connection: Connection, query: Any) -> list[int]:
 
 
 def _prune_table(connection: Connection, table: Table, before_us: int) -> int:
+    if before_us <= 0:
+        return 0
     # In two statements, because MariaDB does not delete from a table that the same statement reads.
     old = select(table.c.id).where(table.c.id < before_us).order_by(table.c.id)
     last = connection.execute(old.limit(1).offset(PRUNE_ROWS - 1)).scalar()
