@@ -27,6 +27,20 @@ Listener = Callable[[memoryview], None]
 """Gets each RTP packet that came on a line, in plain and only for the time of the call; never raises."""
 
 
+LayerListener = Callable[[str, int], None]
+"""Is told ``substream`` or ``temporal``, and which one a client gets from now on; never raises."""
+
+
+class Layers(Struct, frozen=True, kw_only=True):
+    """Of simulcast, what a client gets and what it should get; 0 is the lowest, -1 none yet."""
+
+    substream: int
+    substream_target: int
+    temporal: int
+    """-1 also where there are no temporal layers."""
+    temporal_target: int
+
+
 class AnswerPolicy(Struct, frozen=True, kw_only=True):
     """What a plugin lets into its answer."""
 
@@ -157,6 +171,25 @@ class PeerConnection(Protocol):
 
     def set_sending(self, mid: str, *, active: bool) -> None:
         """Let a route's packets out, or hold them back; the sequence numbers stay continuous."""
+
+    def set_layers(
+        self,
+        mid: str,
+        *,
+        substream: int | None = None,
+        temporal: int | None = None,
+        fallback_us: int | None = None,
+        told: LayerListener | None = None,
+    ) -> None:
+        """What the client is to get on ``mid``, where its source sends simulcast; ``None`` leaves things as they are.
+
+        Substreams and temporal layers are 0..2, and the highest at first. Another substream begins with a key frame,
+        which is asked for; where the wanted one is silent for ``fallback_us`` (250,000 at first), the next lower one
+        stands in. ``told`` hears of every change from then on. Remembered, whatever the source is later.
+        """
+
+    def layers(self, mid: str) -> Layers | None:
+        """What the client gets on ``mid``; ``None`` where its source sends no simulcast."""
 
     def set_bitrate(self, bps: int) -> None:
         """Cap what the client sends, by REMB; 0 takes the cap away."""

@@ -6,6 +6,7 @@ from appliance.core.events import MediaStats, RttValues
 from appliance.core.peer import Listener, Medium
 from appliance.media.quality import Quality
 from appliance.media.receive import RxStream, SenderClock
+from appliance.media.selection import Selection
 from appliance.media.send import TxStream
 from appliance.media.simulcast import MAX_SUBSTREAMS, Encodings
 from appliance.wire.description import Codec
@@ -55,6 +56,8 @@ class Line:
         """What streams counted that are gone, by substream."""
         self.sinks: tuple[TxStream, ...] = ()
         """Where what is received goes."""
+        self.entrances: tuple[TxStream | Selection, ...] = ()
+        """What takes it there."""
         self.listener: Listener | None = None
         self.tx: TxStream | None = None
         self.receiving = False
@@ -105,6 +108,7 @@ class Line:
         if encodings != self.encodings:
             self.encodings = encodings
             self.substreams = {} if encodings is None else {ssrc: at for at, ssrc in enumerate(encodings.ssrcs)}
+            self._spread()
         for stream in self.streams:
             stream.payload_type, stream.clock_rate = self.payload_type, self.clock_rate
         if self.tx is not None:
@@ -151,7 +155,7 @@ class Line:
         """Route what is received to one more stream."""
         if sink not in self.sinks:
             self.sinks = (*self.sinks, sink)
-            self._spread()
+        self._spread()
 
     def remove_sink(self, sink: TxStream) -> None:
         """Undo a route."""
@@ -169,8 +173,9 @@ class Line:
         self._spread()
 
     def _spread(self) -> None:
+        self.entrances = tuple(sink.entrance(self) for sink in self.sinks)
         for stream in self.streams:
-            stream.sinks, stream.listener = self.sinks, self.listener
+            stream.sinks, stream.listener = self.entrances, self.listener
 
     def reported(self, block: ReportBlock, ntp_middle: int) -> None:
         """A receiver report about what we send, handled at that NTP time (middle 32 bits)."""

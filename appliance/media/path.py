@@ -362,7 +362,7 @@ class MediaPath:
         for line in self.lines:
             tx = line.tx
             if line.medium.kind == "video" and tx is not None and tx.fed_by is not None and tx.fed_by.path is not self:
-                tx.fed_by.path.request_keyframe(tx.fed_by)
+                tx.request_keyframe()
 
     def check_silence(self, now: float, limit: float) -> None:
         """Tell of media that have stopped."""

@@ -10,6 +10,8 @@ from appliance.core.clock import Clock, Timer
 from appliance.core.events import Body, Connection, DtlsAlert, DtlsDetail, DtlsState
 from appliance.core.peer import (
     AnswerPolicy,
+    LayerListener,
+    Layers,
     Listener,
     Medium,
     OfferLine,
@@ -306,13 +308,8 @@ class Peer:
         if source is None or sink is None or sink.tx is None or source.medium.codec != sink.medium.codec:
             return
         tx = sink.tx
-        if tx.fed_by is not source:
-            tx.unroute()
-        tx.fed_by = source
         tx.extension_table = extension_table(source.extensions, sink.extensions)
-        source.add_sink(tx)
-        if source.medium.kind == "video":
-            self.path.request_keyframe(source)
+        tx.turn_to(source)
 
     def unforward(self, mid: str) -> None:
         """End the route to our own ``mid``."""
@@ -327,10 +324,36 @@ class Peer:
             return
         if active:
             line.tx.resume()
-            if line.tx.fed_by is not None and line.medium.kind == "video":
-                line.tx.fed_by.path.request_keyframe(line.tx.fed_by)
+            if line.medium.kind == "video":
+                line.tx.request_keyframe()
         else:
             line.tx.hold()
+
+    def set_layers(
+        self,
+        mid: str,
+        *,
+        substream: int | None = None,
+        temporal: int | None = None,
+        fallback_us: int | None = None,
+        told: LayerListener | None = None,
+    ) -> None:
+        """What the client is to get on ``mid``, where its source sends simulcast."""
+        line = self._line(mid)
+        if line is None or line.tx is None or line.medium.kind != "video":
+            return
+        selection = line.tx.select()
+        fallback = None if fallback_us is None else fallback_us / 1_000_000
+        selection.want(substream=substream, temporal=temporal, fallback=fallback)
+        selection.told = told or selection.told
+
+    def layers(self, mid: str) -> Layers | None:
+        """What the client gets on ``mid``; ``None`` where its source sends no simulcast."""
+        line = self._line(mid)
+        tx = None if line is None else line.tx
+        if tx is None or tx.selection is None or tx.fed_by is None or tx.fed_by.encodings is None:
+            return None
+        return tx.selection.layers
 
     def set_bitrate(self, bps: int) -> None:
         """Cap what the client sends; 0 takes the cap away."""

@@ -10,6 +10,7 @@ from appliance.wire.rtcp import ReportBlock
 
 if TYPE_CHECKING:
     from appliance.media.line import Line
+    from appliance.media.selection import Selection
     from appliance.media.send import TxStream
 
 MAX_MISORDER = 100
@@ -69,7 +70,7 @@ class RxStream:
         self.payload_type = payload_type
         self.clock_rate = clock_rate
         self.line = line
-        self.sinks: tuple[TxStream, ...] = ()
+        self.sinks: tuple[TxStream | Selection, ...] = ()
         self.listener: Listener | None = None
         self.live = False
         """A packet came within the last second; what turns media events on."""

@@ -108,9 +108,8 @@ class Reports:
             line.firs_received += 1
         else:
             line.plis_received += 1
-        source = line.tx.fed_by
-        if source is not None and not line.tx.held:
-            source.path.request_keyframe(source)
+        if not line.tx.held:
+            line.tx.request_keyframe()
 
     def _estimate(self, packet: rtcp.Remb, now: float) -> None:
         """The peer tells what it can receive: whoever feeds it should send no more."""

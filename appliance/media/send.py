@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.media import srtp
 from appliance.media.receive import RxStream, extension_at
 from appliance.media.rtx import repeated
+from appliance.media.selection import Selection
 from appliance.media.simulcast import REPAIRED_RID, RID
 from appliance.media.udp import Slot
 from appliance.wire import twcc
@@ -57,6 +58,7 @@ class TxStream:
         "refused",
         "reported_packets",
         "retransmissions",
+        "selection",
         "source",
         "ssrc",
         "transport_wide",
@@ -74,6 +76,8 @@ class TxStream:
         self.fed_by: Line | None = None
         """The line whose packets these are."""
         self.source: RxStream | None = None
+        self.selection: Selection | None = None
+        """What chooses between a source's encodings, where somebody has asked or there are any."""
         self.extension_table: bytes | None = None
         """The receiver's ids of header extensions by the source's, 0 for what it does not know; ``None``: the same."""
         self.transport_wide = False
@@ -122,6 +126,53 @@ class TxStream:
             # Now, since the source may go on for others.
             if not self._rebase:
                 self._end()
+
+    @property
+    def starts_anew(self) -> bool:
+        """The next packet joins on to what ended."""
+        return self._rebase
+
+    def skip(self) -> None:
+        """A packet of the source is left out: those after it move up."""
+        self._sequence_offset = (self._sequence_offset - 1) & 0xFFFF
+
+    def entrance(self, line: "Line") -> "TxStream | Selection":
+        """What takes the packets of a line that feeds it."""
+        if line.encodings is not None:
+            self.select()
+        return self.selection if self.selection is not None and self.selection.serves(line) else self
+
+    def select(self) -> Selection:
+        """Its selection, made now if there was none."""
+        if self.selection is None:
+            self.selection = Selection(self)
+        return self.selection
+
+    def turn_to(self, source: "Line") -> None:
+        """Be fed by that line from now on. Pictures begin with a key frame, and join on to those before."""
+        if self.fed_by is not source:
+            sent = self.packets > 0
+            self.unroute()
+            if sent and self.line.medium.kind == "video":
+                self.select().switch(self._last_plain())
+        self.fed_by = source
+        source.add_sink(self)
+        if source.medium.kind == "video":
+            self.request_keyframe()
+
+    def _last_plain(self) -> bytes | None:
+        if self._history is None or self._rtx_payload_type < 0:
+            return None
+        kept = self._history[self._last_sequence & self._mask]
+        return kept[1] if kept is not None and kept[0] == self._last_sequence else None
+
+    def request_keyframe(self) -> None:
+        """Ask whoever feeds it."""
+        line, stream = self.fed_by, self.source
+        if line is not None:
+            # Of simulcast, that encoding alone which goes out.
+            chosen = line.encodings is not None and stream is not None and stream.line is line
+            line.path.request_keyframe(line, stream if chosen else None)
 
     def _end(self) -> None:
         """The source's last packet is the last of this run of numbers; the next one joins on."""

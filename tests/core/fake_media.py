@@ -7,6 +7,8 @@ from appliance.core import events
 from appliance.core.events import Body
 from appliance.core.peer import (
     AnswerPolicy,
+    LayerListener,
+    Layers,
     Listener,
     Medium,
     OfferLine,
@@ -38,6 +40,8 @@ class FakePeer:
         self.slow_to_close = False
         self.tap: Tap | None = None
         self.listeners: dict[str, Listener | None] = {}
+        self.layer_listener: LayerListener | None = None
+        self.flowing: dict[str, Layers] = {}
         self.wire_tap: WireTap | None = None
 
     def tell(self, *bodies: Body) -> None:
@@ -92,6 +96,21 @@ class FakePeer:
 
     def set_sending(self, mid: str, *, active: bool) -> None:
         self.calls.append(("set_sending", mid, active))
+
+    def set_layers(
+        self,
+        mid: str,
+        *,
+        substream: int | None = None,
+        temporal: int | None = None,
+        fallback_us: int | None = None,
+        told: LayerListener | None = None,
+    ) -> None:
+        self.calls.append(("set_layers", mid, substream, temporal, fallback_us))
+        self.layer_listener = told or self.layer_listener
+
+    def layers(self, mid: str) -> Layers | None:
+        return self.flowing.get(mid)
 
     def set_bitrate(self, bps: int) -> None:
         self.calls.append(("set_bitrate", bps))

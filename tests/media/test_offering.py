@@ -23,6 +23,9 @@ from tests.media.test_aiortc import until
 LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 
+KEY = b"\x10\x00"
+"""How a VP8 key frame begins."""
+
 
 class Subscriber(Client):
     """Answers offers of the gateway."""
@@ -133,7 +136,8 @@ async def test_a_switch_goes_on_with_the_numbers(call: Call, listener: tuple[Sub
     one.send_rtp("video", 100, 5000, b"1")
     one.pump()
     second.peer.forward("1", handle.peer, "v")
-    two.send_rtp("video", 60_000, 77, b"2")
+    two.send_rtp("video", 59_999, 70, b"no picture to begin with")
+    two.send_rtp("video", 60_000, 77, KEY + b"2")
     one.send_rtp("video", 101, 8000, b"not any more")
     two.pump()
     one.pump()
@@ -141,10 +145,10 @@ async def test_a_switch_goes_on_with_the_numbers(call: Call, listener: tuple[Sub
     two.send_rtp("video", 60_001, 77, b"nor this")
     two.pump()
     first.peer.forward("1", handle.peer, "v")
-    one.send_rtp("video", 102, 11_000, b"3")
+    one.send_rtp("video", 102, 11_000, KEY + b"3")
     one.pump()
     subscriber.pump()
-    assert [payload for _, payload in subscriber.packets] == [b"1", b"2", b"3"]
+    assert [payload for _, payload in subscriber.packets] == [b"1", KEY + b"2", KEY + b"3"]
     headers = [header for header, _ in subscriber.packets]
     assert [(header.sequence_number - headers[0].sequence_number) & 0xFFFF for header in headers] == [0, 1, 2]
     assert headers[0].ssrc == headers[1].ssrc == headers[2].ssrc
@@ -183,10 +187,10 @@ async def test_lines_are_added_stopped_and_used_again(call: Call, listener: tupl
     one.pump()
     subscribe(handle, subscriber, [video("v", second), video("w", second)])
     second.peer.forward("1", handle.peer, "v")
-    two.send_rtp("video", 3, 0, b"both")
+    two.send_rtp("video", 3, 0, KEY + b"both")
     two.pump()
     subscriber.pump()
-    assert [payload for _, payload in subscriber.packets][2:] == [b"both", b"both"]
+    assert [payload for _, payload in subscriber.packets][2:] == [KEY + b"both"] * 2
 
     # The client stops one of them: its port is 0.
     subscribe(handle, subscriber, [video("v", second), video("w", second)], port={"w": 0})

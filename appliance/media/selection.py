@@ -1,0 +1,159 @@
+"""Which of a source's streams a receiver gets: an encoding of simulcast, and how much of its temporal layers.
+
+Stands before a :class:`~appliance.media.send.TxStream` where its source sends simulcast, and after a switch from one
+source to another; streams that need neither go past it. A change waits for a key frame of what is wanted, which is
+asked for; until it comes, what flows goes on.
+"""
+
+from typing import TYPE_CHECKING
+
+from appliance.core.peer import LayerListener, Layers
+from appliance.media.frames import Frame, reader
+from appliance.media.receive import RxStream
+from appliance.media.simulcast import MAX_SUBSTREAMS
+from appliance.media.thinning import Thinning
+from appliance.media.udp import Slot
+from appliance.wire import vp8
+from appliance.wire.rtp import RtpDecodeError, header_length
+
+if TYPE_CHECKING:
+    from appliance.media.line import Line
+    from appliance.media.path import MediaPath
+    from appliance.media.send import TxStream
+
+FALLBACK_SECONDS = 0.25
+"""Of silence, after which the next lower encoding stands in."""
+_ASK_SECONDS = 1.0
+"""Between two requests for the key frame that a change waits for."""
+_PATIENCE_SECONDS = 3.0
+"""After which a source is taken without a key frame: there may be none that we can tell, as in an encrypted payload."""
+
+
+class Selection:
+    """A sink of packets like the :class:`TxStream` behind it."""
+
+    def __init__(self, tx: "TxStream") -> None:
+        self.tx = tx
+        self.path: MediaPath = tx.path
+        self.substream_target = MAX_SUBSTREAMS - 1
+        self.fallback = FALLBACK_SECONDS
+        self.told: LayerListener | None = None
+        self.after_switch = False
+        """The source is not the first: pictures have to join on."""
+        self._current: RxStream | None = None
+        self._substream_told = self._temporal_told = -1
+        self._thinning = Thinning()
+        self._asked: RxStream | None = None
+        self._asked_at = self._waits_since = 0.0
+        self._read = reader(None)
+
+    # --- what is wanted ----------------------------------------------------------------------------------------
+
+    def serves(self, line: "Line") -> bool:
+        """Its packets come through here."""
+        return line.encodings is not None or self.after_switch
+
+    @property
+    def layers(self) -> Layers:
+        """What flows and what is wanted."""
+        return Layers(
+            substream=self._substream_told,
+            substream_target=self.substream_target,
+            temporal=self._temporal_told,
+            temporal_target=self._thinning.target,
+        )
+
+    def want(self, *, substream: int | None, temporal: int | None, fallback: float | None) -> None:
+        """From the next packet on; ``None`` leaves things as they are."""
+        if fallback is not None:
+            self.fallback = fallback
+        if substream is not None:
+            self.substream_target = substream
+            self._asked = None
+        if temporal is not None:
+            raises = temporal > self._thinning.target
+            self._thinning.target = temporal
+            current = self._current
+            if raises and current is not None and not self.tx.starts_anew:
+                # Where layers are not told apart by their sync bits, a key frame lets the higher ones in.
+                current.line.path.request_keyframe(current.line, current)
+
+    def switch(self, packet: bytes | None) -> None:
+        """Another source follows, and this plain packet was sent last, where one is kept."""
+        known, self.after_switch = self.after_switch, True
+        self._substream_told = self._temporal_told = -1
+        if known or packet is None or self.tx.line.medium.codec != "vp8":
+            return
+        found = vp8.read(packet, header_length(packet), len(packet))
+        if found is not None:
+            self._thinning.continue_from(found.picture_id, found.tl0_index)
+
+    # --- every packet ------------------------------------------------------------------------------------------
+
+    def forward(self, slot: Slot, length: int, second: int, sequence: int, timestamp: int, source: RxStream) -> None:
+        """Send the plain packet in ``slot`` if it is of what is wanted."""
+        tx = self.tx
+        if tx.held or tx.context is None:
+            return
+        view = slot[0]
+        try:
+            start = header_length(view[:length])
+        except RtpDecodeError:
+            return
+        turns = source is not self._current or tx.starts_anew
+        if turns:
+            self._read = reader(source.line.medium.codec)
+        padding = view[length - 1] if view[0] & 0x20 else 0
+        frame = self._read(view, start, length - padding)
+        if turns:
+            if frame is None or not self._turns_to(source, frame, sequence):
+                return
+            self._thinning.begin(sequence, frame)
+        skipped = self._thinning.skipped
+        numbers = self._thinning.take(sequence, timestamp, frame)
+        if numbers is None:
+            if self._thinning.skipped > skipped:
+                tx.skip()
+        else:
+            if frame is not None and frame.vp8 is not None:
+                vp8.renumber(view, frame.vp8, numbers.picture_id, numbers.tl0_index)
+            tx.forward(slot, length, second, sequence + numbers.shift, timestamp, source)
+        if self._thinning.temporal != self._temporal_told:
+            self._temporal_told = self._thinning.temporal
+            self._tell("temporal", self._temporal_told)
+        if turns and source.substream != self._substream_told:
+            self._substream_told = source.substream
+            self._tell("substream", self._substream_told)
+
+    def _turns_to(self, source: RxStream, frame: Frame, sequence: int) -> bool:
+        """Whether the packet is the first of a source that is to take over."""
+        now = source.arrived
+        if source.substream != self._best(source.line, now) or sequence != source.highest:
+            return False
+        if not frame.keyframe:
+            self._ask(source, now)
+            current = None if self.tx.starts_anew else self._current
+            flows = current is not None and now - current.arrived < _PATIENCE_SECONDS
+            if flows or now - self._waits_since < _PATIENCE_SECONDS:
+                return False
+        self._current, self._asked = source, None
+        return True
+
+    def _ask(self, source: RxStream, now: float) -> None:
+        if source is self._asked and now - self._asked_at < _ASK_SECONDS:
+            return
+        if source is not self._asked or now - self._asked_at > _PATIENCE_SECONDS:
+            self._waits_since = now
+        self._asked, self._asked_at = source, now
+        source.line.path.request_keyframe(source.line, source)
+
+    def _best(self, line: "Line", now: float) -> int:
+        """The wanted encoding, or the next lower one that is not silent; the lowest where all of these are."""
+        speaking = [stream.substream for stream in line.streams if now - stream.arrived < self.fallback]
+        return max((one for one in speaking if one <= self.substream_target), default=min(speaking, default=0))
+
+    def _tell(self, what: str, layer: int) -> None:
+        # What has no layers has nothing to tell, be it here for its switches alone.
+        current = self._current
+        if self.told is not None and layer >= 0 and current is not None and current.line.encodings is not None:
+            self.told(what, layer)
