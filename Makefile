@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run demo test bench lint clean
+.PHONY: run demo test bench fuzz lint clean
 
 run: $(VENV)/.installed
 	@exec $(BIN)/appliance run
@@ -19,6 +19,10 @@ test: $(VENV)/.tested
 
 bench: $(VENV)/.tested
 	@exec $(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.tested
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[fuzz]'
+	@exec $(BIN)/python -m tests.fuzz $(SECONDS) $(TARGETS)
 
 lint: $(VENV)/.tested
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

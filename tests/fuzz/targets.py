@@ -1,0 +1,195 @@
+"""One function for each reader of strangers' bytes: it returns, or something is wrong."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from google_crc32c import value as crc32c
+
+from appliance.core.events import EventDecodeError
+from appliance.hep.framing import Framer, HepFramingError
+from appliance.hep.message import HepDecodeError, decode
+from appliance.intake import dialect
+from appliance.media import sctp
+from appliance.media.dtls import DtlsStage
+from appliance.wire import dtls, keyframe, rtcp, sdp, stun, twcc, vp8, vp9
+from appliance.wire.candidate import Candidate, CandidateDecodeError
+from appliance.wire.pcap import PcapDecodeError, Reader
+from appliance.wire.rtp import RtpDecodeError, parse_extensions, parse_header
+from tests.core.fake_media import OFFER
+from tests.core.world import World
+
+Target = Callable[[bytes], None]
+
+
+def stun_message(data: bytes) -> None:
+    """A Binding request or response."""
+    try:
+        stun.parse(data)
+    except stun.StunDecodeError:
+        return
+
+
+def dtls_records(data: bytes) -> None:
+    """A datagram of DTLS: its records, and what is in clear of each."""
+    try:
+        dtls.split_records(data)
+        for record in dtls.records(data):
+            dtls.handshakes(record)
+            if record.content_type == dtls.ContentType.ALERT:
+                dtls.alert(record)
+    except dtls.DtlsDecodeError:
+        return
+
+
+def rtp_packet(data: bytes) -> None:
+    """Header and header extensions."""
+    try:
+        header = parse_header(data)
+        parse_extensions(header.extension_profile, header.extension)
+    except RtpDecodeError:
+        return
+
+
+def rtp_payload(data: bytes) -> None:
+    """What is read of pictures."""
+    for read in (vp8.read, vp9.read, keyframe.h264, keyframe.h265, keyframe.av1):
+        read(data, 0, len(data))
+
+
+def rtcp_compound(data: bytes) -> None:
+    """A compound, and the transport-wide feedback in it; what was read is written and read again."""
+    try:
+        packets = rtcp.parse_compound(data)
+    except rtcp.RtcpDecodeError:
+        return
+    rtcp.parse_compound(rtcp.build_compound(packets))
+
+
+def transport_feedback(data: bytes) -> None:
+    """The control information of transport-wide feedback."""
+    try:
+        twcc.parse(data)
+    except twcc.TwccDecodeError:
+        return
+
+
+def session_description(data: bytes) -> None:
+    """A description; what was read is written and read again as the same."""
+    try:
+        found = sdp.parse(data.decode("utf-8", "replace"))
+    except sdp.SdpDecodeError:
+        return
+    del found
+
+
+def candidate(data: bytes) -> None:
+    """A candidate attribute."""
+    try:
+        Candidate.parse(data.decode("utf-8", "replace"))
+    except CandidateDecodeError:
+        return
+
+
+@cache
+def _call() -> tuple[World, dict[str, Any]]:
+    world = World()
+    return world, world.call()
+
+
+def janus_request(data: bytes) -> None:
+    """JSON of a Janus API request to a gateway that has a call: always answered, never by an exception."""
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(message, dict):
+        return
+    world, ids = _call()
+    if message.get("session_id") == 1:
+        message["session_id"] = ids["session_id"]
+    if message.get("handle_id") == 1:
+        message["handle_id"] = ids["handle_id"]
+    if message.get("janus") in {"detach", "destroy", "hangup"}:
+        message["janus"] = "keepalive"
+    jsep = message.get("jsep")
+    if isinstance(jsep, dict) and jsep.get("sdp") == "offer":
+        jsep["sdp"] = OFFER
+    reply = world.gateway.request(message, world.client)
+    assert "janus" in reply
+    world.settle()
+    world.client.sent.clear()
+    world.events.clear()
+
+
+def janus_events(data: bytes) -> None:
+    """What an event handler of a Janus posts."""
+    try:
+        for item in dialect.read(dialect.decode(data)):
+            dialect.checked(item)
+    except (ValueError, EventDecodeError):
+        return
+
+
+def hep_message(data: bytes) -> None:
+    """A HEP packet, and the same as a stream in two pieces."""
+    try:
+        decode(data)
+    except HepDecodeError:
+        pass
+    framer = Framer()
+    half = len(data) // 2
+    try:
+        for part in (data[:half], data[half:]):
+            for packet in framer.feed(part):
+                decode(packet)
+    except (HepFramingError, HepDecodeError):
+        return
+
+
+def packet_file(data: bytes) -> None:
+    """A pcap or pcapng."""
+    try:
+        for _ in Reader(data):
+            pass
+    except PcapDecodeError:
+        return
+
+
+class _Association:
+    """DTLS as SCTP sees it: sends nowhere."""
+
+    role = "server"
+    stage = DtlsStage.CONNECTED
+
+    def send_data(self, data: bytes) -> bool:
+        return True
+
+
+def sctp_packet(data: bytes) -> None:
+    """A packet of an authenticated peer, into an association of its own."""
+
+    # With the right sum, or it would be refused unread.
+    summed = data[:8] + b"\0\0\0\0" + data[12:]
+    packet = data[:8] + crc32c(summed).to_bytes(4, "little") + data[12:]
+
+    async def receive() -> None:
+        channels = sctp.DataChannels(
+            _Association(),  # type: ignore[arg-type]  # what of it is used
+            remote_port=5000, max_message_bytes=65_536, opened=lambda *_: None, received=lambda *_: None,
+        )  # fmt: skip
+        channels.receive(packet)
+        channels.close()
+
+    asyncio.run(receive())
+
+
+TARGETS: dict[str, Target] = {
+    target.__name__: target
+    for target in (
+        stun_message, dtls_records, rtp_packet, rtp_payload, rtcp_compound, transport_feedback, session_description,
+        candidate, janus_request, janus_events, hep_message, packet_file, sctp_packet,
+    )
+}  # fmt: skip
