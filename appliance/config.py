@@ -78,6 +78,7 @@ def known_sections() -> dict[str, type[Struct] | None]:
         "admin": None,
         "api": None,
         "media": None,
+        "recording": None,
         "console": ConsoleConfig,
         "listener": ListenerConfig,
     }
@@ -103,6 +104,10 @@ def section_struct(path: str) -> type[Struct]:
         from appliance.media.config import MediaConfig
 
         return MediaConfig
+    if path == "recording":
+        from appliance.recording.config import RecordingConfig
+
+        return RecordingConfig
     kind, _, name = path.partition(".")
     config: type[Struct] = Components(kind).load(name).Config
     return config
