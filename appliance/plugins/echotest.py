@@ -1,8 +1,8 @@
 """EchoTest: sends a client's own media and messages back to it (Janus's ``janus.plugin.echotest``).
 
 Requests have no name: every one may switch audio and video, cap the bitrate, and carry an offer. All are answered
-later, by an event. Recording is refused, because nothing here records; the playout delay that ``min_delay`` and
-``max_delay`` ask for is read and not applied.
+later, by an event. Recording is refused, because nothing here records; layers of SVC, and the playout delay that
+``min_delay`` and ``max_delay`` ask for, are read and not applied.
 """
 
 from typing import Any
@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from appliance.core.events import SessionDescription
 from appliance.core.messages import Element, Kind, find_problem
-from appliance.core.peer import AnswerPolicy, PeerConnection
+from appliance.core.peer import AnswerPolicy, Medium, PeerConnection
 from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle
+from appliance.plugins import layers
 
 INVALID_ELEMENT = 413
 INVALID_SDP = 414
@@ -31,16 +32,13 @@ REQUEST = (
     Element("bitrate", Kind.POSITIVE),
     Element("record", Kind.BOOLEAN),
     Element("filename", Kind.STRING),
-    Element("substream", Kind.POSITIVE),
-    Element("temporal", Kind.POSITIVE),
-    Element("fallback", Kind.POSITIVE),
+    *layers.ELEMENTS,
     Element("svc", Kind.BOOLEAN),
-    Element("spatial_layer", Kind.POSITIVE),
-    Element("temporal_layer", Kind.POSITIVE),
     Element("min_delay", Kind.INTEGER),
     Element("max_delay", Kind.INTEGER),
 )
-LAYERS = ("substream", "temporal", "spatial_layer", "temporal_layer")
+SHOWN = {"substream", "temporal-layer"}
+"""Of simulcast, in events."""
 SUPPORTED = frozenset(element.name for element in REQUEST) - {"audiocodec", "svc", "filename"}
 """One of these, or an offer, makes it a request."""
 
@@ -50,9 +48,9 @@ def read_request(body: dict[str, Any], *, has_offer: bool) -> None:
     problem = find_problem(REQUEST, body)
     if problem is not None:
         raise PluginError(INVALID_ELEMENT, problem.text)
-    for layer in LAYERS:
-        if body.get(layer, 0) > 2:
-            raise PluginError(INVALID_ELEMENT, f"Invalid value ({layer} should be 0, 1 or 2)")
+    wrong = layers.wrong_layer(body)
+    if wrong is not None:
+        raise PluginError(INVALID_ELEMENT, f"Invalid value ({wrong} should be 0, 1 or 2)")
     if body.get("bitrate", 0) > MAX_BITRATE_BPS:
         raise PluginError(INVALID_ELEMENT, f"Invalid value (bitrate should be at most {MAX_BITRATE_BPS})")
     if not has_offer and not SUPPORTED & body.keys():
@@ -73,6 +71,7 @@ class EchoHandle(PluginHandle):
         self._active = {"audio": True, "video": True}
         self._bitrate = 0
         self._slow_links = 0
+        self._wishes = layers.Wishes()
         self._routed: dict[str, str] = {}
         """mid to kind of what is echoed."""
 
@@ -93,7 +92,8 @@ class EchoHandle(PluginHandle):
         self.api.push_event({"echotest": "event", "result": "ok"}, transaction=transaction, jsep=answer)
         if self._events:
             active = {"audio_active": self._active["audio"], "video_active": self._active["video"]}
-            self.api.notify({**active, "bitrate": self._bitrate})
+            shown = {name: value for name, value in self._simulcast().items() if name in SHOWN}
+            self.api.notify({**active, "bitrate": self._bitrate, **({"simulcast": shown} if shown else {})})
 
     def _answer(self, body: dict[str, Any]) -> SessionDescription:
         policy = AnswerPolicy(audio_codec=body.get("audiocodec"), video_codec=body.get("videocodec"))
@@ -121,10 +121,15 @@ class EchoHandle(PluginHandle):
                 woken.add(kind)
             self._active[kind] = wanted
         self._bitrate = body.get("bitrate", self._bitrate)
+        wishes = self._wishes.take(body)
         peer = self.api.peer
         if peer is None:
             return
         self._switch(peer, woken)
+        if wishes or has_offer:
+            for mid in self._simulcast_mids(peer):
+                self._wishes.apply(peer, mid, self._layer_changed)
+                self._wishes.confirm(body, peer.layers(mid), self._layer_changed)
         if "bitrate" in body or (has_offer and self._bitrate):
             peer.set_bitrate(self._bitrate)
 
@@ -133,6 +138,19 @@ class EchoHandle(PluginHandle):
             peer.set_sending(mid, active=self._active[kind])
             if kind == "video" and kind in woken:
                 peer.request_keyframe(mid)
+
+    def _simulcast_mids(self, peer: PeerConnection) -> list[str]:
+        return [medium.mid for medium in peer.media if medium.simulcast and medium.mid in self._routed]
+
+    def _layer_changed(self, what: str, layer: int) -> None:
+        media: tuple[Medium, ...] = () if self.api.peer is None else self.api.peer.media
+        codec = next((medium.codec for medium in media if medium.simulcast), None)
+        self.api.push_event({"echotest": "event", "videocodec": codec, what: layer})
+
+    def _simulcast(self) -> dict[str, int]:
+        peer = self.api.peer
+        mids = [] if peer is None else self._simulcast_mids(peer)
+        return {} if peer is None or not mids else self._wishes.as_told(peer.layers(mids[0]))
 
     def hangup_media(self, reason: str) -> None:
         """Tell the client, and forget what was set."""
@@ -162,6 +180,8 @@ class EchoHandle(PluginHandle):
             if medium.kind in self._active and medium.codec is not None and not medium.rejected:
                 found.setdefault(f"{medium.kind}_codec", medium.codec)
         ended = {"hangingup": 0, "destroyed": 0}
+        simulcast = self._simulcast()
+        found |= {"simulcast": True, **simulcast} if simulcast else {}
         return found | {"bitrate": self._bitrate, "slowlink_count": self._slow_links} | ended
 
 

@@ -98,6 +98,8 @@ def published(
         stream.codec = medium.codec
         stream.disabled = medium.rejected or (kind != "data" and not _comes(medium))
         _describe(stream, described)
+        if medium.simulcast:
+            stream.flags["simulcast"] = True
         streams.append(stream)
     return streams
 
@@ -114,8 +116,6 @@ def _describe(stream: PublishedStream, described: MediaDescription | None) -> No
     if stream.codec == "opus":
         named = (("stereo", "stereo"), ("fec", "useinbandfec"), ("dtx", "usedtx"))
         stream.flags = {flag: True for flag, name in named if parameters.get(name) == "1"}
-    if described.simulcast is not None:
-        stream.flags["simulcast"] = True
     wanted = PER_KIND.get(stream.kind, set())
     for extension in described.extensions:
         key = EXTENSION_KEYS.get(extension.uri)

@@ -1,33 +1,36 @@
 """A client that sees what others publish: many streams in one PeerConnection, which we offer.
 
-Simulcast layers and playout delays that a client asks for are read and not applied.
+Playout delays and layers of SVC that a client asks for are read and not applied.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from appliance.core.events import SessionDescription
 from appliance.core.messages import Element, Kind
+from appliance.core.peer import LayerListener
 from appliance.core.plugin import HandleApi, PluginError
+from appliance.plugins import layers
 from appliance.plugins.videoroom import messages
 from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.messages import JsonObject, read
 from appliance.plugins.videoroom.rooms import Participant, Room, Rooms
 from appliance.plugins.videoroom.streams import PublishedStream
 from appliance.plugins.videoroom.subscription import Subscription
-
-LAYERS = ("substream", "temporal", "spatial_layer", "temporal_layer")
-OPTIONS = (
-    Element("crossrefid", Kind.STRING),
-    Element("send", Kind.BOOLEAN),
-    *(Element(name, Kind.POSITIVE) for name in (*LAYERS, "fallback")),
-    Element("min_delay", Kind.INTEGER),
-    Element("max_delay", Kind.INTEGER),
+from appliance.plugins.videoroom.wanted import (
+    OPTIONS,
+    Wanted,
+    check_layers,
+    find_feed,
+    no_such_mid,
+    read_switches,
+    read_wanted,
 )
+
 JOIN = (
     Element("private_id", Kind.POSITIVE),
     Element("streams", Kind.ARRAY),
     Element("autoupdate", Kind.BOOLEAN),
+    *layers.ELEMENTS,
     Element("use_msid", Kind.BOOLEAN),
     *(Element(name, Kind.BOOLEAN) for name in ("audio", "video", "data", "offer_audio", "offer_video", "offer_data")),
 )
@@ -35,13 +38,8 @@ CONFIGURE = (
     Element("streams", Kind.ARRAY),
     Element("restart", Kind.BOOLEAN),
     *(Element(name, Kind.BOOLEAN) for name in ("audio", "video", "data", "update")),
+    *layers.ELEMENTS,
 )
-
-
-class _Wanted(NamedTuple):
-    feed: Participant
-    source: PublishedStream
-    item: JsonObject
 
 
 class Subscriber:
@@ -100,9 +98,11 @@ class Subscriber:
         self._private_id = body.get("private_id")
         legacy = "streams" not in body
         if legacy:
-            feed = self._feed(room, body)
+            feed = find_feed(self._rooms, room, body)
             kinds = {kind for kind in ("audio", "video", "data") if body.get(kind, body.get(f"offer_{kind}", True))}
-            wanted = [_Wanted(feed, one, {}) for one in feed.streams if one.kind in kinds and not one.disabled]
+            check_layers(body)
+            item = {element.name: body[element.name] for element in layers.ELEMENTS if element.name in body}
+            wanted = [Wanted(feed, one, item) for one in feed.streams if one.kind in kinds and not one.disabled]
         else:
             wanted = self._wanted(room, body, "streams")
         if not wanted:
@@ -121,28 +121,9 @@ class Subscriber:
         self._publish_streams(room, "subscribing")
         self.api.push_event(data, transaction=transaction, jsep=offer)
 
-    def _feed(self, room: Room, item: JsonObject) -> Participant:
-        feed_id = self._rooms.ids.read(item, "feed")
-        feed = room.participants.get(feed_id) if feed_id is not None else None
-        if feed is None or not feed.published:
-            raise RefusedError(Code.NO_SUCH_FEED, f"No such feed ({0 if feed_id is None else feed_id})")
-        return feed
-
-    def _wanted(self, room: Room, body: JsonObject, name: str) -> list[_Wanted]:
-        items = messages.read_list(body, name, (*OPTIONS, Element("mid", Kind.STRING)))
-        if not items:
-            raise RefusedError(Code.INVALID_ELEMENT, "Empty subscription list")
-        wanted = []
-        for item in items:
-            check_layers(item)
-            feed = self._feed(room, item)
-            mid = item.get("mid")
-            if mid is not None and feed.stream(mid) is None:
-                raise RefusedError(Code.NO_SUCH_FEED, f"No such mid '{mid[:64]}' in feed ({feed.id})")
-            streams = [one for one in feed.streams if mid in {None, one.mid} and not one.disabled]
-            wanted += [_Wanted(feed, one, item) for one in streams if not self._has(feed, one)]
-        kinds = [one.source.kind for one in wanted]
-        if len(self._lines) + len(kinds) - sum(not line.active for line in self._lines) > messages.MAX_STREAMS:
+    def _wanted(self, room: Room, body: JsonObject, name: str) -> list[Wanted]:
+        wanted = [one for one in read_wanted(self._rooms, room, body, name) if not self._has(one.feed, one.source)]
+        if len(self._lines) + len(wanted) - sum(not line.active for line in self._lines) > messages.MAX_STREAMS:
             text = f"Invalid element ({name}: one PeerConnection has at most {messages.MAX_STREAMS} streams)"
             raise RefusedError(Code.INVALID_ELEMENT, text)
         return wanted
@@ -152,7 +133,7 @@ class Subscriber:
             return any(feed in line.sources for line in self._lines)
         return any(line.source is source for line in self._lines)
 
-    def _add(self, wanted: Iterable[_Wanted]) -> bool:
+    def _add(self, wanted: Iterable[Wanted]) -> bool:
         changed = False
         for feed, source, item in wanted:
             if self._has(feed, source):
@@ -180,12 +161,29 @@ class Subscriber:
         offer = self._offer(restart=True) if body.get("restart") else None
         for line in self._lines:
             line.send = body.get(line.kind, line.send)
+            self._choose(line, body)
             for item in items:
                 if item["mid"] == line.mid:
                     line.send = item.get("send", line.send)
+                    self._choose(line, item)
         self._refresh()
         data = {"videoroom": "event", "room": room.id, "configured": "ok"}
         self.api.push_event(data, transaction=transaction, jsep=offer)
+
+    def _choose(self, line: Subscription, item: JsonObject) -> None:
+        peer = self.api.peer
+        if line.kind == "video" and line.wishes.take(item) and line.ready and peer is not None:
+            told = self._layer_listener(line)
+            line.wishes.apply(peer, line.mid, told)
+            line.wishes.confirm(item, peer.layers(line.mid), told)
+
+    def _layer_listener(self, line: Subscription) -> LayerListener:
+        def told(what: str, layer: int) -> None:
+            room = self.room
+            if room is not None:
+                self.api.push_event({"videoroom": "event", "room": room.id, "mid": line.mid, what: layer})
+
+        return told
 
     def _update(self, room: Room, verb: str, body: JsonObject, transaction: str) -> None:
         adding = {"subscribe": "streams", "update": "subscribe"}.get(verb)
@@ -240,27 +238,19 @@ class Subscriber:
         line.end(self._refresh)
 
     def _switch(self, room: Room, body: JsonObject, transaction: str) -> None:
-        changes: list[tuple[Subscription, _Wanted]] = []
+        changes: list[tuple[Subscription, Wanted]] = []
         if "streams" in body:
-            read((Element("streams", Kind.ARRAY),), body)
-            texts = tuple(Element(name, Kind.STRING, required=True) for name in ("mid", "sub_mid"))
-            items = messages.read_list(body, "streams", (*OPTIONS, *texts))
-            if not items:
-                raise RefusedError(Code.INVALID_ELEMENT, "Empty switch list")
-            for item in items:
-                feed = self._feed(room, item)
-                source = feed.stream(item["mid"])
-                line = next((one for one in self._lines if one.mid == item["sub_mid"]), None)
-                if source is None or line is None or source.kind != line.kind or source.disabled:
-                    text = f"No such mid '{item['mid'][:64]}' in feed ({feed.id}) for '{item['sub_mid'][:64]}'"
-                    raise RefusedError(Code.NO_SUCH_FEED, text)
-                changes.append((line, _Wanted(feed, source, item)))
+            for sub_mid, wanted in read_switches(self._rooms, room, body):
+                line = next((one for one in self._lines if one.mid == sub_mid), None)
+                if line is None or wanted.source.kind != line.kind:
+                    raise no_such_mid(wanted.feed, wanted.source.mid, sub_mid)
+                changes.append((line, wanted))
         else:
-            feed = self._feed(room, body)
+            feed = find_feed(self._rooms, room, body)
             for line in self._lines:
                 source = next((one for one in feed.streams if one.kind == line.kind and not one.disabled), None)
                 if source is not None:
-                    changes.append((line, _Wanted(feed, source, {"send": line.send})))
+                    changes.append((line, Wanted(feed, source, {"send": line.send})))
         renegotiate, changed = False, 0
         for line, (feed, source, item) in changes:
             if line.kind == "data":
@@ -273,7 +263,7 @@ class Subscriber:
                 line.begin(feed, source, item, self._refresh)
                 renegotiate = renegotiate or not same
                 if same and was_ready and self.api.peer is not None:
-                    line.route(self.api.peer, paused=self._paused)
+                    line.route(self.api.peer, self._layer_listener(line), paused=self._paused)
         data = {"videoroom": "event", "room": room.id, "switched": "ok", "changes": changed, "streams": self._told()}
         self.api.push_event(data, transaction=transaction)
         self._publish({"event": "switched", "room": room.id})
@@ -298,7 +288,7 @@ class Subscriber:
         peer = self.api.peer
         if peer is not None:
             for line in self._lines:
-                line.route(peer, paused=self._paused)
+                line.route(peer, self._layer_listener(line), paused=self._paused)
 
     def _offer_again(self, room: Room) -> None:
         if self._dirty and not self._pending and self.api.peer is not None:
@@ -317,7 +307,7 @@ class Subscriber:
                 line.switch(peer, paused=self._paused)
 
     def _told(self) -> list[JsonObject]:
-        return [line.as_told() for line in self._lines]
+        return [line.as_told(self.api.peer) for line in self._lines]
 
     # --- what happens to it -----------------------------------------------------------------------------------
 
@@ -389,14 +379,6 @@ class Subscriber:
         """For the Admin API."""
         told: JsonObject = {"type": "subscriber"} | ({} if self.room is None else {"room": self.room.id})
         return told | {"paused": self._paused, "streams": self._told()}
-
-
-def check_layers(item: JsonObject) -> None:
-    """:raises RefusedError: 430, there is no such layer."""
-    for name in LAYERS:
-        value = item.get(name, 0)
-        if isinstance(value, int) and value > 2:
-            raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element (value for {name} should be 0, 1 or 2)")
 
 
 def join(rooms: Rooms, api: HandleApi, body: JsonObject, transaction: str) -> Subscriber:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from appliance.core.peer import OfferLine, PeerConnection
+from appliance.core.peer import LayerListener, OfferLine, PeerConnection
+from appliance.plugins.layers import Wishes
 from appliance.plugins.videoroom.messages import JsonObject
 from appliance.plugins.videoroom.rooms import Participant
 from appliance.plugins.videoroom.streams import PublishedStream
@@ -23,6 +24,7 @@ class Subscription:
         self.crossrefid: str | None = None
         self.send = True
         self.ready = False
+        self.wishes = Wishes()
 
     def begin(self, feed: Participant, source: PublishedStream, item: JsonObject, changed: Callable[[], None]) -> None:
         """Carry that stream; ``item`` is what the client asked, ``changed`` is called when it is muted or unmuted."""
@@ -30,6 +32,7 @@ class Subscription:
         self.feed, self.source = feed, source
         self.crossrefid = item.get("crossrefid")
         self.send = item.get("send", True)
+        self.wishes = Wishes(item)
         source.listeners.add(changed)
 
     def end(self, changed: Callable[[], None]) -> None:
@@ -51,10 +54,12 @@ class Subscription:
             return OfferLine(mid=self.mid, kind=self.kind)
         return OfferLine(mid=self.mid, kind=self.kind, source=self.feed.api.peer, source_mid=self.source.mid)
 
-    def route(self, peer: PeerConnection, *, paused: bool) -> None:
+    def route(self, peer: PeerConnection, told: LayerListener, *, paused: bool) -> None:
         """Let the stream through to the client, as far as everybody wants that."""
         if self.feed is None or self.source is None or self.feed.api.peer is None:
             return
+        if self.kind == "video":
+            self.wishes.apply(peer, self.mid, told)
         self.feed.api.peer.forward(self.source.mid, peer, self.mid)
         self.ready = True
         self.switch(peer, paused=paused)
@@ -68,7 +73,7 @@ class Subscription:
         if active and self.kind == "video" and self.feed.api.peer is not None:
             self.feed.api.peer.request_keyframe(self.source.mid)
 
-    def as_told(self) -> JsonObject:
+    def as_told(self, peer: PeerConnection | None = None) -> JsonObject:
         """An item of ``streams``."""
         told: JsonObject = {"type": self.kind, "active": self.active, "mindex": self.mindex, "mid": self.mid}
         if self.crossrefid is not None:
@@ -85,4 +90,6 @@ class Subscription:
             told["feed_description"] = self.source.description
         if self.source.codec is not None:
             told["codec"] = self.source.codec
+        if self.source.flags.get("simulcast"):
+            told["simulcast"] = self.wishes.as_told(None if peer is None else peer.layers(self.mid))
         return told
