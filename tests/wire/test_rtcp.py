@@ -22,6 +22,7 @@ from appliance.wire.rtcp import (
     TransportFeedback,
     Unknown,
 )
+from appliance.wire.rtcp.packet import framed
 
 BYTE = st.integers(0, 255)
 SHORT = st.integers(0, 65535)
@@ -108,7 +109,7 @@ def test_a_nack_packs_seventeen_numbers_a_word(lost: tuple[int, ...], words: str
 
 
 def test_a_nack_that_asks_for_everything_is_capped() -> None:
-    data = rtcp._packet(205, 1, bytes(8) + bytes.fromhex("0001ffff") * 300)
+    data = framed(205, 1, bytes(8) + bytes.fromhex("0001ffff") * 300)
     [packet] = rtcp.parse_compound(data)
     assert isinstance(packet, Nack)
     assert len(packet.lost) == rtcp.MAX_LOST
@@ -185,7 +186,7 @@ def test_padding_is_taken_off_the_last_packet() -> None:
 
 
 def test_other_feedback_is_kept_raw() -> None:
-    data = rtcp._packet(206, 2, bytes(12)) + rtcp._packet(205, 3, bytes(16)) + rtcp._packet(206, 15, bytes(12))
+    data = framed(206, 2, bytes(12)) + framed(205, 3, bytes(16)) + rtcp._packet(206, 15, bytes(12))
     packets = rtcp.parse_compound(data)
     assert [(packet.packet_type, packet.count) for packet in packets if isinstance(packet, Unknown)] == [
         (206, 2),
