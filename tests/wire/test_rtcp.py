@@ -186,7 +186,7 @@ def test_padding_is_taken_off_the_last_packet() -> None:
 
 
 def test_other_feedback_is_kept_raw() -> None:
-    data = framed(206, 2, bytes(12)) + framed(205, 3, bytes(16)) + rtcp._packet(206, 15, bytes(12))
+    data = framed(206, 2, bytes(12)) + framed(205, 3, bytes(16)) + framed(206, 15, bytes(12))
     packets = rtcp.parse_compound(data)
     assert [(packet.packet_type, packet.count) for packet in packets if isinstance(packet, Unknown)] == [
         (206, 2),
