@@ -22,7 +22,8 @@ from msgspec.structs import replace
 
 from appliance.core.events import Event, IceState, Jsep, MediaStats, SessionDescription, event
 from appliance.handlers.hep.log_json import record
-from appliance.handlers.hep.mapping import HepMapper, MapperConfig
+from appliance.handlers.hep.mapping import HepMapper
+from appliance.handlers.hep.outgoing import MapperConfig
 from appliance.hep import layout
 from appliance.hep.client import UdpClient
 from appliance.hep.endpoint import Endpoint

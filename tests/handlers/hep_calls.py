@@ -29,7 +29,8 @@ from appliance.core.events import (
     event,
     from_janus,
 )
-from appliance.handlers.hep.mapping import HepMapper, MapperConfig, Outgoing
+from appliance.handlers.hep.mapping import HepMapper
+from appliance.handlers.hep.outgoing import MapperConfig, Outgoing
 from appliance.hep.message import HepMessage
 from tests.hep.strict import Stored, receive, sip_headers
 

@@ -31,7 +31,8 @@ from appliance.core.events import (
 )
 from appliance.diagnosis.verdict import CODES
 from appliance.handlers.hep.log_json import NAMES
-from appliance.handlers.hep.mapping import HepMapper, Outgoing
+from appliance.handlers.hep.mapping import HepMapper
+from appliance.handlers.hep.outgoing import Outgoing
 from appliance.handlers.hep.sip import CAUSES
 from tests.handlers.hep_calls import (
     CALL,

@@ -27,8 +27,8 @@ from appliance.core.events import (
     RtcpReport,
     SelectedPair,
 )
-from appliance.handlers.hep.mapping import Outgoing
 from appliance.handlers.hep.masking import Masker, parse_words
+from appliance.handlers.hep.outgoing import Outgoing
 from tests.handlers.hep_calls import CASES, api_events, jsep, mapper, of_handle, pair, play, stored, trace, verdict
 from tests.handlers.test_hep_handler import handler
 

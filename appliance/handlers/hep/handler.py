@@ -15,8 +15,9 @@ from appliance.core.events import Counter, Event, EventType, parse_mask
 from appliance.core.handler import HandlerContext
 from appliance.handlers.hep.config import HepConfig
 from appliance.handlers.hep.journal import Journal
-from appliance.handlers.hep.mapping import HepMapper, MapperConfig, Outgoing
+from appliance.handlers.hep.mapping import HepMapper
 from appliance.handlers.hep.masking import Masker, parse_words
+from appliance.handlers.hep.outgoing import MapperConfig, Outgoing
 from appliance.hep.client import HepClient, TcpClient, make_client
 from appliance.hep.endpoint import Endpoint
 from appliance.hep.message import HepEncodeError

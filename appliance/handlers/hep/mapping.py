@@ -11,7 +11,6 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any, TypeGuard
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from appliance.core.correlation import safe_server_name
@@ -20,7 +19,6 @@ from appliance.core.events import (
     Body,
     Connection,
     Event,
-    EventType,
     External,
     Handle,
     Jsep,
@@ -30,17 +28,16 @@ from appliance.core.events import (
     SelectedPair,
     Session,
 )
-from appliance.handlers.hep.addresses import AddressBook, Path, Place, pair_path, path
+from appliance.handlers.hep.addresses import AddressBook, path
+from appliance.handlers.hep.call import Call
 from appliance.handlers.hep.kinds import Ends, Sender, rule
-from appliance.handlers.hep.ladder import Ladder
 from appliance.handlers.hep.legs import LegBook
 from appliance.handlers.hep.log_json import cut_record, record
-from appliance.handlers.hep.masking import Masker
+from appliance.handlers.hep.outgoing import MapperConfig, Outgoing
 from appliance.handlers.hep.raw_sip import raw_sip
 from appliance.handlers.hep.rtcp_json import made_up, reports
 from appliance.handlers.hep.sip import LOCAL, REMOTE, Dialog, End
-from appliance.hep.message import Address, HepEncodeError, HepMessage, PayloadType
-from appliance.hep.template import HepTemplate
+from appliance.hep.message import HepEncodeError, PayloadType
 
 ANSWERS = {"answer": "200 OK", "pranswer": "183 Session Progress"}
 ENDED_BY_CLIENT = frozenset({"Janus API", "DTLS alert", "Detach", "Session destroyed", ""})
@@ -49,79 +46,14 @@ MAX_MEDIA = 100
 """Media of one call whose statistics are remembered."""
 
 
-class MapperConfig(Struct, frozen=True, kw_only=True):
-    """What is the same for every message."""
-
-    agent_id: int
-    node_name: str
-    auth_key: str | None = None
-    jsep_as_sip: bool = True
-    wanted: EventType = EventType.ALL
-    unattached: bool = False
-    """Also what belongs to no session, under ``server@<server name>``."""
-    api_address: Address
-    verdict_wait_s: float = 2.0
-    max_calls: int = 5000
-    ladder_states: bool = True
-    """Candidates and the states of ICE and DTLS too are shown as SIP (INFO)."""
-    masker: Masker | None = None
-
-
-class Outgoing(Struct, frozen=True):
-    """One message, not rendered yet."""
-
-    correlation_id: str
-    template: HepTemplate
-    timestamp_us: int
-    payload_type: int
-    payload: bytes
-    expendable: bool = False
-    """Statistics and reports: the next tell more."""
-
-    def render(self) -> bytes:
-        """The packet."""
-        return self.template.render(self.timestamp_us, self.payload_type, self.payload)
-
-    @property
-    def message(self) -> HepMessage:
-        """As a value."""
-        return self.template.message(self.timestamp_us, self.payload_type, self.payload)
-
-
-class _Call:
-    """One correlation id."""
-
-    __slots__ = (
-        "api", "bye", "correlation_id", "dialog", "ending", "ladder", "media", "statistics", "tells_rtcp", "templates",
-        "verdict",
-    )  # fmt: skip
-
-    def __init__(self, correlation_id: str, api: Path) -> None:
-        self.correlation_id = correlation_id
-        self.api = api
-        self.media: Path | None = None
-        self.templates: dict[tuple[bool, bool], HepTemplate] = {}
-        """By (media, inward)."""
-        self.dialog: Dialog | None = None
-        self.ladder = Ladder()
-        self.statistics: dict[str, MediaStats] = {}
-        """The last of each medium; none where the server tells RTCP."""
-        self.tells_rtcp = False
-        self.bye: tuple[Event, End] | None = None
-        """Held for the verdict."""
-        self.verdict: External | None = None
-        self.ending = False
-        """Forgotten when the wait is over."""
-
-
 class HepMapper:
     """Keeps what one message needs of earlier events, within bounds."""
 
     def __init__(self, config: MapperConfig) -> None:
         self._config = config
         self._book = AddressBook(config.api_address)
-        self._calls: OrderedDict[str, _Call] = OrderedDict()
-        self._due: deque[tuple[float, _Call]] = deque()
+        self._calls: OrderedDict[str, Call] = OrderedDict()
+        self._due: deque[tuple[float, Call]] = deque()
         """Calls that have ended, by when the wait for their verdict is over."""
         self._session_ends: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._legs = LegBook(config.max_calls)
@@ -173,10 +105,10 @@ class HepMapper:
             return item.correlation_id
         return f"{item.session_id}@{safe_server_name(item.emitter)}"
 
-    def _call(self, key: str, item: Event, out: list[Outgoing]) -> _Call:
+    def _call(self, key: str, item: Event, out: list[Outgoing]) -> Call:
         call = self._calls.get(key)
         if call is None:
-            call = _Call(key, self._book.api_path(item.emitter, item.session_id))
+            call = Call(key, self._book.api_path(item.emitter, item.session_id))
             self._calls[key] = call
             if len(self._calls) > self._config.max_calls:
                 _, oldest = self._calls.popitem(last=False)
@@ -186,7 +118,7 @@ class HepMapper:
             self._calls.move_to_end(key)
         return call
 
-    def _map(self, call: _Call, item: Event, now: float) -> Iterator[Outgoing]:
+    def _map(self, call: Call, item: Event, now: float) -> Iterator[Outgoing]:
         body = item.event
         wanted = bool(int.__and__(item.type, self._config.wanted))
         if isinstance(body, Jsep) and self._config.jsep_as_sip and body.jsep.type in ("offer", *ANSWERS):
@@ -198,7 +130,7 @@ class HepMapper:
                 yield from self._rtcp(call, item, body)
             return
         if isinstance(body, SelectedPair):
-            self._select(call, body)
+            call.select(body)
         elif isinstance(body, Session):
             self._note_session(item, body)
         if wanted:
@@ -219,7 +151,7 @@ class HepMapper:
             words = "Session timeout" if body.name == "timeout" else "Session destroyed"
             _remember(self._session_ends, (item.emitter, item.session_id or 0), words, self._config.max_calls)
 
-    def _beside(self, call: _Call, item: Event) -> Iterator[Outgoing]:
+    def _beside(self, call: Call, item: Event) -> Iterator[Outgoing]:
         """What an event becomes beside its JSON."""
         body = item.event
         if isinstance(body, MediaStats):
@@ -229,17 +161,17 @@ class HepMapper:
         elif self._config.ladder_states and call.dialog is not None and not call.dialog.ended and call.bye is None:
             rung = call.ladder.rung(body)
             if rung is not None:
-                template = self._template(call, media=False, inward=rung.owner == REMOTE)
+                template = call.template(self._config, media=False, inward=rung.owner == REMOTE)
                 payload = call.dialog.info(rung.owner, rung.subject, self._link(call, item), fragment=rung.fragment)
                 if len(payload) <= template.room:
                     yield Outgoing(call.correlation_id, template, item.timestamp, PayloadType.SIP, payload)
 
     # --- type 1 ----------------------------------------------------------------------------------------------
 
-    def _sip(self, call: _Call, item: Event, body: Jsep) -> Outgoing:
+    def _sip(self, call: Call, item: Event, body: Jsep) -> Outgoing:
         inward = body.owner == REMOTE
         owner = REMOTE if inward else LOCAL
-        template = self._template(call, media=False, inward=inward)
+        template = call.template(self._config, media=False, inward=inward)
         if call.dialog is None:
             call.dialog = self._dialog(call, item)
         sdp = body.jsep.sdp.replace("\0", " ").encode("utf-8", "replace")
@@ -253,10 +185,10 @@ class HepMapper:
             self.cut += 1
         return Outgoing(call.correlation_id, template, item.timestamp, PayloadType.SIP, payload)
 
-    def _link(self, call: _Call, item: Event) -> str:
+    def _link(self, call: Call, item: Event) -> str:
         return self._legs.link(item, self._legs.of(item), call.correlation_id)
 
-    def _dialog(self, call: _Call, item: Event) -> Dialog:
+    def _dialog(self, call: Call, item: Event) -> Dialog:
         leg = self._legs.of(item)
         leg.user = leg.user or item.opaque_id or ""
         return Dialog(
@@ -279,14 +211,14 @@ class HepMapper:
             return
         unknown = self._book.unknown
         ends = path(found.src or unknown.client, found.dst or unknown.server, found.protocol)
-        template = self._new_template(found.call_id, ends.client, ends.server, found.protocol)
+        template = self._config.template(found.call_id, ends.client, ends.server, found.protocol)
         payload = found.payload
         if len(payload) > template.room:
             self.cut += 1
             payload = payload[: template.room]
         yield Outgoing(found.call_id, template, item.timestamp, PayloadType.SIP, payload)
 
-    def _end(self, call: _Call, item: Event, reason: str, now: float) -> None:
+    def _end(self, call: Call, item: Event, reason: str, now: float) -> None:
         if call.dialog is not None and not call.dialog.ended and call.bye is None:
             owner = REMOTE if reason in ENDED_BY_CLIENT else LOCAL
             call.bye = (item, End(owner, reason))
@@ -294,19 +226,13 @@ class HepMapper:
             call.ending = True
             self._due.append((now + self._config.verdict_wait_s, call))
 
-    def _release(self, call: _Call) -> Iterator[Outgoing]:
+    def _release(self, call: Call) -> Iterator[Outgoing]:
         """The BYE, if one is held."""
-        if call.bye is None or call.dialog is None:
+        held = call.take_bye()
+        if held is None or call.dialog is None:
             return
-        (item, end), call.bye = call.bye, None
-        if call.verdict is not None:
-            data = call.verdict.data
-            end = end._replace(
-                verdict_code=str(data.get("code", "")),
-                verdict_text=str(data.get("sentence", "")),
-                good=data.get("severity", "fault") != "fault",
-            )
-        template = self._template(call, media=False, inward=end.owner == REMOTE)
+        item, end = held
+        template = call.template(self._config, media=False, inward=end.owner == REMOTE)
         payload = call.dialog.bye(end, self._link(call, item))
         yield Outgoing(call.correlation_id, template, item.timestamp, PayloadType.SIP, payload)
 
@@ -330,9 +256,9 @@ class HepMapper:
 
     # --- types 5 and 100 -------------------------------------------------------------------------------------
 
-    def _rtcp(self, call: _Call, item: Event, body: RtcpReport) -> Iterator[Outgoing]:
+    def _rtcp(self, call: Call, item: Event, body: RtcpReport) -> Iterator[Outgoing]:
         call.tells_rtcp = True
-        template = self._template(call, media=True, inward=body.direction == "in")
+        template = call.template(self._config, media=True, inward=body.direction == "in")
         told = False
         for payload in reports(body, item.timestamp):
             told = True
@@ -340,61 +266,27 @@ class HepMapper:
         if not told:
             self.skipped["empty_report"] += 1
 
-    def _made_up(self, call: _Call, item: Event, body: MediaStats) -> Iterator[Outgoing]:
+    def _made_up(self, call: Call, item: Event, body: MediaStats) -> Iterator[Outgoing]:
         """Reports for servers that tell no RTCP; ours tells whether the peer has reported, and so is known."""
         if call.tells_rtcp or body.has_reports is not None:
             return
         medium = body.mid or body.media
         for direction, payload in made_up(body, call.statistics.get(medium), call.correlation_id):
-            template = self._template(call, media=True, inward=direction == "in")
+            template = call.template(self._config, media=True, inward=direction == "in")
             yield Outgoing(call.correlation_id, template, item.timestamp, PayloadType.RTCP_JSON, payload, True)
         if medium in call.statistics or len(call.statistics) < MAX_MEDIA:
             call.statistics[medium] = body
 
-    def _log(self, call: _Call, item: Event) -> Outgoing:
+    def _log(self, call: Call, item: Event) -> Outgoing:
         its = rule(type(item.event))
         inward = its.sender is Sender.CLIENT or (isinstance(item.event, Jsep) and item.event.owner == REMOTE)
-        template = self._template(call, media=its.ends is Ends.MEDIA, inward=inward)
+        template = call.template(self._config, media=its.ends is Ends.MEDIA, inward=inward)
         leg = self._legs.of(item)
         payload = record(item, room=leg.room, display=leg.display)
         if len(payload) > template.room:
             self.cut += 1
             payload = cut_record(item, payload, template.room)
         return Outgoing(call.correlation_id, template, item.timestamp, PayloadType.LOG, payload, its.expendable)
-
-    # --- addresses -------------------------------------------------------------------------------------------
-
-    def _select(self, call: _Call, body: SelectedPair) -> None:
-        found = pair_path(body)
-        if found is not None and found != call.media:
-            call.media = found
-            call.templates.pop((True, True), None)
-            call.templates.pop((True, False), None)
-
-    def _template(self, call: _Call, *, media: bool, inward: bool) -> HepTemplate:
-        """``inward``: from the client to us. Before a pair is selected there are only the API's addresses."""
-        if call.media is None:
-            media = False
-        template = call.templates.get((media, inward))
-        if template is None:
-            ends = call.media if media and call.media is not None else call.api
-            src, dst = (ends.client, ends.server) if inward else (ends.server, ends.client)
-            template = self._new_template(call.correlation_id, src, dst, ends.protocol)
-            call.templates[media, inward] = template
-        return template
-
-    def _new_template(self, correlation_id: str, src: Place, dst: Place, protocol: int) -> HepTemplate:
-        return HepTemplate(
-            src=src.address,
-            dst=dst.address,
-            src_port=src.port,
-            dst_port=dst.port,
-            protocol=protocol,
-            agent_id=self._config.agent_id,
-            node_name=self._config.node_name,
-            correlation_id=correlation_id,
-            auth_key=self._config.auth_key,
-        )
 
 
 def _is_last_word(body: Body) -> TypeGuard[External]:
