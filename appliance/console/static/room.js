@@ -4,6 +4,9 @@ import { JanusSession } from "./janus.js";
 
 const PLUGIN = "janus.plugin.videoroom";
 
+/** What a camera is sent in at once: as it is, and small for whoever asks for that. The highest first, as Janus has it. */
+const ENCODINGS = [{ rid: "h" }, { rid: "l", scaleResolutionDownBy: 4, maxBitrate: 120000 }];
+
 export class RoomStay {
   /** `on`: state(text), ended(reason), people(Map feed -> { display, stream }), talking(feed, talks), note(text) */
   constructor(on) {
@@ -11,11 +14,12 @@ export class RoomStay {
     this.over = false;
     this.people = new Map();
     this.feedOf = new Map();
+    this.simulcast = new Set();
     // Offers of the server are answered one after the other, whatever else comes meanwhile.
     this.turn = Promise.resolve();
   }
 
-  async enter({ url, stream, room, display, pin, opaqueId }) {
+  async enter({ url, stream, room, display, pin, opaqueId, encodings = ENCODINGS }) {
     this.on.state("Reaching the gateway");
     this.room = room;
     this.opaqueId = opaqueId;
@@ -32,13 +36,16 @@ export class RoomStay {
     this.id = plugindata.data.id;
     this.privateId = plugindata.data.private_id;
     this.on.state("In the room");
-    if (stream) await this.publish(stream);
+    if (stream) await this.publish(stream, encodings);
     this.told(plugindata.data);
   }
 
-  async publish(stream) {
+  async publish(stream, encodings) {
     this.sending = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-    for (const track of stream.getTracks()) this.sending.addTrack(track, stream);
+    for (const track of stream.getTracks()) {
+      const simulcast = track.kind === "video" ? { sendEncodings: encodings } : {};
+      this.sending.addTransceiver(track, { direction: "sendonly", streams: [stream], ...simulcast });
+    }
     const trickle = trickler(this.sending, this.publisher, (text) => this.on.note(text));
     await this.sending.setLocalDescription(await this.sending.createOffer());
     const { type, sdp } = this.sending.localDescription;
@@ -103,7 +110,11 @@ export class RoomStay {
 
   /** Agree to the room's offer, if there is one, and learn whose each m-line is. */
   async answer({ plugindata, jsep }) {
-    for (const { mid, feed_id: feed } of plugindata?.data?.streams ?? []) this.feedOf.set(mid, feed);
+    for (const { mid, feed_id: feed, simulcast } of plugindata?.data?.streams ?? []) {
+      this.feedOf.set(mid, feed);
+      this.simulcast[simulcast ? "add" : "delete"](mid);
+    }
+    this.on.people(this.people);
     if (!jsep) return;
     await this.receiving.setRemoteDescription(jsep);
     await this.receiving.setLocalDescription(await this.receiving.createAnswer());
@@ -112,6 +123,17 @@ export class RoomStay {
       if (direction !== "inactive") this.received(receiver.track, mid);
     }
     await this.watcher.message({ request: "start" }, { type, sdp });
+  }
+
+  /** Somebody's pictures come in more than one encoding. */
+  hasChoice(feed) {
+    return [...this.simulcast].some((mid) => this.feedOf.get(mid) === feed);
+  }
+
+  /** Ask for an encoding of somebody's pictures: 0 is the lowest, 2 the highest there may be. */
+  choose(feed, substream) {
+    const streams = [...this.simulcast].filter((mid) => this.feedOf.get(mid) === feed).map((mid) => ({ mid, substream }));
+    return this.inTurn(() => this.watcher.message({ request: "configure", streams }));
   }
 
   received(track, mid) {
@@ -129,7 +151,9 @@ export class RoomStay {
     const add = (feed, values) => {
       const entry = found.get(feed) ?? { bytes: 0, lost: 0, packets: 0 };
       for (const name of ["bytes", "lost", "packets"]) entry[name] += values[name] ?? 0;
-      found.set(feed, { ...entry, ...Object.fromEntries(["jitter", "rtt", "width", "height", "fps"]
+      // Of encodings of one picture, the largest tells the size.
+      const size = (values.width ?? 0) >= (entry.width ?? 0) ? ["width", "height", "fps"] : [];
+      found.set(feed, { ...entry, ...Object.fromEntries(["jitter", "rtt", ...size]
         .filter((name) => values[name] !== undefined).map((name) => [name, values[name]])) });
     };
     for (const item of (await this.receiving?.getStats())?.values() ?? []) {

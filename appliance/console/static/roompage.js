@@ -29,9 +29,12 @@ function tile(feed, name, own) {
   if (!found) {
     const video = h("video", { autoplay: true, playsinline: true, muted: own || !$("listen").checked });
     const quality = h("span", { class: "muted" }, "Waiting for media …");
+    const choice = h("select", { "aria-label": `Picture of ${name}`, onchange: () => stay?.choose(feed, Number(choice.value)) },
+      h("option", { value: "2" }, "Best picture there is"), h("option", { value: "0" }, "Small picture"));
+    choice.hidden = true;
     const element = h("figure", { class: own ? "tile own" : "tile", "data-feed": String(feed) }, video,
-      h("figcaption", {}, h("strong", {}, own ? `${name} (you)` : name), quality));
-    found = { element, video, quality, own, last: null };
+      h("figcaption", {}, h("strong", {}, own ? `${name} (you)` : name), quality, choice));
+    found = { element, video, quality, choice, own, last: null };
     tiles.set(feed, found);
     $("people").append(element);
   }
@@ -48,6 +51,7 @@ function people(everybody) {
   for (const [feed, { display, stream: theirs }] of everybody) {
     const found = tile(feed, display, false);
     if (found.video.srcObject !== theirs) found.video.srcObject = theirs;
+    found.choice.hidden = !stay?.hasChoice(feed);
   }
   $("count").textContent = stay ? `${everybody.size + 1} in the room` : "";
 }
