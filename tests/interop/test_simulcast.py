@@ -81,12 +81,12 @@ async def test_a_viewer_chooses_its_encoding(tmp_path: Path) -> None:
                 await viewer.evaluate(
                     "([feed, substream]) => stay.choose(feed, substream)", [before["feed"], substream]
                 )
-                after = await until(viewer, lambda s, wanted=width: s["width"] == wanted)  # type: ignore[misc]
+                after = await until(viewer, lambda s, wanted=width: s["width"] == wanted)
                 if before["width"] != width:
                     assert after["keyframes"] > before["keyframes"]
                 assert ["substream", substream] in after["layers"]
                 # The decoder goes on: nothing is missing in the numbers that were closed up.
-                moved = await until(viewer, lambda s, had=after["frames"]: s["frames"] > had + 10)  # type: ignore[misc]
+                moved = await until(viewer, lambda s, had=after["frames"]: s["frames"] > had + 10)
                 assert moved["width"] == width
                 assert moved["lost"] == 0
 
