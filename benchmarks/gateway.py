@@ -14,19 +14,19 @@ from pathlib import Path
 
 import aiohttp
 
-from appliance.supervisor import Child
 from benchmarks.figures import Figure
 from benchmarks.load import Echoes, Load, cpu_seconds
+from benchmarks.servers import Server, ours
 from tests.peers import namespace
-from tests.peers.janus import free_port, janus
+from tests.peers.janus import Janus, janus
 
 ROUNDS = 3
 
 
-async def _measure(url: str, pid: int, echoes: Echoes, options: argparse.Namespace) -> dict[str, float]:
+async def _measure(server: Server | Janus, echoes: Echoes, options: argparse.Namespace) -> dict[str, float]:
     connector = aiohttp.TCPConnector(limit=400)
     async with aiohttp.ClientSession(connector=connector) as http:
-        load = Load(url, http)
+        load, pid = Load(server.url, http), server.pid
         before = cpu_seconds(pid)
         for _ in range(options.sessions):
             await load.call()
@@ -43,37 +43,16 @@ async def _measure(url: str, pid: int, echoes: Echoes, options: argparse.Namespa
 async def _run(options: argparse.Namespace) -> None:
     echoes = Echoes()
     echoes.install(namespace.ADDRESS)
-    ours: list[dict[str, float]] = []
+    mine: list[dict[str, float]] = []
     theirs: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
-        port = free_port()
-        shared = [
-            "--set", f"server.data_dir={data / 'data'}",
-            "--set", f"transports.http.port={port}",
-            "--set", "transports.websocket.port=0",
-            "--set", "admin.enabled=false",
-            "--set", f'media.addresses=["{namespace.ADDRESS}"]',
-            "--set", "console.port=0",
-            "--set", "listener.port=0",
-            "--set", "handlers.hep.enabled=false",
-            "--set", "intake.http.port=0",
-            "--set", "server.log_level=warning",
-        ]  # fmt: skip
-        collector, gateway = Child("collector", [*shared, "collect"]), Child("gateway", [*shared, "gateway"])
-        await asyncio.gather(collector.start(), gateway.start())
-        try:
-            async with janus(data / "janus") as peer:
-                for _ in range(options.rounds):
-                    assert gateway.process is not None
-                    url = f"http://127.0.0.1:{port}/janus"
-                    ours.append(await _measure(url, gateway.process.pid, echoes, options))
-                    theirs.append(await _measure(peer.url, peer.pid, echoes, options))
-                    print(f"  ours {ours[-1]}\n  janus {theirs[-1]}", file=sys.stderr)
-        finally:
-            await gateway.stop()
-            await collector.stop()
-    print(json.dumps({"ours": ours, "janus": theirs}))
+        async with ours(data / "ours", namespace.ADDRESS) as gateway, janus(data / "janus") as peer:
+            for _ in range(options.rounds):
+                mine.append(await _measure(gateway, echoes, options))
+                theirs.append(await _measure(peer, echoes, options))
+                print(f"  ours {mine[-1]}\n  janus {theirs[-1]}", file=sys.stderr)
+    print(json.dumps({"ours": mine, "janus": theirs}))
 
 
 def main() -> list[Figure]:
