@@ -5,7 +5,9 @@ last one, and costs no more memory than one state a call. Server-Sent Events bec
 itself; the pages close theirs while hidden, because a browser allows six connections to a server.
 
 Events on the stream: ``calls`` (summaries that are new or changed), ``reload`` (too much has changed: fetch the list
-again), ``call`` (the call that this page shows has changed: fetch it again).
+again), ``call`` (the call that this page shows has changed: fetch it again). A stream begins with the latter two: the
+page was fetched before anybody watched for it, or its stream had been broken, and what changed meanwhile is told to
+nobody.
 """
 
 import asyncio
@@ -46,6 +48,14 @@ class Watcher:
         self._call = False
         self._wake = asyncio.Event()
         self.closed = False
+        self.behind = True
+        """What it shows may be older than the last look."""
+
+    def catch_up(self) -> None:
+        """Have the list fetched once."""
+        self.behind = False
+        self._reload = True
+        self._wake.set()
 
     def offer(self, changed: Sequence[CallSummary]) -> None:
         """Calls that are new or have changed."""
@@ -101,10 +111,10 @@ class Live:
         self._max_watchers = max_watchers
         self._watchers: set[Watcher] = set()
         self._known: dict[str, CallSummary] = {}
+        self._followed: dict[str, CallSummary] = {}
         self._settling: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
-        self._primed = False
 
     @property
     def watchers(self) -> int:
@@ -120,29 +130,31 @@ class Live:
         """Compare the archive with what was seen last, and offer the differences."""
         calls = await archive.calls(limit=LIST_LIMIT)
         seen = {call.correlation_id: call for call in calls}
-        if self._primed:
-            changed = [call for call in calls if self._known.get(call.correlation_id) != call]
-            for watcher in self._watchers:
+        changed = [call for call in calls if self._known.get(call.correlation_id) != call]
+        for watcher in self._watchers:
+            if watcher.behind:
+                watcher.catch_up()
+            else:
                 watcher.offer(changed)
         for correlation_id in {watcher.correlation_id for watcher in self._watchers} - {None}:
             assert correlation_id is not None
             call = seen.get(correlation_id) or await archive.call(correlation_id)
             self._look_at(correlation_id, call)
         self._known = seen
-        self._primed = True
 
     def _look_at(self, correlation_id: str, call: CallSummary | None) -> None:
         if call is None:
             return
-        if call.ended_us is not None:
-            left = self._settling.get(correlation_id, 0)
-            if left <= 0:
-                return
-            self._settling[correlation_id] = left - 1
-        else:
+        seen = self._followed.get(correlation_id)
+        if call.ended_us is None or seen not in (call, None):
             self._settling[correlation_id] = SETTLING_TICKS
-        if self._clock.monotonic() < self._not_before.get(correlation_id, 0.0):
+        elif seen is None:
+            self._settling[correlation_id] = 1
+        self._followed[correlation_id] = call
+        left = self._settling.get(correlation_id, 0)
+        if left <= 0 or self._clock.monotonic() < self._not_before.get(correlation_id, 0.0):
             return
+        self._settling[correlation_id] = left - 1
         for watcher in self._watchers:
             if watcher.correlation_id == correlation_id:
                 watcher.offer_call()
@@ -160,14 +172,15 @@ class Live:
 
     def _join(self, watcher: Watcher, archive: Archive) -> None:
         self._watchers.add(watcher)
+        self._followed.pop(watcher.correlation_id or "", None)
         if self._task is None or self._task.done():
-            self._primed = False
             self._task = asyncio.create_task(self._run(archive), name="console live updates")
 
     def _leave(self, watcher: Watcher) -> None:
         self._watchers.discard(watcher)
         correlation_id = watcher.correlation_id
         if correlation_id is not None and all(other.correlation_id != correlation_id for other in self._watchers):
+            self._followed.pop(correlation_id, None)
             self._settling.pop(correlation_id, None)
             self._not_before.pop(correlation_id, None)
         if not self._watchers and self._task is not None:

@@ -47,7 +47,7 @@ async def test_new_and_changed_calls_are_offered_and_the_rest_is_not() -> None:
     watcher = Watcher(None)
     live, archive = hub(watcher), ListArchive(call(1), call(2))
     await live.look(archive)
-    assert told(watcher) == {}, "what the page has just loaded is no news"
+    assert told(watcher) == {"reload": {}}, "the page was fetched before anybody watched for it"
     archive.list = [call(1), call(2, ended_us=9), call(3)]
     await live.look(archive)
     assert [one["correlation_id"] for one in told(watcher)["calls"]] == ["2-1-1@gw", "3-1-1@gw"]
@@ -67,10 +67,13 @@ async def test_a_slow_page_gets_the_newest_state_only_and_is_told_to_reload_when
 async def test_the_page_of_a_live_call_is_told_each_time_and_of_an_ended_one_a_few_times_more() -> None:
     watcher, other = Watcher("1-1-1@gw"), Watcher("2-1-1@gw")
     live, archive = hub(watcher, other), ListArchive(call(1), call(2, ended_us=3))
+    await live.look(archive)
+    assert "call" in told(watcher)
+    assert "call" in told(other), "it may have ended between the page and its stream"
     for _ in range(3):
         await live.look(archive)
         assert "call" in told(watcher)
-        assert told(other) == {}, "it had ended before the page was opened"
+        assert told(other) == {}
     archive.list[0] = call(1, ended_us=7)
     ticks = []
     for _ in range(SETTLING_TICKS + 3):
@@ -87,10 +90,39 @@ async def test_a_call_that_takes_long_to_explain_is_told_of_less_often() -> None
     live.costs("1-1-1@gw", 0.5)
     clock.advance(0.5 / SHARE_OF_TIME - 0.1)
     await live.look(archive)
-    assert told(watcher) == {}
+    assert "call" not in told(watcher)
     clock.advance(0.2)
     await live.look(archive)
     assert told(watcher) == {"call": {}}
+
+
+async def test_the_end_of_a_call_that_takes_long_to_explain_is_told_when_it_may_be() -> None:
+    clock = FakeClock()
+    watcher = Watcher("1-1-1@gw")
+    live, archive = Live(clock, interval_s=1.0, max_watchers=2), ListArchive(call(1))
+    live._watchers.add(watcher)
+    await live.look(archive)
+    told(watcher)
+    live.costs("1-1-1@gw", 1.0)
+    archive.list = [call(1, ended_us=7)]
+    for _ in range(SETTLING_TICKS + 3):
+        clock.advance(1.0)
+        await live.look(archive)
+        assert "call" not in told(watcher)
+    clock.advance(1.0 / SHARE_OF_TIME)
+    await live.look(archive)
+    assert "call" in told(watcher)
+
+
+async def test_what_changes_between_a_page_and_its_stream_is_not_lost() -> None:
+    early, late = Watcher(None), Watcher("1-1-1@gw")
+    live, archive = hub(early), ListArchive(call(1))
+    await live.look(archive)
+    archive.list = [call(1, ended_us=7)]
+    await live.look(archive)
+    live._watchers.add(late)
+    await live.look(archive)
+    assert told(late) == {"reload": {}, "call": {}}
 
 
 async def test_a_line_break_in_an_id_cannot_forge_an_event() -> None:
