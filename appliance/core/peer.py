@@ -195,7 +195,10 @@ class PeerConnection(Protocol):
         """Cap what the client sends, by REMB; 0 takes the cap away."""
 
     def listen(self, mid: str, listener: Listener | None) -> None:
-        """Show what the client sends on ``mid`` to ``listener``, in place of who listened before; ``None`` ends it."""
+        """Show what the client sends on ``mid`` to ``listener``, in place of who listened before; ``None`` ends it.
+
+        Of simulcast it hears the highest encoding that comes, as one stream that begins with a key frame.
+        """
 
     def request_keyframe(self, mid: str) -> None:
         """PLI towards the client, throttled."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from appliance.core.events import MediaStats, RttValues
 from appliance.core.peer import Listener, Medium
+from appliance.media.hearing import Heard
 from appliance.media.quality import Quality
 from appliance.media.receive import RxStream, SenderClock
 from appliance.media.selection import Selection
@@ -58,7 +59,10 @@ class Line:
         """Where what is received goes."""
         self.entrances: tuple[TxStream | Selection, ...] = ()
         """What takes it there."""
-        self.listener: Listener | None = None
+        self._listener: Listener | None = None
+        self._heard: Heard | None = None
+        """What it hears of simulcast, through a selection of its own."""
+        self._selected: Selection | None = None
         self.tx: TxStream | None = None
         self.receiving = False
         self.quality = Quality()
@@ -164,7 +168,12 @@ class Line:
 
     def listen(self, listener: Listener | None) -> None:
         """Show what is received to somebody beside the routes."""
-        self.listener = listener
+        self._listener = listener
+        if listener is None:
+            self._heard = self._selected = None
+        elif self._heard is not None:
+            # Somebody else listens in the middle of a stream: it goes on.
+            self._heard.listener = listener
         self._spread()
 
     def clear_sinks(self) -> None:
@@ -174,8 +183,18 @@ class Line:
 
     def _spread(self) -> None:
         self.entrances = tuple(sink.entrance(self) for sink in self.sinks)
+        if self.encodings is not None and self._listener is not None:
+            if self._selected is None:
+                self._heard = Heard(self.path, self, self._listener)
+                self._selected = Selection(self._heard)
+            self.entrances = (*self.entrances, self._selected)
         for stream in self.streams:
-            stream.sinks, stream.listener = self.entrances, self.listener
+            self.attach(stream)
+
+    def attach(self, stream: RxStream) -> None:
+        """Let a source's packets go where this line's go."""
+        stream.sinks = self.entrances
+        stream.listener = self._listener if self.encodings is None else None
 
     def reported(self, block: ReportBlock, ntp_middle: int) -> None:
         """A receiver report about what we send, handled at that NTP time (middle 32 bits)."""

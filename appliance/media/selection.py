@@ -17,6 +17,7 @@ from appliance.wire import vp8
 from appliance.wire.rtp import RtpDecodeError, header_length
 
 if TYPE_CHECKING:
+    from appliance.media.hearing import Heard
     from appliance.media.line import Line
     from appliance.media.path import MediaPath
     from appliance.media.send import TxStream
@@ -30,9 +31,9 @@ _PATIENCE_SECONDS = 3.0
 
 
 class Selection:
-    """A sink of packets like the :class:`TxStream` behind it."""
+    """A sink of packets like the :class:`TxStream` behind it, or what a listener hears."""
 
-    def __init__(self, tx: "TxStream") -> None:
+    def __init__(self, tx: "TxStream | Heard") -> None:
         self.tx = tx
         self.path: MediaPath = tx.path
         self.substream_target = MAX_SUBSTREAMS - 1

@@ -77,7 +77,7 @@ class Sources:
         if not self._make_room(ssrc, now):
             return None
         stream = RxStream(ssrc, line.payload_type, line.clock_rate, line, sequence, substream)
-        stream.sinks, stream.listener = line.entrances, line.listener
+        line.attach(stream)
         self.streams[ssrc] = stream
         line.streams.append(stream)
         return stream
