@@ -65,8 +65,11 @@ class Repairs:
             return None
         sequence = view[start] << 8 | view[start + 1]
         stream = self._stream_of(ssrc, view, length, sequence)
-        if stream is None or sequence not in stream.missing:
+        missing = None if stream is None else stream.missing.get(sequence)
+        if stream is None or missing is None:
             return None
+        # Whoever probes with it may have been asked or not: to the counters it is no packet that came late.
+        missing[2] += 1
         view[1] = view[1] & 0x80 | stream.payload_type
         view[2:4] = view[start : start + 2]
         _SSRC.pack_into(view, 8, stream.ssrc)

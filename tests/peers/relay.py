@@ -26,6 +26,9 @@ class Relay(asyncio.DatagramProtocol):
         self.dropped_in: Counter[int] = Counter()
         """By SSRC."""
         self.dropped_out: Counter[int] = Counter()
+        self.carried_in: Counter[int] = Counter()
+        """By SSRC: what did arrive."""
+        self.carried_out: Counter[int] = Counter()
         self._server: Address | None = None
         self._every = {"in": every_in, "out": every_out}
         self._seen = Counter[str]()
@@ -59,13 +62,16 @@ class Relay(asyncio.DatagramProtocol):
 
     def _is_lost(self, direction: str, data: bytes) -> bool:
         ssrc = ssrc_of_rtp(data)
-        if ssrc is None or not self._every[direction]:
+        if ssrc is None:
             return False
         self._seen[direction] += 1
-        if self._seen[direction] % self._every[direction]:
-            return False
-        (self.dropped_in if direction == "in" else self.dropped_out)[ssrc] += 1
-        return True
+        every = self._every[direction]
+        lost = bool(every) and self._seen[direction] % every == 0
+        dropped, carried = (
+            (self.dropped_in, self.carried_in) if direction == "in" else (self.dropped_out, self.carried_out)
+        )
+        (dropped if lost else carried)[ssrc] += 1
+        return lost
 
     def divert(self, sdp: str) -> str:
         """The server's answer, with candidates that lead here."""
