@@ -112,7 +112,7 @@ def janus_request(data: bytes) -> None:
         message["session_id"] = ids["session_id"]
     if message.get("handle_id") == 1:
         message["handle_id"] = ids["handle_id"]
-    if message.get("janus") in {"detach", "destroy", "hangup"}:
+    if message.get("janus") in ("detach", "destroy", "hangup"):
         message["janus"] = "keepalive"
     jsep = message.get("jsep")
     if isinstance(jsep, dict) and jsep.get("sdp") == "offer":
