@@ -15,7 +15,7 @@ MAX_LINES = 1024
 WORD = r"[!#$%&'*+.^_`{|}~A-Za-z0-9-]+"
 """A token (RFC 8866 section 9)."""
 
-_T = TypeVar("T")
+_T = TypeVar("_T")
 _LETTERS = frozenset("vosiuepcbtrzkamy")
 _DIRECTIONS = frozenset(way.value for way in Direction)
 
