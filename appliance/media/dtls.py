@@ -178,8 +178,9 @@ class Dtls:
             self._flush()
         self._cancel()
         self._to(DtlsStage.CLOSED)
-        # OpenSSL calls back no more: let go of the circle, so that memory returns at once.
+        # OpenSSL calls back no more. Its memory returns now, and not when Python next looks for circles.
         self._connection.set_app_data(None)
+        del self._connection
 
     def verify(self, certificate: x509.Certificate) -> bool:
         """Whether a certificate is that of the description: called by OpenSSL when it has come."""

@@ -61,6 +61,8 @@ class DtlsIdentity:
         self.fingerprint = fingerprint_of(certificate, "sha-256")
         context = SSL.Context(SSL.DTLS_METHOD)
         context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_QUERY_MTU | SSL.OP_NO_RENEGOTIATION)
+        # Most associations carry nothing after the handshake: 24 of 110 KB each.
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
         context.set_info_callback(_inform)

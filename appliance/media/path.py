@@ -12,7 +12,7 @@ from appliance.core.events import Body, MediaFault, MediaState
 from appliance.core.peer import Tap, WireTap
 from appliance.media import srtp
 from appliance.media.bandwidth import BandwidthEstimate
-from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS
+from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS, SLOT_BYTES
 from appliance.media.line import Line
 from appliance.media.pair import Pair
 from appliance.media.receive import RxStream, two_bytes_at
@@ -36,6 +36,9 @@ _HEADER = struct.Struct("!BBHII")
 _unpack_header = _HEADER.unpack_from
 _unprotect = srtp.unprotect
 _LENGTH = srtp.LENGTH
+_RTCP = bytearray(SLOT_BYTES)
+"""Where RTCP is encrypted before it is sent; one for all, as LENGTH is."""
+_RTCP_PIN, (_RTCP_POINTER,) = srtp.pointers(_RTCP, SLOT_BYTES, 1)
 
 
 class MediaPath:
@@ -87,9 +90,6 @@ class MediaPath:
         self._key = b""
         self._transport_extension = 0
         self._rtcp_sources: set[int] = set()
-        self._rtcp_slot = bytearray(2048)
-        self._rtcp_pin, pointers = srtp.pointers(self._rtcp_slot, 2048, 1)
-        self._rtcp_pointer = pointers[0]
 
     # --- set-up ------------------------------------------------------------------------------------------
 
@@ -180,9 +180,10 @@ class MediaPath:
             if line.tx is not None:
                 line.tx.context = None
                 line.tx.unroute()
+                line.tx.forget()
         self.queue = _nowhere
         self.port = None
-        self._rx_handle = self._tx_handle = None
+        self._rx = self._tx = self._rx_handle = self._tx_handle = None
 
     def _flush(self) -> None:
         # What is queued points to the pinned address, which is about to go.
@@ -339,15 +340,15 @@ class MediaPath:
         """Encrypt and send; false when there is nobody to send to, or it is too large."""
         data = rtcp.build_compound(packets)
         length = len(data)
-        if self._tx_handle is None or self.port is None or length > len(self._rtcp_slot) - srtp.OVERHEAD:
+        if self._tx_handle is None or self.port is None or length > SLOT_BYTES - srtp.OVERHEAD:
             return False
         if self.tap is not None:
             self.tap(data, False)
-        self._rtcp_slot[:length] = data
+        _RTCP[:length] = data
         _LENGTH[0] = length
-        if srtp.protect_rtcp(self._tx_handle, self._rtcp_pointer, _LENGTH):
+        if srtp.protect_rtcp(self._tx_handle, _RTCP_POINTER, _LENGTH):
             return False
-        self.send_raw(bytes(self._rtcp_slot[: _LENGTH[0]]))
+        self.send_raw(bytes(_RTCP[: _LENGTH[0]]))
         return True
 
     def send_raw(self, data: bytes) -> None:

@@ -127,6 +127,10 @@ class TxStream:
             if not self._rebase:
                 self._end()
 
+    def forget(self) -> None:
+        """Nothing is sent again any more."""
+        self._history = None
+
     @property
     def starts_anew(self) -> bool:
         """The next packet joins on to what ended."""

@@ -140,14 +140,17 @@ class Sent:
         """Feedback that could not be read."""
         self._next = 0
         self._total = 0
-        self._times = [0.0] * _KEPT
-        self._sizes = [0] * _KEPT
+        self._times: list[float] = []
+        self._sizes: list[int] = []
         """Bytes; 0 once it was told to have come, negative once it was told not to have."""
         self._arrived = 0
         """Ticks of the last arrival, not wrapped."""
 
     def stamp(self, view: memoryview, offset: int, size: int, now: float) -> None:
         """Number a packet that is about to be sent, where its header extension has room for it."""
+        if not self._times:
+            # With the first packet: most peers that are connected are never sent one.
+            self._times, self._sizes = [0.0] * _KEPT, [0] * _KEPT
         number = self._next
         view[offset] = number >> 8
         view[offset + 1] = number & 0xFF

@@ -1,7 +1,9 @@
 """Numbers of what is sent: without a gap, whatever the source does."""
 
+import sys
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,21 +87,32 @@ async def test_what_is_asked_for_again_comes_as_it_was(call: Call) -> None:
     assert (line.nacks_received, line.tx.retransmissions) == (3, 2)
 
 
-async def test_history_is_bounded(call: Call) -> None:
-    client, handle = call()
+@pytest.mark.parametrize("rtx", [False, True])
+@pytest.mark.parametrize("size", [20, 1100, 1450])
+async def test_history_is_bounded(call: Call, size: int, rtx: bool) -> None:
+    again = ["a=rtpmap:97 rtx/90000", "a=fmtp:97 apt=96"] if rtx else []
+    client, handle = call(extra={"video": again}, formats={"video": " 97" if rtx else ""})
     for number in range(600):
-        client.send_rtp("video", number, 3000 * number, bytes(1100))
+        client.send_rtp("video", number, 3000 * number, bytes(size))
         if number % 50 == 0:
             client.pump()
     client.pump()
     tx, audio = handle.peer.lines[1].tx, handle.peer.lines[0].tx
     assert tx is not None
-    assert tx._history is not None
-    kept = sum(len(item[1]) for item in tx._history if item is not None)
-    assert 100 * 1100 < kept <= MediaConfig().nack_history_bytes
+    history = tx._history
+    assert history is not None
+    assert (tx._rtx_payload_type >= 0) is rtx
+    kept = [item for item in history if item is not None]
+    assert len(kept) == 128
+    # With all that Python has beside the bytes, not only the bytes.
+    memory = sum(sys.getsizeof(item) + sum(sys.getsizeof(part) for part in item) for item in kept)
+    assert 128 * size < memory + sys.getsizeof(history) + sys.getsizeof(tx._repeated_at) <= 262_144
+    assert MediaConfig().nack_history_bytes == 262_144
     # Audio has no NACK here, and keeps nothing.
     assert audio is not None
     assert audio._history is None
+    handle.peer.close(None)
+    assert tx._history is None
 
 
 async def test_two_clients_can_be_routed_to_each_other(call: Call) -> None:
