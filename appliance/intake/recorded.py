@@ -14,7 +14,8 @@ from msgspec import Struct
 from appliance.core.correlation import safe_server_name
 from appliance.core.events import Event, EventDecodeError
 from appliance.intake.files import read_events
-from appliance.intake.pcap.reader import CaptureReader, Tally
+from appliance.intake.pcap.reader import CaptureReader
+from appliance.intake.pcap.tally import Tally
 from appliance.wire.pcap import PcapDecodeError, Source, is_pcap, is_pcapng
 from appliance.wire.pcapng import key_logs
 from appliance.wire.text2pcap import Text2pcapDecodeError, is_text2pcap, to_pcap

@@ -1,29 +1,25 @@
 """Goes through a capture once, and gives the events of every call in it, in the order of time."""
 
 import struct
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING
-
-from msgspec import Struct, field
 
 from appliance.core.events import Body, Event, EventDecodeError, event
 from appliance.intake.pcap.association import Association, Flow, Way
-from appliance.intake.pcap.http import Reader
+from appliance.intake.pcap.connections import Connections
+from appliance.intake.pcap.key import ends_of, key_of, reversed_key
 from appliance.intake.pcap.signalling import Signalling
 from appliance.intake.pcap.stream import Stream
-from appliance.intake.pcap.tcp import HalfStream
+from appliance.intake.pcap.tally import Tally
 from appliance.intake.pcap.tell import tell_associations
 from appliance.wire import rtcp, stun
 from appliance.wire.capture import ip_packets, segment
 from appliance.wire.pcap import Skipped, Source
 
 if TYPE_CHECKING:
-    from appliance.hep.framing import Framer
     from appliance.intake.pcap.keys import KeyLog
 
 MAX_WAYS = 100_000
 MAX_ASSOCIATIONS = 20_000
-MAX_CONNECTIONS = 20_000
 MAX_EVENTS = 2_000_000
 MAX_WAITING_STUN = 16
 IDLE_US = 30_000_000
@@ -31,47 +27,6 @@ IDLE_US = 30_000_000
 _TCP, _UDP = 6, 17
 _HEAD = struct.Struct("!2xH2xHxB2x12sH").unpack_from
 _RTP = struct.Struct("!xBHII").unpack_from
-_TLS = b"\x16\x03"
-
-
-class Tally(Struct):
-    """What was in a capture beside its calls, and what had to be left out."""
-
-    packets: int = 0
-    """Of IP."""
-    rtp: int = 0
-    rtcp: int = 0
-    opened: int = 0
-    """SRTCP packets that were opened with keys."""
-    stun: int = 0
-    dtls: int = 0
-    hep: int = 0
-    messages: int = 0
-    """Of the Janus API."""
-    unreadable: int = 0
-    """Messages that were cut or no JSON."""
-    tls: int = 0
-    """Encrypted TCP connections: signalling in them can't be read."""
-    other: int = 0
-    malformed: int = 0
-    left_out: int = 0
-    """Conversations, connections, streams and events beyond what is kept at once."""
-    skipped: Skipped = field(default_factory=Skipped)
-
-
-class _Connection:
-    """Both directions of a TCP connection that may carry signalling, or HEP."""
-
-    __slots__ = ("client", "frames", "halves", "is_hep", "readers", "transport")
-
-    def __init__(self, client: tuple[str, int]) -> None:
-        self.client = client
-        """The end that opened it, or was seen asking first."""
-        self.halves: dict[bytes, HalfStream] = {}
-        self.readers: dict[bytes, Reader] = {}
-        self.frames: Framer | None = None
-        self.is_hep = False
-        self.transport = "janus.transport.http"
 
 
 class CaptureReader:
@@ -87,8 +42,8 @@ class CaptureReader:
         self._by_ufrag: dict[str, Association] = {}
         self._by_ssrc: dict[tuple[int, tuple[str, int]], Association] = {}
         """Of a source, and where it sends to."""
-        self._connections: dict[bytes, _Connection | None] = {}
         self._signalling = Signalling(self._tell)
+        self._tcp = Connections(self._signalling, self.tally, self._hep)
 
     def read(self, data: Source) -> list[Event]:
         """Every event, ordered by time, without ids.
@@ -167,7 +122,7 @@ class CaptureReader:
             self._datagram(timestamp_us, key, data[found.start + 8 : found.end], found.length - 8)
         elif found.protocol == _TCP:
             key = found.addresses + data[found.start : found.start + 4]
-            self._segment(timestamp_us, key, data[found.start : found.end], found.length)
+            self._tcp.take(timestamp_us, key, data[found.start : found.end], found.length)
         else:
             self.tally.other += 1
 
@@ -204,9 +159,9 @@ class CaptureReader:
             if not idle:
                 self.tally.left_out += 1
                 return None
-        source, destination = _ends(key)
+        source, destination = ends_of(key)
         flow = Flow(source, destination)
-        self._ways[key], self._ways[_reversed(key)] = flow.ways
+        self._ways[key], self._ways[reversed_key(key)] = flow.ways
         return flow.ways[0]
 
     def _associate(self, timestamp_us: int, way: Way) -> Association | None:
@@ -253,9 +208,9 @@ class CaptureReader:
         association = way.association
         if association is not None and own not in association.ends and self._is_another(timestamp_us, own, association):
             for each in way.flow.ways:
-                self._ways.pop(_key(each), None)
+                self._ways.pop(key_of(each), None)
             flow = Flow(way.source, way.other.source)
-            self._ways[_key(flow.ways[0])], self._ways[_key(flow.ways[1])] = flow.ways
+            self._ways[key_of(flow.ways[0])], self._ways[key_of(flow.ways[1])] = flow.ways
             way, association = flow.ways[0], None
         if association is None:
             association = self._by_ufrag.get(own) or self._by_ufrag.get(theirs)
@@ -366,116 +321,3 @@ class CaptureReader:
                     self._events.append(item)
         except EventDecodeError:
             self.tally.malformed += 1
-
-    # --- TCP -------------------------------------------------------------------------------------------------
-
-    def _segment(self, timestamp_us: int, key: bytes, data: bytes, length: int) -> None:
-        if len(data) < 20:
-            self.tally.malformed += 1
-            return
-        offset = 4 * (data[12] >> 4)
-        flags = data[13]
-        payload, size = data[offset:], length - offset
-        if key not in self._connections:
-            if not flags & 0x02 and not payload:
-                return
-            if len(self._connections) >= 2 * MAX_CONNECTIONS:
-                self.tally.left_out += 1
-                return
-            source, destination = _ends(key)
-            opened = destination if flags & 0x12 == 0x12 else source
-            self._connections[key] = self._connections[_reversed(key)] = _Connection(opened)
-        connection = self._connections[key]
-        if flags & 0x02 and not flags & 0x10:
-            # The same ports again.
-            connection = _Connection(_ends(key)[0])
-            self._connections[key] = self._connections[_reversed(key)] = connection
-        if connection is None:
-            return
-        half = connection.halves.get(key)
-        if half is None:
-            half = connection.halves[key] = HalfStream()
-        sequence = int.from_bytes(data[4:8], "big")
-        if flags & 0x02:
-            half.feed(sequence, b"", 0, opens=True)
-            return
-        ready = half.feed(sequence, payload, size)
-        if ready:
-            self._stream(timestamp_us, key, connection, ready, is_cut=len(payload) < size)
-        if flags & 0x05:
-            # Both ends are done when both have said so; what is left over is small.
-            connection.halves.pop(key, None)
-            if not connection.halves:
-                self._connections.pop(key, None)
-                self._connections.pop(_reversed(key), None)
-
-    def _stream(self, timestamp_us: int, key: bytes, connection: _Connection, data: bytes, *, is_cut: bool) -> None:
-        reader = connection.readers.get(key)
-        if reader is None and not connection.is_hep:
-            if data[:2] == _TLS:
-                self.tally.tls += 1
-                self._connections[key] = self._connections[_reversed(key)] = None
-                return
-            if data[:4] == b"HEP3":
-                connection.is_hep = True
-                from appliance.hep.framing import Framer
-
-                connection.frames = Framer()
-            elif data[:5] == b"HTTP/":
-                # Joined in the middle: who answers is the server.
-                connection.client = _ends(key)[1]
-            reader = connection.readers[key] = Reader()
-        if connection.is_hep:
-            self._hep_stream(key, connection, data)
-            return
-        assert reader is not None
-        source = _ends(key)[0]
-        for message in reader.feed(data, is_cut=is_cut):
-            if source == connection.client:
-                if message.path == "" or reader.is_websocket:
-                    connection.transport = "janus.transport.websockets"
-                self._signalling.request(
-                    timestamp_us, message.path, message.body, (connection.transport, source[0], source[1])
-                )
-            else:
-                self._signalling.answer(timestamp_us, message.body)
-        if reader.upgraded is not None:
-            back = connection.readers.setdefault(_reversed(key), Reader())
-            back.switch(reader.upgraded)
-            reader.upgraded = None
-
-    def _hep_stream(self, key: bytes, connection: _Connection, data: bytes) -> None:
-        if connection.frames is None or _ends(key)[0] != connection.client:
-            return
-        from appliance.hep.framing import HepFramingError
-
-        try:
-            for packet in connection.frames.feed(data):
-                self._hep(packet)
-        except HepFramingError:
-            self.tally.malformed += 1
-            connection.frames = None
-
-
-def _ends(key: bytes) -> tuple[tuple[str, int], tuple[str, int]]:
-    size = (len(key) - 4) // 2
-    family = AF_INET if size == 4 else AF_INET6
-    source, destination = inet_ntop(family, key[:size]), inet_ntop(family, key[size : 2 * size])
-    return (source, int.from_bytes(key[-4:-2], "big")), (destination, int.from_bytes(key[-2:], "big"))
-
-
-def _reversed(key: bytes) -> bytes:
-    size = (len(key) - 4) // 2
-    return key[size : 2 * size] + key[:size] + key[-2:] + key[-4:-2]
-
-
-def _key(way: Way) -> bytes:
-    return _packed(way.source[0]) + _packed(way.other.source[0]) + _port(way) + _port(way.other)
-
-
-def _packed(address: str) -> bytes:
-    return inet_pton(AF_INET6 if ":" in address else AF_INET, address)
-
-
-def _port(way: Way) -> bytes:
-    return way.source[1].to_bytes(2, "big")

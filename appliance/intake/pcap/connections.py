@@ -1,0 +1,129 @@
+"""TCP connections of a capture: the signalling that is in them, and HEP."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from appliance.intake.pcap.http import Reader
+from appliance.intake.pcap.key import ends_of, reversed_key
+from appliance.intake.pcap.signalling import Signalling
+from appliance.intake.pcap.tally import Tally
+from appliance.intake.pcap.tcp import HalfStream
+
+if TYPE_CHECKING:
+    from appliance.hep.framing import Framer
+
+MAX_CONNECTIONS = 20_000
+_TLS = b"\x16\x03"
+
+
+class _Connection:
+    """Both directions of a TCP connection that may carry signalling, or HEP."""
+
+    __slots__ = ("client", "frames", "halves", "is_hep", "readers", "transport")
+
+    def __init__(self, client: tuple[str, int]) -> None:
+        self.client = client
+        """The end that opened it, or was seen asking first."""
+        self.halves: dict[bytes, HalfStream] = {}
+        self.readers: dict[bytes, Reader] = {}
+        self.frames: Framer | None = None
+        self.is_hep = False
+        self.transport = "janus.transport.http"
+
+
+class Connections:
+    """All of a capture; ``hep`` is given each HEP packet."""
+
+    def __init__(self, signalling: Signalling, tally: Tally, hep: Callable[[bytes], None]) -> None:
+        self._signalling = signalling
+        self._tally = tally
+        self._hep = hep
+        self._connections: dict[bytes, _Connection | None] = {}
+
+    def take(self, timestamp_us: int, key: bytes, data: bytes, length: int) -> None:
+        """One segment: its header and what was kept of its payload; ``length`` is what it had on the wire."""
+        if len(data) < 20:
+            self._tally.malformed += 1
+            return
+        offset = 4 * (data[12] >> 4)
+        flags = data[13]
+        payload, size = data[offset:], length - offset
+        if key not in self._connections:
+            if not flags & 0x02 and not payload:
+                return
+            if len(self._connections) >= 2 * MAX_CONNECTIONS:
+                self._tally.left_out += 1
+                return
+            source, destination = ends_of(key)
+            opened = destination if flags & 0x12 == 0x12 else source
+            self._connections[key] = self._connections[reversed_key(key)] = _Connection(opened)
+        connection = self._connections[key]
+        if flags & 0x02 and not flags & 0x10:
+            # The same ports again.
+            connection = _Connection(ends_of(key)[0])
+            self._connections[key] = self._connections[reversed_key(key)] = connection
+        if connection is None:
+            return
+        half = connection.halves.get(key)
+        if half is None:
+            half = connection.halves[key] = HalfStream()
+        sequence = int.from_bytes(data[4:8], "big")
+        if flags & 0x02:
+            half.feed(sequence, b"", 0, opens=True)
+            return
+        ready = half.feed(sequence, payload, size)
+        if ready:
+            self._stream(timestamp_us, key, connection, ready, is_cut=len(payload) < size)
+        if flags & 0x05:
+            # Both ends are done when both have said so; what is left over is small.
+            connection.halves.pop(key, None)
+            if not connection.halves:
+                self._connections.pop(key, None)
+                self._connections.pop(reversed_key(key), None)
+
+    def _stream(self, timestamp_us: int, key: bytes, connection: _Connection, data: bytes, *, is_cut: bool) -> None:
+        reader = connection.readers.get(key)
+        if reader is None and not connection.is_hep:
+            if data[:2] == _TLS:
+                self._tally.tls += 1
+                self._connections[key] = self._connections[reversed_key(key)] = None
+                return
+            if data[:4] == b"HEP3":
+                connection.is_hep = True
+                from appliance.hep.framing import Framer
+
+                connection.frames = Framer()
+            elif data[:5] == b"HTTP/":
+                # Joined in the middle: who answers is the server.
+                connection.client = ends_of(key)[1]
+            reader = connection.readers[key] = Reader()
+        if connection.is_hep:
+            self._hep_stream(key, connection, data)
+            return
+        assert reader is not None
+        source = ends_of(key)[0]
+        for message in reader.feed(data, is_cut=is_cut):
+            if source == connection.client:
+                if message.path == "" or reader.is_websocket:
+                    connection.transport = "janus.transport.websockets"
+                self._signalling.request(
+                    timestamp_us, message.path, message.body, (connection.transport, source[0], source[1])
+                )
+            else:
+                self._signalling.answer(timestamp_us, message.body)
+        if reader.upgraded is not None:
+            back = connection.readers.setdefault(reversed_key(key), Reader())
+            back.switch(reader.upgraded)
+            reader.upgraded = None
+
+    def _hep_stream(self, key: bytes, connection: _Connection, data: bytes) -> None:
+        if connection.frames is None or ends_of(key)[0] != connection.client:
+            return
+        from appliance.hep.framing import HepFramingError
+
+        try:
+            for packet in connection.frames.feed(data):
+                self._hep(packet)
+        except HepFramingError:
+            self._tally.malformed += 1
+            connection.frames = None
