@@ -34,6 +34,12 @@ class _Line:
         self.closing = False
         """It was told to hang up, and has not yet said that it has."""
 
+    def close(self) -> None:
+        """End it without a word."""
+        if self.peer is not None:
+            self.peer.close(None)
+            self.peer = None
+
     @property
     def _heard(self) -> bool:
         return self._handle.line is self
@@ -126,8 +132,8 @@ class Handle:
         try:
             peer.set_remote_offer(jsep.sdp, lowest_rid_first=jsep.rid_order == "lmh")
         except SdpRefusedError as error:
-            if line is not self.line:
-                peer.close(None)
+            if line is not None and line is not self.line:
+                line.close()
             raise JanusError(ErrorCode.JSEP_INVALID_SDP, str(error)) from None
         if line is not self.line:
             assert line is not None
@@ -226,11 +232,11 @@ class Handle:
             return
         self._ended = True
         had_peer = self.line is not None
-        if self.line is not None and self.line.peer is not None:
-            self.line.peer.close(None)
+        if self.line is not None:
+            self.line.close()
         self.line = None
         self._early.clear()
-        self.packets.stop_capture()
+        self.packets.close()
         if had_peer:
             self.ask_plugin("hangup_media", "Detach")
         self.ask_plugin("detached")
@@ -239,6 +245,8 @@ class Handle:
             self._push(reply("detached", session_id=self.session_id, **self._sender()))
         if self._context.recorder is not None:
             self._context.recorder.detached(self.session_id, self.handle_id)
+        # It knows us, and nobody asks it any more: memory returns now, and not when Python next looks for circles.
+        del self._plugin_handle
 
     # --- what the engine tells --------------------------------------------------------------------------------
 
@@ -252,6 +260,9 @@ class Handle:
                 self.ask_plugin("setup_media")
             case events.Connection(connection="hangup"):
                 reason = body.reason or "Close PC"
+                if self.line is not None:
+                    self.line.peer = None
+                self.packets.follow(None)
                 self.line, self._answer_due, self._offered = None, False, False
                 self.facts = CallFacts(self._context.clock, after=self.facts)
                 # The plugin's last event comes before the core's.
@@ -323,7 +334,7 @@ class Handle:
         except SdpRefusedError as error:
             if is_first:
                 self.line = None
-                peer.close(None)
+                line.close()
             raise PluginError(int(ErrorCode.JSEP_INVALID_SDP), str(error)) from None
         finally:
             self._offering = False

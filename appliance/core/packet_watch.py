@@ -17,8 +17,8 @@ class PacketWatch:
         self._pair = pair
         self._peer: PeerConnection | None = None
 
-    def follow(self, peer: PeerConnection) -> None:
-        """The handle has a new PeerConnection."""
+    def follow(self, peer: PeerConnection | None) -> None:
+        """The handle has a new PeerConnection, or none any more."""
         self._peer = peer
         if self.capture is not None or self.record is not None:
             self._show()
@@ -36,6 +36,12 @@ class PacketWatch:
         self._show()
         capture.close()
         return True
+
+    def close(self) -> None:
+        """The handle ends."""
+        self.stop_capture()
+        self._peer = None
+        self._pair = _unknown
 
     def set_record(self, record: CallRecord | None) -> None:
         """Keep everything in ``record`` from now on; ``None`` ends it."""
@@ -61,3 +67,8 @@ class PacketWatch:
             self.capture.packet(data, incoming=incoming, pair=self._pair())
         if self.record is not None:
             self.record.plain(data, incoming)
+
+
+def _unknown() -> PairAddresses | None:
+    """The pair of a handle that is gone."""
+    return None
