@@ -129,6 +129,12 @@ async def run_gateway(settings: Settings) -> None:
             section: _make(f"transports.{section}", transport_class, config)
             for section, transport_class, config in _enabled(settings, "transports")
         }
+        plugins = {
+            plugin.package: _plugin(section, plugin, config, data_dir(server))
+            for section, plugin, config in _enabled(settings, "plugins")
+        }
+        for plugin in plugins.values():
+            stack.callback(plugin.close)
         gateway = _make(
             "api",
             Gateway,
@@ -136,13 +142,10 @@ async def run_gateway(settings: Settings) -> None:
             clock,
             bus.publish,
             engine,
-            {
-                plugin.package: _plugin(section, plugin, config, data_dir(server))
-                for section, plugin, config in _enabled(settings, "plugins")
-            },
+            plugins,
             server_name=server_name(server),
             stats_period_s=media.stats_period,
-            measured=[bus, engine, link, own, recorder],
+            measured=[bus, engine, link, own, recorder, *plugins.values()],
             info={"local-ip": media.addresses[0]},
         )
         link.on_request = gateway.command

@@ -6,13 +6,13 @@ loop's thread and return at once.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
-from appliance.core.events import SessionDescription
+from appliance.core.events import Counter, SessionDescription
 from appliance.core.peer import AnswerPolicy, OfferLine, PeerConnection
 
 
@@ -130,6 +130,14 @@ class Plugin(ABC):
         :raises ValueError: what is kept there is of no use; the message names the file.
         """
         return
+
+    def close(self) -> None:
+        """Called once, after the last client: files end here."""
+        return
+
+    def measure(self) -> Iterable[Counter]:
+        """What it counts, see :mod:`appliance.core.measure`; asked every few seconds."""
+        return ()
 
     def handle_admin_message(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """``message_plugin`` of the Admin API: what ``response`` holds; ``None``: this plugin takes none.

@@ -320,6 +320,15 @@ RECORDING_BUFFER_BYTES = _counters("recording_buffer_bytes", G, "Bytes of packet
 RECORDING_REFUSED = _counters(
     "recording_refused_total", C, "Packets and handles that were not kept, because there was no room for more."
 )
+MEDIA_RECORDINGS = _counters(
+    "media_recordings_total", C, "Files of media that plugins began, had no room for, or could not finish.",
+    PLUGIN, Label("outcome", ("started", "refused", "failed")),
+)  # fmt: skip
+MEDIA_RECORDINGS_ACTIVE = _counters("media_recordings_active", G, "Files of media that plugins are writing.", PLUGIN)
+MEDIA_RECORDING_BYTES = _counters("media_recording_bytes_total", C, "Bytes of media that plugins wrote.", PLUGIN)
+MEDIA_RECORDING_LOST = _counters(
+    "media_recording_packets_lost_total", C, "Packets that are in no file: it was full, or the disk was slow.", PLUGIN
+)
 LINK_EVENTS = _counters("link_events_total", C, "Events over the link between gateway and collector.")
 LINK_CONNECTED = _counters("link_connected", G, "1 while the gateway's link to its collector is up.")
 INTAKE_EVENTS = _counters(

@@ -1,19 +1,24 @@
 """EchoTest: sends a client's own media and messages back to it (Janus's ``janus.plugin.echotest``).
 
-Requests have no name: every one may switch audio and video, cap the bitrate, and carry an offer. All are answered
-later, by an event. Recording is refused, because nothing here records; layers of SVC, and the playout delay that
-``min_delay`` and ``max_delay`` ask for, are read and not applied.
+Requests have no name: every one may switch audio and video, cap the bitrate, record, and carry an offer. All are
+answered later, by an event. Layers of SVC, and the playout delay that ``min_delay`` and ``max_delay`` ask for, are
+read and not applied.
 """
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
-from appliance.core.events import SessionDescription
+from appliance.core.clock import Clock
+from appliance.core.events import Counter, SessionDescription
 from appliance.core.messages import Element, Kind, find_problem
 from appliance.core.peer import AnswerPolicy, Medium, PeerConnection
 from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle
 from appliance.plugins import layers
+from appliance.plugins.recordings import Limits, Recording, Recordings, is_name
+from appliance.wire import mjr
 
 INVALID_ELEMENT = 413
 INVALID_SDP = 414
@@ -43,8 +48,8 @@ SUPPORTED = frozenset(element.name for element in REQUEST) - {"audiocodec", "svc
 """One of these, or an offer, makes it a request."""
 
 
-def read_request(body: dict[str, Any], *, has_offer: bool) -> None:
-    """Refuse what can't be served, in Janus's words. :raises PluginError: 413."""
+def read_request(body: dict[str, Any], *, has_offer: bool, records: bool = False) -> None:
+    """Refuse what can't be served, in Janus's words; ``records``: recording can. :raises PluginError: 413."""
     problem = find_problem(REQUEST, body)
     if problem is not None:
         raise PluginError(INVALID_ELEMENT, problem.text)
@@ -55,16 +60,19 @@ def read_request(body: dict[str, Any], *, has_offer: bool) -> None:
         raise PluginError(INVALID_ELEMENT, f"Invalid value (bitrate should be at most {MAX_BITRATE_BPS})")
     if not has_offer and not SUPPORTED & body.keys():
         raise PluginError(INVALID_ELEMENT, "Message error: no supported attributes found")
-    if body.get("record"):
+    if "filename" in body and not is_name(body["filename"]):
+        raise PluginError(INVALID_ELEMENT, "Invalid value (filename should be letters, digits and _.+@=,- alone)")
+    if body.get("record") and not records:
         raise PluginError(INVALID_ELEMENT, "Invalid value (record should be false: recording is not available here)")
 
 
 class EchoHandle(PluginHandle):
     """One client, hearing itself."""
 
-    def __init__(self, api: HandleApi, *, events: bool) -> None:
+    def __init__(self, api: HandleApi, recordings: Recordings, *, events: bool) -> None:
         super().__init__(api)
         self._events = events
+        self._recordings = recordings
         self._reset()
 
     def _reset(self) -> None:
@@ -74,6 +82,10 @@ class EchoHandle(PluginHandle):
         self._wishes = layers.Wishes()
         self._routed: dict[str, str] = {}
         """mid to kind of what is echoed."""
+        self._records: str | None = None
+        """How files are named, while the client wants to be recorded."""
+        self._taken: dict[str, Recording] = {}
+        """By mid: what is being recorded."""
 
     def message(self, body: dict[str, Any], jsep: SessionDescription | None, transaction: str) -> Ack:
         """Always asynchronous: a refusal is an event as well."""
@@ -82,7 +94,7 @@ class EchoHandle(PluginHandle):
 
     def _serve(self, body: dict[str, Any], jsep: SessionDescription | None, transaction: str) -> None:
         try:
-            read_request(body, has_offer=jsep is not None)
+            read_request(body, has_offer=jsep is not None, records=self._recordings.available)
             answer = self._answer(body) if jsep is not None else None
         except PluginError as refusal:
             data = {"echotest": "event", "error_code": refusal.code, "error": refusal.reason}
@@ -93,7 +105,9 @@ class EchoHandle(PluginHandle):
         if self._events:
             active = {"audio_active": self._active["audio"], "video_active": self._active["video"]}
             shown = {name: value for name, value in self._simulcast().items() if name in SHOWN}
-            self.api.notify({**active, "bitrate": self._bitrate, **({"simulcast": shown} if shown else {})})
+            told: dict[str, Any] = {**active, "bitrate": self._bitrate}
+            told |= {"simulcast": shown} if shown else {}
+            self.api.notify(told | self._recording())
 
     def _answer(self, body: dict[str, Any]) -> SessionDescription:
         policy = AnswerPolicy(audio_codec=body.get("audiocodec"), video_codec=body.get("videocodec"))
@@ -122,6 +136,8 @@ class EchoHandle(PluginHandle):
             self._active[kind] = wanted
         self._bitrate = body.get("bitrate", self._bitrate)
         wishes = self._wishes.take(body)
+        if "record" in body:
+            self._record(body["record"], body.get("filename"))
         peer = self.api.peer
         if peer is None:
             return
@@ -132,6 +148,7 @@ class EchoHandle(PluginHandle):
                 self._wishes.confirm(body, peer.layers(mid), self._layer_changed)
         if "bitrate" in body or (has_offer and self._bitrate):
             peer.set_bitrate(self._bitrate)
+        self._record_media(peer)
 
     def _switch(self, peer: PeerConnection, woken: set[str]) -> None:
         for mid, kind in self._routed.items():
@@ -152,14 +169,63 @@ class EchoHandle(PluginHandle):
         mids = [] if peer is None else self._simulcast_mids(peer)
         return {} if peer is None or not mids else self._wishes.as_told(peer.layers(mids[0]))
 
+    def _record(self, wanted: bool, filename: str | None) -> None:
+        if not wanted:
+            self._stop_recording()
+        elif self._records is None:
+            now_us = self._recordings.clock.wall_us()
+            self._records = filename or f"echotest-{self.api.handle_id}-{now_us}"
+
+    def _record_media(self, peer: PeerConnection) -> None:
+        """Begin files for what is to be recorded and is not yet: audio, video and texts."""
+        if self._records is None:
+            return
+        for medium in peer.media:
+            kind = "data" if medium.kind == "application" else medium.kind
+            codec = "text" if kind == "data" else medium.codec
+            if medium.rejected or codec is None or medium.mid in self._taken or kind not in mjr.KINDS:
+                continue
+            first = all(one.kind != medium.kind for one in peer.media[: medium.mindex])
+            name = f"{self._records}-{kind}" + ("" if first else f"-{medium.mindex}")
+            recording = self._recordings.start(name, kind, codec)
+            if recording is None:
+                continue
+            self._taken[medium.mid] = recording
+            if kind != "data":
+                peer.listen(medium.mid, recording.rtp)
+            if kind == "video":
+                peer.request_keyframe(medium.mid)
+
+    def _stop_recording(self) -> None:
+        for mid, recording in self._taken.items():
+            if self.api.peer is not None and recording.kind != "data":
+                self.api.peer.listen(mid, None)
+            recording.close()
+        self._taken, self._records = {}, None
+
+    def _recording(self) -> dict[str, Any]:
+        """The files by kind, where there are any."""
+        kinds = {} if self.api.peer is None else {medium.mid: medium.kind for medium in self.api.peer.media}
+        files = {kinds.get(mid, "data").replace("application", "data"): one.name for mid, one in self._taken.items()}
+        return {"recording": files} if files else {}
+
     def hangup_media(self, reason: str) -> None:
         """Tell the client, and forget what was set."""
+        self._stop_recording()
         self.api.push_event({"echotest": "event", "result": "done"})
         self._reset()
+
+    def detached(self) -> None:
+        """Nobody is there to be recorded."""
+        self._stop_recording()
 
     def incoming_data(self, label: str, protocol: str, message: str | bytes) -> None:
         """Send it back: text with its prefix, binary as it is."""
         peer = self.api.peer
+        if isinstance(message, str):
+            for one in self._taken.values():
+                if one.kind == "data":
+                    one.text(message)
         if peer is not None:
             peer.send_data(label, protocol, PREFIX + message if isinstance(message, str) else message)
 
@@ -182,6 +248,7 @@ class EchoHandle(PluginHandle):
         ended = {"hangingup": 0, "destroyed": 0}
         simulcast = self._simulcast()
         found |= {"simulcast": True, **simulcast} if simulcast else {}
+        found |= self._recording()
         return found | {"bitrate": self._bitrate, "slowlink_count": self._slow_links} | ended
 
 
@@ -194,6 +261,12 @@ class EchoTest(Plugin):
         enabled: bool = True
         events: bool = True
         """Publish a plugin event (type 64) after every request that was served."""
+        recording_file_bytes: int = 1 << 30
+        """A client that asks to be recorded gets a file for each stream, which ends at so many bytes."""
+        recording_total_bytes: int = 10 << 30
+        """All files together; one that would go beyond ends. 0: nobody is recorded."""
+        recording_files: int = 100
+        """At once; one more is not made."""
 
     package = "janus.plugin.echotest"
     name = "EchoTest plugin"
@@ -201,12 +274,30 @@ class EchoTest(Plugin):
     version = 7
     version_string = "0.0.7"
 
-    def __init__(self, config: Config | None = None) -> None:
-        self._config = config or self.Config()
+    def __init__(self, config: Config | None = None, *, clock: Clock | None = None) -> None:
+        self._config = config = config or self.Config()
+        limits = Limits(
+            file_bytes=config.recording_file_bytes,
+            total_bytes=config.recording_total_bytes,
+            files=config.recording_files,
+        )
+        self._recordings = Recordings("echotest", limits, clock=clock)
+
+    def open(self, folder: Path) -> None:
+        """Recordings go there."""
+        self._recordings.keep_in(folder / "recordings")
+
+    def close(self) -> None:
+        """Every recording is on the disk after this."""
+        self._recordings.close()
+
+    def measure(self) -> Iterable[Counter]:
+        """What is recorded."""
+        return self._recordings.measure()
 
     def attach(self, api: HandleApi) -> EchoHandle:
         """Begin with everything switched on."""
-        return EchoHandle(api, events=self._config.events)
+        return EchoHandle(api, self._recordings, events=self._config.events)
 
     def handle_admin_message(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send it back, as this plugin does with everything."""
