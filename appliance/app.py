@@ -295,16 +295,22 @@ class Collector:
 
     def _web(self) -> web.Application:
         from appliance.console.api import Console
+        from appliance.console.gate import Gate
         from appliance.console.guard import host_guard
+        from appliance.console.login import Login
 
         config = self.settings.section("console", ConsoleConfig)
         archive: Archive | None = next((h.archive for h in self.handlers if isinstance(h, KeepsCalls)), None)
         journal: HepJournal | None = next((h.journal for h in self.handlers if isinstance(h, KeepsJournal)), None)
-        application = web.Application(middlewares=[host_guard(config.allowed_hosts)])
+        login = _make("console", Login, config, self.clock, host=config.host)
+        self.measured.append(login)
+        gate = Gate(login)
+        application = web.Application(middlewares=[host_guard(config.allowed_hosts), gate.middleware()])
         for handler in self.handlers:
             if isinstance(handler, ServesWeb):
                 application.add_routes(handler.routes())
         application.add_routes(self.health.routes())
+        application.add_routes(gate.routes())
         console = Console(archive, journal, self._with_api_addresses(config), recordings=self._recordings())
         application.add_routes(console.routes())
         application.on_shutdown.append(lambda _application: console.close())

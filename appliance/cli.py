@@ -153,16 +153,24 @@ def demo(context: click.Context, homer: str | None, seconds: float) -> None:
 @click.option("--handle", type=int, help="Only this handle.")
 @click.option("--correlation", help="Only this PeerConnection.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines instead of words.")
+@click.option("--secret-file", default="", help="A file with the console's secret, where it asks for one.")
 def watch(
-    url: str, types: str, session: int | None, handle: int | None, correlation: str | None, as_json: bool
+    url: str,
+    types: str,
+    session: int | None,
+    handle: int | None,
+    correlation: str | None,
+    as_json: bool,
+    secret_file: str,
 ) -> None:
     """Print the events as they come."""
+    from appliance.commands.bearer import bearer
     from appliance.commands.watch import WatchError, watch_events
 
     wanted = {"types": types, "session": session, "handle": handle, "correlation": correlation}
     try:
-        _run(watch_events(url, wanted, as_json=as_json, say=click.echo))
-    except WatchError as problem:
+        _run(watch_events(url, wanted, as_json=as_json, say=click.echo, headers=bearer(secret_file)))
+    except (WatchError, ValueError) as problem:
         raise click.ClickException(str(problem)) from None
 
 
@@ -205,16 +213,18 @@ def listen(host: str, port: int, tls_port: int, tls_cert: Path | None, tls_key: 
 @click.argument("action", type=click.Choice(["list", "start", "stop", "fetch"]))
 @click.argument("what", required=False, default="")
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The collector's web address.")
-def record(action: str, what: str, url: str) -> None:
+@click.option("--secret-file", default="", help="A file with the console's secret, where it asks for one.")
+def record(action: str, what: str, url: str, secret_file: str) -> None:
     """Record calls: list what is recorded, start or stop a rule, fetch a bundle by its name.
 
     A rule is "next failed", "loss > 5%", "verdict CODE", "call ID", "session ID", "handle ID" or "room ID".
     """
+    from appliance.commands.bearer import bearer
     from appliance.commands.record import RecordError, record_calls
 
     try:
-        _run(record_calls(action, what, url, click.echo))
-    except RecordError as problem:
+        _run(record_calls(action, what, url, click.echo, headers=bearer(secret_file)))
+    except (RecordError, ValueError) as problem:
         raise click.ClickException(str(problem)) from None
 
 

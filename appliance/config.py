@@ -61,6 +61,19 @@ class ConsoleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Link template for a call in Homer, ``{correlation_id}`` replaced."""
     grafana_url: str = ""
     """Link template for a handle in Grafana, ``{session_id}`` and ``{handle_id}`` replaced."""
+    secret_file: str = ""
+    """A file with the secret of operators, at least 12 characters. With it, or with ``proxy_addresses``, whoever comes
+    has to log in; without, the console listens on loopback only."""
+    reader_secret_file: str = ""
+    """The same for those who may read and change nothing."""
+    login_hours: float = 12.0
+    """How long a login is good."""
+    proxy_addresses: list[str] = []
+    """Addresses or networks of reverse proxies that know who somebody is."""
+    proxy_user_header: str = "X-Forwarded-User"
+    """The header in which they say so. From any other address it counts for nothing."""
+    operators: list[str] = []
+    """Users of the proxy who are operators; the others read. ``*``: all are."""
 
 
 class ListenerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -132,6 +132,7 @@ def test_a_supervisor_that_is_gone_is_no_error_of_its_child(monkeypatch: pytest.
         (["--set", "consol.port=1", "run"], "consol: no such section; did you mean 'console'?"),
         (["--set", "transports.http.prot=1", "gateway"], "transports.http.prot: no such setting (value 1)"),
         (["--set", "handlers.hep.enabled=true", "--set", "handlers.hep.server=homer", "collect"], "handlers.hep: "),
+        (["--set", "console.host=0.0.0.0", "collect"], "console: host is '0.0.0.0', which others can reach"),
         (["--set", "server.log_level=loud", "show-config"], "server.log_level: 'loud': wanted debug, info"),
         (["--config", "/nonexistent.toml", "run"], "/nonexistent.toml: No such file or directory"),
     ],

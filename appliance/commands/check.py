@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from appliance.commands.bearer import bearer
 from appliance.commands.check_events import ask_collector, ask_janus
 from appliance.config import (
     ConfigError,
@@ -202,11 +203,16 @@ async def check_everything(settings: Settings, *, say: Callable[[str], Any], jan
     await _check_hep(settings, tell)
     if runs:
         console = settings.section("console", ConsoleConfig)
+        headers: dict[str, str] = {}
+        with suppress(ValueError):
+            # What is wrong with the file has been said.
+            headers = bearer(console.secret_file or console.reader_secret_file)
         backend = msgspec.to_builtins(settings.section("intake.http", section_struct("intake.http")))
         for finding in await ask_collector(
             f"http://{authority(console.host, console.port)}",
             ours=server_name(server),
             backend=f"http://{authority(backend['host'], backend['port'])}",
+            headers=headers,
         ):
             tell(finding.good, finding.text)
     for url in janus:

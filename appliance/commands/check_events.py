@@ -98,10 +98,10 @@ def judge_janus(info: Any) -> Iterator[Finding]:
         yield Finding(False, text)
 
 
-async def ask_collector(web: str, *, ours: str, backend: str) -> list[Finding]:
-    """Ask the running collector at ``web``."""
+async def ask_collector(web: str, *, ours: str, backend: str, headers: dict[str, str] | None = None) -> list[Finding]:
+    """Ask the running collector at ``web``; ``headers``: of the request."""
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10), headers=headers) as http:
             text = await _text(http, f"{web}/metrics")
     except (aiohttp.ClientError, TimeoutError, ValueError) as problem:
         return [Finding(True, f"events: not known, {web}/metrics does not tell ({problem})")]

@@ -14,16 +14,18 @@ class RecordError(RuntimeError):
     """The collector can't be reached or refuses; the message says why."""
 
 
-async def record_calls(action: str, what: str, url: str, say: Callable[[str], Any]) -> None:
+async def record_calls(
+    action: str, what: str, url: str, say: Callable[[str], Any], *, headers: dict[str, str] | None = None
+) -> None:
     """``list``, ``start`` or ``stop`` the rule ``what``, or ``fetch`` the bundle ``what`` into this folder.
 
-    :raises RecordError: see there.
+    ``headers``: of every request. :raises RecordError: see there.
     """
     if action != "list" and not what:
         raise RecordError("fetch: wanted a bundle's name" if action == "fetch" else f"{action}: wanted a rule")
     place = f"{url.rstrip('/')}/api/recordings"
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60), headers=headers) as http:
             if action == "fetch":
                 await _fetch(http, place, what, say)
                 return

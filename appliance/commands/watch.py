@@ -28,13 +28,22 @@ def line_of(content: dict[str, Any]) -> str:
     return f"{time}  {who}  {describe_event(item)}"
 
 
-async def watch_events(url: str, wanted: dict[str, Any], *, as_json: bool, say: Callable[[str], Any]) -> None:
-    """Print until the collector ends or the user does. :raises WatchError: it can't be reached or refuses."""
+async def watch_events(
+    url: str,
+    wanted: dict[str, Any],
+    *,
+    as_json: bool,
+    say: Callable[[str], Any],
+    headers: dict[str, str] | None = None,
+) -> None:
+    """Print until the collector ends or the user does. ``headers``: of the request.
+
+    :raises WatchError: it can't be reached or refuses."""
     parameters = {key: str(value) for key, value in wanted.items() if value is not None}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20) as http,
+            aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20, headers=headers) as http,
             http.get(f"{url.rstrip('/')}/events", params=parameters) as reply,
         ):
             if reply.status != 200:

@@ -34,6 +34,30 @@ class ConsoleSettings(Protocol):
     def grafana_url(self) -> str:
         """Link template of a handle in Grafana; empty: no link."""
 
+    @property
+    def secret_file(self) -> str:
+        """File with the operators' secret; empty: none."""
+
+    @property
+    def reader_secret_file(self) -> str:
+        """File with the secret of those who only read; empty: none."""
+
+    @property
+    def login_hours(self) -> float:
+        """How long a login is good."""
+
+    @property
+    def proxy_addresses(self) -> Sequence[str]:
+        """Addresses or networks of the reverse proxies that say who somebody is."""
+
+    @property
+    def proxy_user_header(self) -> str:
+        """The header in which they do."""
+
+    @property
+    def operators(self) -> Sequence[str]:
+        """Users of the proxy who are operators; ``*`` for all."""
+
 
 class Options(Struct, frozen=True, kw_only=True):
     """The settings as a value, with the defaults."""
@@ -43,6 +67,12 @@ class Options(Struct, frozen=True, kw_only=True):
     janus_websocket: str = ""
     homer_url: str = ""
     grafana_url: str = ""
+    secret_file: str = ""
+    reader_secret_file: str = ""
+    login_hours: float = 12.0
+    proxy_addresses: tuple[str, ...] = ()
+    proxy_user_header: str = "X-Forwarded-User"
+    operators: tuple[str, ...] = ()
 
 
 LINK_FIELDS = frozenset({"correlation_id", "session_id", "handle_id", "server", "from_ms", "to_ms"})

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from appliance.console.api import Console
+from appliance.console.gate import Gate
 from appliance.console.guard import host_guard
+from appliance.console.login import Login
 from appliance.console.settings import Options
+from appliance.core.clock import Clock
 from appliance.health import Health
 from tests.clock import FakeClock
 from tests.console.recorded import MemoryArchive, MemoryJournal, another, moved, recorded
@@ -42,12 +45,15 @@ def application(
     live_interval_s: float = 1.0,
     max_watchers: int = 32,
     left_out: Sequence[str] = (),
+    clock: Clock | None = None,
 ) -> web.Application:
-    """What the collector mounts. ``left_out``: handlers that could not start."""
+    """What the collector mounts. ``left_out``: handlers that could not start; ``clock``: that of the login."""
     console = Console(
         archive, MemoryJournal(archive), options, live_interval_s=live_interval_s, max_watchers=max_watchers
     )
-    app = web.Application(middlewares=[host_guard((options or Options()).allowed_hosts)])
+    gate = Gate(Login(options or Options(), clock or FakeClock()))
+    app = web.Application(middlewares=[host_guard((options or Options()).allowed_hosts), gate.middleware()])
+    app.add_routes(gate.routes())
     app.add_routes(console.routes())
     app.add_routes(Health(FakeClock(), [], lambda: left_out).routes())
 

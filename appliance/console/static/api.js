@@ -8,6 +8,13 @@ export class ApiError extends Error {
   }
 }
 
+let loginWanted = () => {};
+
+/** What to do when the server says that nobody has logged in (any more). */
+export function onLoginWanted(action) {
+  loginWanted = action;
+}
+
 async function ask(path, { headers, signal, method, body: sent } = {}) {
   let response;
   try {
@@ -23,12 +30,16 @@ async function ask(path, { headers, signal, method, body: sent } = {}) {
   } catch {
     throw new ApiError(`The console answered with status ${response.status} and no JSON.`, response.status, "no_json");
   }
+  if (response.status === 401 && path !== "/api/login") loginWanted();
   if (!response.ok) {
     throw new ApiError(body?.error?.message ?? `The console answered with status ${response.status}.`, response.status,
       body?.error?.code);
   }
   return { response, body };
 }
+
+/** Sends `value` as JSON, or nothing. */
+export const post = async (path, value) => (await ask(path, { method: "POST", body: value === undefined ? undefined : JSON.stringify(value) })).body;
 
 const one = (correlationId) => `/api/calls/${encodeURIComponent(correlationId)}`;
 
@@ -71,7 +82,12 @@ export function watch(correlationId, on) {
     source.addEventListener("error", () => {
       on.state?.("lost");
       // An answer that is no stream (503: too many pages) ends the source for good; a broken one it mends by itself.
-      if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, 10_000);
+      // One that was refused because the login has ended says so when the page asks for its data again.
+      if (source.readyState === EventSource.CLOSED) {
+        retry = setTimeout(open, 10_000);
+        on.reload?.();
+        on.call?.();
+      }
     });
     source.addEventListener("calls", (message) => on.calls?.(JSON.parse(message.data)));
     source.addEventListener("reload", () => on.reload?.());

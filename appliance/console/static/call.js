@@ -10,6 +10,7 @@ import { showCandidates, showDtls, showPairs } from "./pairs.js";
 import { showPhases } from "./phases.js";
 import { Plots } from "./plots.js";
 import { showDescriptions } from "./sdp.js";
+import { mayOperate } from "./session.js";
 import { showVerdict } from "./verdict.js";
 
 const SECTIONS = [
@@ -165,7 +166,7 @@ class CallPage {
         call.opaque_id && call.room ? together("User", { user: call.opaque_id, server: call.server }) : null,
         copyButton("Copy link", () => `${location.origin}/call/${encodeURIComponent(call.correlation_id)}`),
         copyButton("Copy correlation id", call.correlation_id),
-        this.live ? this.recordButton() : null,
+        this.live && mayOperate() ? this.recordButton() : null,
         h("a", { class: "button", href: bundleUrl(call.correlation_id), download: true }, "Download the bundle"),
         h("a", { class: "button", href: downloadUrl(call.correlation_id), download: true }, "Download events")));
   }

@@ -4,6 +4,7 @@ import { showCall } from "./call.js";
 import { showFleet } from "./fleet.js";
 import { showList } from "./list.js";
 import { onNavigate, route, watchHealth } from "./page.js";
+import { begin } from "./session.js";
 import { showTogether } from "./together.js";
 
 const PAGES = { "/fleet": showFleet, "/together": showTogether };
@@ -35,5 +36,5 @@ function show() {
 for (const link of document.querySelectorAll("[data-route]")) link.addEventListener("click", route);
 onNavigate(() => { show(); main.focus({ preventScroll: true }); });
 window.addEventListener("popstate", show);
-show();
+begin(main, show);
 watchHealth();

@@ -24,6 +24,11 @@ export function followCall(element, session, handle) {
         const found = calls.find((call) => call.correlation_id.startsWith(`${session}-${handle}-1@`));
         if (found) return found.correlation_id;
       } catch (error) {
+        if (error.code === "login") {
+          // Whoever tests their network need not be one who may look at calls.
+          replace(element);
+          return null;
+        }
         replace(box, h("p", { class: "notice fail" }, error.message));
       }
       await new Promise((resolve) => { setTimeout(resolve, LOOK_EVERY_MS); });
