@@ -196,7 +196,7 @@ async def test_flights_before_nomination_are_bounded(call: Call) -> None:
     for _ in range(10):
         client.send(b"\x16\xfe\xff" + bytes(40))
     client.pump()
-    assert sum(len(flight) for flight in handle.peer._early.values()) == 4
+    assert sum(len(flight) for flight in handle.peer.association._early.values()) == 4
     assert client.engine.dropped == {"unknown_source": 6}
 
 

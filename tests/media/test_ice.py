@@ -43,7 +43,7 @@ async def test_what_is_not_in_the_table_is_refused(server: Engine, clock: FakeCl
             else:
                 with pytest.raises(ValueError, match=f"can't go from {stage.value} to {after.value}"):
                     peer.ice._to(after)
-    association = Dtls(IDENTITY, clock, peer, lambda _data: None, is_client=False, fingerprints=())
+    association = Dtls(IDENTITY, clock, peer.association, lambda _data: None, is_client=False, fingerprints=())
     association.close()
     with pytest.raises(ValueError, match="can't go from closed to trying"):
         association.start()

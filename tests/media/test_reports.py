@@ -1,7 +1,7 @@
 """RTCP: round trips, translated sender reports, key frames, estimates, losses repaired in both directions."""
 
 from appliance.core.events import MediaFault, MediaState, MediaStats, RtcpReport, SlowLink
-from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS
+from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS, MediaConfig
 from appliance.media.quality import Quality
 from appliance.media.reports import NtpClock
 from appliance.wire import rtcp
@@ -229,7 +229,7 @@ async def test_losses_are_repaired_in_both_directions(call: Call, clock: FakeClo
 
 async def test_slow_links_are_told_when_asked_for(call: Call, clock: FakeClock) -> None:
     client, handle = call(kinds=("audio",))
-    handle.peer._config = type(handle.peer._config)(slowlink_threshold=4)
+    handle.peer.configure(MediaConfig(slowlink_threshold=4))
     for number in (1, 2, 9):
         client.send_rtp("audio", number, 960 * number)
     block = rtcp.ReportBlock(
@@ -245,7 +245,7 @@ async def test_slow_links_are_told_when_asked_for(call: Call, clock: FakeClock) 
 
 async def test_a_slow_link_is_told_in_its_second_however_rare_statistics_are(call: Call, clock: FakeClock) -> None:
     client, handle = call()
-    handle.peer._config = type(handle.peer._config)(slowlink_threshold=4, stats_period=60)
+    handle.peer.configure(MediaConfig(slowlink_threshold=4, stats_period=60))
     told: list[int] = []
     for second in range(6):
         for index in range(50):
@@ -263,7 +263,7 @@ async def test_a_slow_link_is_told_in_its_second_however_rare_statistics_are(cal
 
 async def test_pauses_of_speech_and_a_muted_stream_are_no_loss(call: Call, clock: FakeClock) -> None:
     client, handle = call()
-    handle.peer._config = type(handle.peer._config)(slowlink_threshold=1)
+    handle.peer.configure(MediaConfig(slowlink_threshold=1))
     sequence = timestamp = 0
     # Opus with DTX: numbers go on, time leaps, a packet each 400 ms.
     for pause in (0.02, 0.4) * 20:
