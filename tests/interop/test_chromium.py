@@ -1,48 +1,28 @@
 """A real browser with the unmodified janus.js places an EchoTest call through the two real processes."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from playwright.async_api import Page
 
 from tests.peers.appliance import Running, appliance
 from tests.peers.chromium import chromium
-from tests.peers.npm import installed
+from tests.peers.janus_js import janus_js_site
 
 pytestmark = pytest.mark.interop
-
-PAGES = Path(__file__).parent.parent / "peers" / "web"
 
 
 @asynccontextmanager
 async def janus_js_page(tmp_path: Path) -> AsyncIterator[Page]:
-    modules = installed("janus-gateway@1.4.2", "webrtc-adapter@9.0.6")
-    site = tmp_path / "site"
-    shutil.copytree(PAGES, site)
-    shutil.copy(modules / "janus-gateway/npm/dist/janus.es.js", site)
-    shutil.copy(modules / "webrtc-adapter/out/adapter.js", site)
-    application = web.Application()
-    application.router.add_static("/", site)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    listening = web.TCPSite(runner, "127.0.0.1", 0)
-    await listening.start()
-    assert listening._server is not None
-    port = listening._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-    try:
-        async with chromium() as browser:
-            page = await browser.new_page()
-            await page.goto(f"http://127.0.0.1:{port}/index.html")
-            await page.wait_for_function("window.ready === true")
-            yield page
-    finally:
-        await runner.cleanup()
+    async with janus_js_site(tmp_path) as site, chromium() as browser:
+        page = await browser.new_page()
+        await page.goto(f"{site}/index.html")
+        await page.wait_for_function("window.ready === true")
+        yield page
 
 
 async def frames_decoded(page: Page) -> int:
