@@ -29,6 +29,7 @@ FLUSH_SECONDS = 1.0
 MAX_WAITING_BYTES = 8 << 20
 """Of all files, on their way to the disk; what comes then is left out and counted."""
 MAX_NAME = 200
+"""Characters of what a client chooses; a plugin adds some."""
 MAX_SAME_NAME = 100
 SUFFIX = ".mjr"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=,-]*")
@@ -38,7 +39,11 @@ Write = Callable[[Callable[[], None]], None]
 
 def is_name(text: str) -> bool:
     """It names a file or folder below another: parts of letters, digits and ``_.+@=,-``, one slash between."""
-    return len(text) <= MAX_NAME and all(_PART.fullmatch(part) for part in text.split("/"))
+    return len(text) <= MAX_NAME and _is_below(text)
+
+
+def _is_below(text: str) -> bool:
+    return all(_PART.fullmatch(part) for part in text.split("/"))
 
 
 def as_part(text: str) -> str:
@@ -226,7 +231,7 @@ class Recordings:
         """
         if folder:
             name = f"{folder}/{name}"
-        assert is_name(name)
+        assert _is_below(name)
         if self._folder is None or not self.available or len(self._active) >= self.limits.files:
             self._refused += 1
             logger.warning("recording %s is not made: %d are being made already", name, len(self._active))

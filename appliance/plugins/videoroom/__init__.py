@@ -3,10 +3,12 @@
 Verbs about rooms (:mod:`.management`) are answered at once; those of a participant, later, by an event.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from appliance.core.events import SessionDescription
+from appliance.core.clock import Clock
+from appliance.core.events import Counter, SessionDescription
 from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle, Success
 from appliance.plugins.videoroom import publisher, subscriber
 from appliance.plugins.videoroom.config import VideoRoomConfig
@@ -122,13 +124,21 @@ class VideoRoom(Plugin):
     version = 10
     version_string = "0.0.10"
 
-    def __init__(self, config: VideoRoomConfig | None = None) -> None:
-        self._rooms = Rooms(config or VideoRoomConfig())
+    def __init__(self, config: VideoRoomConfig | None = None, *, clock: Clock | None = None) -> None:
+        self._rooms = Rooms(config or VideoRoomConfig(), clock)
         self._management = Management(self._rooms)
 
     def open(self, folder: Path) -> None:
         """Begin with the rooms that clients made for good."""
         self._rooms.keep_in(folder)
+
+    def close(self) -> None:
+        """Every recording is on the disk after this."""
+        self._rooms.recordings.close()
+
+    def measure(self) -> Iterable[Counter]:
+        """What is recorded."""
+        return self._rooms.recordings.measure()
 
     def attach(self, api: HandleApi) -> VideoRoomHandle:
         """Not in a room yet."""

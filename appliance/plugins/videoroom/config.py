@@ -57,6 +57,12 @@ class RoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tell everyone when somebody begins and stops to talk, by their audio levels (RFC 6464)."""
     audio_active_packets: int = 100
     """Packets whose mean level decides; two seconds of 20 ms."""
+    record: bool = False
+    """Record what is published, as it says in ``rec_dir``."""
+    rec_dir: str = ""
+    """Folder of its recordings, below ``plugins/videoroom/recordings`` in the data directory; empty: that itself."""
+    lock_record: bool = False
+    """A publisher needs the room's ``secret`` to begin or end its recording."""
     audio_level_average: int = 25
     """In dBov below the loudest, 0 to 127: a mean below it is talking."""
 
@@ -106,5 +112,11 @@ class VideoRoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Networks that media may be forwarded to: a client that may forward could else reach whatever this host can."""
     max_forwarders: int = 16
     """Of one publisher; one more is refused (499)."""
+    recording_file_bytes: int = 1 << 30
+    """What is recorded of a publisher is a file for each stream, which ends at so many bytes."""
+    recording_total_bytes: int = 10 << 30
+    """All files together; one that would go beyond ends. 0: nothing is recorded."""
+    recording_files: int = 100
+    """At once; one more is not made."""
     rooms: list[RoomConfig] = field(default_factory=demo_rooms)
     """Rooms that are there from the start."""

@@ -1,7 +1,6 @@
 """What is answered at once: making, changing and ending rooms, and asking who is in them.
 
-The same verbs serve clients and the Admin API (``message_plugin``). Recording is refused, because nothing here writes
-media files; calls are recorded whole, by :mod:`appliance.handlers.recording`.
+The same verbs serve clients and the Admin API (``message_plugin``).
 """
 
 import logging
@@ -18,6 +17,7 @@ from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.forwarding import Forwarding
 from appliance.plugins.videoroom.messages import JsonObject, read
 from appliance.plugins.videoroom.permanent import PermanentRooms
+from appliance.plugins.videoroom.recording import check_name
 from appliance.plugins.videoroom.rooms import Room, Rooms, check_secret
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 UNAVAILABLE = {
-    "enable_recording": "Recording is not available here",
     "add_remote_publisher": "Remote publishers are not available here",
     "update_remote_publisher": "Remote publishers are not available here",
     "remove_remote_publisher": "Remote publishers are not available here",
@@ -33,10 +32,7 @@ UNAVAILABLE = {
     "unpublish_remotely": "Remote publishers are not available here",
 }
 """Verbs of Janus that are known, and refused."""
-REFUSED = {
-    "record": "recording is not available here",
-    "require_e2ee": "whether media are encrypted end to end can't be enforced here",
-}
+REFUSED = {"require_e2ee": "whether media are encrypted end to end can't be enforced here"}
 """Properties that a room can't have."""
 COPIED = tuple(
     element.name
@@ -63,6 +59,7 @@ class Management:
             "allowed": self._allow,
             "kick": self._kick,
             "moderate": self._moderate,
+            "enable_recording": self._enable_recording,
             "rtp_forward": forwarding.forward,
             "stop_rtp_forward": forwarding.stop,
             "listforwarders": forwarding.listed,
@@ -101,6 +98,10 @@ class Management:
         for name, why in REFUSED.items():
             if body.get(name):
                 raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element ({name} should be false: {why})")
+        if body.get("record") and not self._rooms.recordings.available:
+            text = "Invalid element (record should be false: recording is not available here)"
+            raise RefusedError(Code.INVALID_ELEMENT, text)
+        check_name(body, "rec_dir")
         permanent = self._permanent(body, "create permanent room")
         chosen = {name: body[name] for name in COPIED if name in body}
         for name in ("audiocodec", "videocodec"):
@@ -118,6 +119,7 @@ class Management:
         read(messages.EDIT, body)
         room.authorize(body)
         messages.check_lengths(body, "new_description", "new_secret", "new_pin")
+        check_name(body, "new_rec_dir")
         permanent = self._permanent(body, "edit room permanently")
         changes = {name.removeprefix("new_"): body[name] for name in EDITED if name in body}
         if "publishers" in changes:
@@ -211,16 +213,23 @@ class Management:
             self._publish(api or participant.api, {"videoroom": "moderated", **about}, with_handle=False)
         return {"videoroom": "success"}
 
+    def _enable_recording(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
+        room = self._rooms.find(body)
+        read(messages.RECORDING, body)
+        room.authorize(body)
+        wanted: bool = body["record"]
+        if wanted and not self._rooms.recordings.available:
+            raise RefusedError(Code.UNKNOWN, "Recording is not available here")
+        room.config = replace(room.config, record=wanted)
+        for one in list(room.participants.values()):
+            room.record(one, wanted=wanted)
+        return {"videoroom": "success", "record": wanted}
+
     def _refuse(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
-        verb = body["request"]
         room = self._rooms.find(body)
         read((messages.SECRET,), body)
         room.authorize(body)
-        if verb == "enable_recording":
-            read(messages.RECORDING, body)
-            if not body["record"]:
-                return {"videoroom": "success", "record": False}
-        raise RefusedError(Code.UNKNOWN, UNAVAILABLE[verb])
+        raise RefusedError(Code.UNKNOWN, UNAVAILABLE[body["request"]])
 
 
 def _kept(keep: Callable[[T], None], what: T) -> bool:

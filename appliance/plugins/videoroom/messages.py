@@ -37,6 +37,8 @@ CREATE = (
     Element("playoutdelay_ext", Kind.BOOLEAN),
     Element("transport_wide_cc_ext", Kind.BOOLEAN),
     Element("record", Kind.BOOLEAN),
+    Element("rec_dir", Kind.STRING),
+    Element("lock_record", Kind.BOOLEAN),
     Element("permanent", Kind.BOOLEAN),
     Element("notify_joining", Kind.BOOLEAN),
     Element("audiolevel_event", Kind.BOOLEAN),
@@ -54,6 +56,8 @@ EDIT = (
     Element("new_bitrate", Kind.POSITIVE),
     Element("new_fir_freq", Kind.POSITIVE),
     Element("new_publishers", Kind.POSITIVE),
+    Element("new_lock_record", Kind.BOOLEAN),
+    Element("new_rec_dir", Kind.STRING),
     Element("permanent", Kind.BOOLEAN),
 )
 DESTROY = (SECRET, Element("permanent", Kind.BOOLEAN))

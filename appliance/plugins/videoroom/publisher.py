@@ -8,6 +8,7 @@ from appliance.plugins.videoroom.config import RoomConfig, at_least_usable, code
 from appliance.plugins.videoroom.ears import TalkMeter
 from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.messages import JsonObject, read
+from appliance.plugins.videoroom.recording import check_name
 from appliance.plugins.videoroom.rooms import Participant, Room, Rooms
 from appliance.plugins.videoroom.streams import PublishedStream, published
 from appliance.wire import sdp
@@ -69,9 +70,7 @@ class Publisher:
         descriptions = messages.read_list(body, "descriptions", messages.DESCRIPTION)
         for one in descriptions:
             messages.check_lengths(one, "description")
-        if body.get("record"):
-            text = "Invalid element (record should be false: recording is not available here)"
-            raise RefusedError(Code.INVALID_ELEMENT, text)
+        self._check_record(room, body)
         self._check_codecs(room, body)
         answer = None if offer is None else self._answer(room, body)
         renamed = self._rename(body)
@@ -80,6 +79,8 @@ class Publisher:
             if described is not None:
                 described.description = one["description"]
         self._set_talk_thresholds(room, body)
+        wanted = self.participant.tape.wanted or (offer is not None and room.config.record)
+        room.record(self.participant, wanted=body.get("record", wanted), name=body.get("filename"))
         self._switch(body, switches)
         self._cap(room, body, has_offer=offer is not None)
         data: JsonObject = {"videoroom": "event", "room": room.id, "configured": "ok"}
@@ -88,12 +89,21 @@ class Publisher:
             data |= {key: own[key] for key in ("audio_codec", "video_codec") if key in own}
             data["streams"] = [stream.as_configured() for stream in self.participant.streams]
         me = self.participant
-        self._publish({"event": "configured", "room": room.id, "id": me.id, "bitrate": self._bitrate})
+        about: JsonObject = {"event": "configured", "room": room.id, "id": me.id, "bitrate": self._bitrate}
+        self._publish(about | ({"recording": me.tape.files} if me.tape.files else {}))
         if me.published and (offer is not None or descriptions):
             self._tell_published(room, "updated")
         elif me.published and renamed:
             room.tell({"videoroom": "event", "room": room.id, "id": me.id, **me.names}, but=me)
         return data, answer
+
+    def _check_record(self, room: Room, body: JsonObject) -> None:
+        if body.get("record") and not self._rooms.recordings.available:
+            text = "Invalid element (record should be false: recording is not available here)"
+            raise RefusedError(Code.INVALID_ELEMENT, text)
+        check_name(body, "filename")
+        if room.config.lock_record and ("record" in body or "filename" in body):
+            room.authorize(body)
 
     def _check_codecs(self, room: Room, body: JsonObject) -> None:
         for kind in ("audio", "video"):
@@ -197,6 +207,7 @@ class Publisher:
         if self.room is not None and self.participant.streams:
             self.participant.published = True
             self._listen(self.room)
+            self.participant.record()
             self._tell_published(self.room, "published")
 
     def down(self) -> None:
@@ -282,6 +293,8 @@ class Publisher:
 
     def incoming_data(self, label: str, protocol: str, message: str | bytes) -> None:
         """Pass a message on to whoever subscribed."""
+        if isinstance(message, str):
+            self.participant.tape.text(message)
         if self.room is not None and any(one.kind == "data" and one.relayed for one in self.participant.streams):
             for one in self.participant.forwarders.values():
                 if one.kind == "data":
@@ -299,6 +312,8 @@ class Publisher:
         told: JsonObject = {"type": "publisher", "id": me.id, "private_id": me.private_id, **me.names}
         if self.room is not None:
             told |= {"room": self.room.id, "bitrate": self._bitrate}
+        if me.tape.files:
+            told["recording"] = me.tape.files
         return told | {"streams": [stream.as_configured() for stream in me.streams]}
 
 
@@ -330,7 +345,7 @@ def join(rooms: Rooms, api: HandleApi, body: JsonObject) -> tuple[Publisher, Jso
     while user_id is None:
         fresh = rooms.ids.fresh()
         user_id = None if fresh in room.participants else fresh
-    me = Participant(api, user_id, rooms.private_id())
+    me = Participant(api, user_id, rooms.private_id(), rooms.recordings)
     me.display, me.metadata = body.get("display"), body.get("metadata")
     publisher = Publisher(rooms, room, me, body["token"] if room.allowed is not None else None)
     room.participants[user_id] = me

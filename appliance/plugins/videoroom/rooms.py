@@ -6,19 +6,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from appliance.core.clock import Clock
 from appliance.core.plugin import HandleApi
+from appliance.plugins.recordings import Limits, Recordings, is_name
 from appliance.plugins.videoroom.config import RoomConfig, RoomId, VideoRoomConfig
 from appliance.plugins.videoroom.ears import Ears, Forwarder
 from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.messages import Ids, JsonObject
 from appliance.plugins.videoroom.permanent import PermanentRooms
+from appliance.plugins.videoroom.recording import Tape, owner_of
 from appliance.plugins.videoroom.streams import PublishedStream
 
 
 class Participant:
     """Who joined to publish: its names, and what it publishes."""
 
-    def __init__(self, api: HandleApi, user_id: RoomId, private_id: int) -> None:
+    def __init__(self, api: HandleApi, user_id: RoomId, private_id: int, recordings: Recordings) -> None:
         self.api = api
         self.id = user_id
         self.private_id = private_id
@@ -30,6 +33,14 @@ class Participant:
         self.kicked = False
         self.ears = Ears()
         self.forwarders: dict[int, Forwarder] = {}
+        self.tape = Tape(recordings, self.ears)
+
+    def record(self) -> None:
+        """Begin files for what is published, where that is wanted."""
+        peer = self.api.peer
+        if self.published and peer is not None:
+            for mid in self.tape.record(self.streams):
+                peer.request_keyframe(mid)
 
     def add_forwarder(self, one: Forwarder) -> None:
         """Send a stream on to somewhere else, for as long as it is published."""
@@ -48,6 +59,7 @@ class Participant:
 
     def deaf(self) -> None:
         """Nobody listens any more: what was published is so no longer."""
+        self.tape.stop()
         for stream_id in list(self.forwarders):
             self.drop_forwarder(stream_id)
         self.ears.clear()
@@ -148,6 +160,11 @@ class Room:
         for one in list(self.audience.values()):
             one.publisher_gone(feed)
 
+    def record(self, one: Participant, *, wanted: bool, name: str | None = None) -> None:
+        """Record what somebody publishes, or no longer; ``name`` is what its files are to be called."""
+        one.tape.want(wanted=wanted, owner=owner_of(self.id, one.id), name=name, folder=self.config.rec_dir)
+        one.record()
+
     def participant(self, user_id: RoomId | None) -> Participant:
         """:raises RefusedError: 428, nobody has that id."""
         found = self.participants.get(user_id) if user_id is not None else None
@@ -185,8 +202,9 @@ class Room:
                 "audio_level_average": config.audio_level_average,
             }
         return told | {
-            "record": False,
-            "lock_record": False,
+            "record": config.record,
+            **({"rec_dir": config.rec_dir} if config.rec_dir else {}),
+            "lock_record": config.lock_record,
             "num_participants": len(self.participants),
             "audiolevel_ext": config.audiolevel_ext,
             "audiolevel_event": config.audiolevel_event,
@@ -213,8 +231,14 @@ def check_secret(body: JsonObject, name: str, wanted: str) -> None:
 class Rooms:
     """The table of rooms. :raises ValueError: the configuration has two of one id, or one of the wrong kind."""
 
-    def __init__(self, config: VideoRoomConfig) -> None:
+    def __init__(self, config: VideoRoomConfig, clock: Clock | None = None) -> None:
         self.config = config
+        limits = Limits(
+            file_bytes=config.recording_file_bytes,
+            total_bytes=config.recording_total_bytes,
+            files=config.recording_files,
+        )
+        self.recordings = Recordings("videoroom", limits, clock=clock)
         self.ids = Ids(strings=config.string_ids)
         self.permanent: PermanentRooms | None = None
         """Where rooms can be kept; ``None`` where there is no such place."""
@@ -222,7 +246,11 @@ class Rooms:
         self._begin(config.rooms)
 
     def keep_in(self, folder: Path) -> None:
-        """Begin with what was kept there, and keep there what is to be permanent. Raises as :class:`PermanentRooms`."""
+        """Begin with what was kept there, and keep there what is to be permanent; record there as well.
+
+        Raises as :class:`PermanentRooms`.
+        """
+        self.recordings.keep_in(folder / "recordings")
         self.permanent = PermanentRooms(folder)
         self._rooms.clear()
         self._begin(self.permanent.over(self.config.rooms))
@@ -235,6 +263,8 @@ class Rooms:
                 raise ValueError(f"rooms: {room_id!r}: wanted an integer, because string_ids is not set")
             if room_id in self._rooms:
                 raise ValueError(f"rooms: {room_id!r}: there are two of this id")
+            if one.rec_dir and not is_name(one.rec_dir):
+                raise ValueError(f"rooms: {room_id!r}: rec_dir: {one.rec_dir!r}: wanted a folder below the recordings")
             self._rooms[room_id] = Room(one)
 
     def __iter__(self) -> Iterator[Room]:
