@@ -14,6 +14,7 @@ from pyee.asyncio import AsyncIOEventEmitter
 
 from appliance.media.config import MAX_BUFFERED_BYTES, MAX_DATA_CHANNELS
 from appliance.media.dtls import Dtls, DtlsStage
+from appliance.media.sctp_guard import is_harmful
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,8 @@ MAX_MESSAGE_BYTES = 262_144
 """What our description says that we take."""
 MAX_OUT_OF_ORDER = 4096
 """Chunks that wait for one before them; each costs far more than its bytes."""
+MAX_FRAGMENTS = 4096
+"""Chunks of messages that are not whole yet: each further one has aiortc look at all of its stream's again."""
 MAX_STREAMS = 1024
 """SCTP streams that a peer has sent on."""
 _OVERDRAWN_BYTES = 1_048_576
@@ -67,7 +70,7 @@ class DataChannels:
         received: Callable[[str, str, str | bytes], None],
     ) -> None:
         self.errors: dict[str, int] = {}
-        """What was dropped, by why: packet, overflow, channels, closed, buffer, too_large."""
+        """What was dropped, by why: packet, harmful, overflow, channels, closed, buffer, too_large."""
         self.messages_received = self.messages_sent = 0
         self._opened = opened
         self._received = received
@@ -81,12 +84,16 @@ class DataChannels:
         """Take an SCTP packet. Never raises by what it holds."""
         if self._transport.receiver is None:
             return
+        if is_harmful(packet):
+            self._count("harmful")
+            return
         self._run(self._transport.receiver._handle_data(packet))
         sctp = self._sctp
         if (
             sctp._advertised_rwnd < -_OVERDRAWN_BYTES
             or len(sctp._sack_misordered) > MAX_OUT_OF_ORDER
             or len(sctp._inbound_streams) > MAX_STREAMS
+            or sum(len(stream.reassembly) for stream in sctp._inbound_streams.values()) > MAX_FRAGMENTS
         ):
             self._count("overflow")
             self.close()

@@ -5,6 +5,7 @@ from typing import Any
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+from aiortc.rtcsctptransport import DataChunk
 
 from appliance.core.events import Body, Connection, MediaStats
 from appliance.media.engine import Engine
@@ -125,4 +126,23 @@ async def test_hostile_data_is_dropped_and_the_channel_lives(live: Engine) -> No
     assert channels.send("no such channel", "", "x") is False
     assert channels.errors["closed"] == 1
     assert channels.errors["packet"] >= 1
+    await connection.close()
+
+
+async def test_a_message_that_never_ends_costs_the_association(live: Engine) -> None:
+    handle, connection = Handle(live), client()
+    opened = asyncio.Event()
+    connection.createDataChannel("chat").on("open", opened.set)
+    await negotiate(connection, handle)
+    association = connection.sctp
+    async with asyncio.timeout(20):
+        await opened.wait()
+        while handle.peer.channels is None or "overflow" not in handle.peer.channels.errors:
+            fragment = DataChunk(flags=0)
+            fragment.tsn, fragment.protocol, fragment.user_data = association._local_tsn, 51, b"x"
+            fragment.stream_id = 1
+            association._local_tsn += 1
+            await association._send_chunk(fragment)
+            await asyncio.sleep(0)
+    assert handle.peer.channels.errors["overflow"] == 1
     await connection.close()

@@ -1,0 +1,56 @@
+"""Which SCTP packets (RFC 9260) aiortc must not see: it trusts lengths and ranges, and some would keep it for ever."""
+
+from struct import Struct
+
+COMMON_HEADER = 12
+MAX_GAP_POSITIONS = 16_384
+"""That the gap blocks of a packet acknowledge; more than a peer is ever sent before it answers."""
+
+_CHUNK = Struct("!BxH")
+_PARAMETER = Struct("!2xH")
+_SACK = Struct("!8xH")
+_GAP = Struct("!HH")
+_SELECTIVE_ACK = 3
+_PARAMETERS_AT = {1: 16, 2: 16, 4: 0, 5: 0, 6: 0, 9: 0, 130: 0}
+"""Where the parameters of a chunk begin: INIT, INIT ACK, HEARTBEAT, HEARTBEAT ACK, ABORT, ERROR, RE-CONFIG."""
+
+
+def is_harmful(packet: bytes) -> bool:
+    """Whether a chunk has a parameter without a length, or acknowledges more than can have been sent.
+
+    What is merely malformed is none of it: reading that ends by itself.
+    """
+    at, length = COMMON_HEADER, len(packet)
+    positions = 0
+    while at + 4 <= length:
+        kind, size = _CHUNK.unpack_from(packet, at)
+        if size < 4:
+            return False
+        body = packet[at + 4 : at + size]
+        first = _PARAMETERS_AT.get(kind)
+        if first is not None and _has_empty_parameter(body, first):
+            return True
+        if kind == _SELECTIVE_ACK:
+            positions += _acknowledged(body)
+            if positions > MAX_GAP_POSITIONS:
+                return True
+        at += size + -size % 4
+    return False
+
+
+def _has_empty_parameter(body: bytes, at: int) -> bool:
+    while at + 4 <= len(body):
+        (size,) = _PARAMETER.unpack_from(body, at)
+        if size < 4:
+            return True
+        at += size + -size % 4
+    return False
+
+
+def _acknowledged(body: bytes) -> int:
+    if len(body) < 12:
+        return 0
+    (count,) = _SACK.unpack_from(body, 0)
+    blocks = body[12 : 12 + 4 * count]
+    whole = blocks[: len(blocks) & ~3]
+    return sum(max(0, end - start + 1) for start, end in _GAP.iter_unpack(whole))
