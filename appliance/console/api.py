@@ -29,9 +29,25 @@ from appliance.console.guard import (
 )
 from appliance.console.live import Live
 from appliance.console.members import members_response
+from appliance.console.openapi import description
+from appliance.console.operations import (
+    CALL,
+    CALLS,
+    DESCRIPTION,
+    EVENT_LINES,
+    EVENTS,
+    FLEET,
+    MEMBERS,
+    RECORDS,
+    CallAnswer,
+    CallsAnswer,
+    EventLine,
+    EventsAnswer,
+)
 from appliance.console.pages import Page, load_pages, page_response
 from appliance.console.parameters import BadParameterError
 from appliance.console.recordings import RecordingRoutes
+from appliance.console.records import records_response
 from appliance.console.settings import Addresses, ConsoleSettings, Options, janus_addresses, link_templates
 from appliance.core.archive import Archive, CallSummary, HepJournal, UsualPhase
 from appliance.core.clock import Clock, LoopClock
@@ -106,12 +122,14 @@ class Console:
         data = (
             ("/api/config", self._config),
             ("/api/live", self._stream),
-            ("/api/calls", self._calls),
-            ("/api/fleet", self._fleet),
-            ("/api/members", self._members),
-            ("/api/calls/{correlation_id}", self._call),
-            ("/api/calls/{correlation_id}/events", self._events),
-            ("/api/calls/{correlation_id}/events.jsonl", self._download),
+            (CALLS.path, self._calls),
+            (RECORDS.path, self._records),
+            (FLEET.path, self._fleet),
+            (MEMBERS.path, self._members),
+            (DESCRIPTION.path, self._description),
+            (CALL.path, self._call),
+            (EVENTS.path, self._events),
+            (EVENT_LINES.path, self._download),
             ("/api/calls/{correlation_id}/hep", self._hep),
             *self._recordings.data(),
             ("/api/{path:.*}", self._nothing),
@@ -169,15 +187,18 @@ class Console:
         )
 
     async def _calls(self, request: web.Request) -> web.Response:
-        limit = parameters.integer(request, "limit", 100, 1, 500)
-        calls = await self._kept().calls(
-            limit=limit,
-            before_us=parameters.integer(request, "before", 0, 0, 2**63 - 1) or None,
-            search=parameters.text(request, "search").strip() or None,
-            live=parameters.optional_flag(request, "live"),
-        )
-        before = calls[-1].started_us if len(calls) == limit else None
-        return json_response({"calls": calls, "before": before, "now_us": self._clock.wall_us()})
+        asked = CALLS.read(request)
+        before_us = asked.pop("before") or None
+        calls = await self._kept().calls(**asked, before_us=before_us)
+        before = calls[-1].started_us if len(calls) == asked["limit"] else None
+        return json_response(CallsAnswer(calls=calls, before=before, now_us=self._clock.wall_us()))
+
+    async def _records(self, request: web.Request) -> web.Response:
+        return await records_response(request, self._kept())
+
+    async def _description(self, request: web.Request) -> web.Response:
+        DESCRIPTION.read(request)
+        return json_response(description())
 
     async def _fleet(self, request: web.Request) -> web.Response:
         return await fleet_response(request, self._kept(), self._clock.wall_us())
@@ -186,7 +207,7 @@ class Console:
         return await members_response(request, self._kept())
 
     async def _call(self, request: web.Request) -> web.Response:
-        correlation_id = parameters.correlation_id(request)
+        correlation_id = CALL.read(request)["correlation_id"]
         started = self._clock.monotonic()
         summary = await self._kept().call(correlation_id)
         if summary is None:
@@ -220,12 +241,12 @@ class Console:
         return body
 
     async def _events(self, request: web.Request) -> web.Response:
-        correlation_id = parameters.correlation_id(request)
-        limit = parameters.integer(request, "limit", 200, 1, 2000)
-        offset = parameters.integer(request, "offset", 0, 0, MAX_EVENTS)
-        around = parameters.integer(request, "around", 0, 0, 2**63 - 1)
+        asked = EVENTS.read(request)
+        correlation_id, limit, offset, around = (
+            asked[name] for name in ("correlation_id", "limit", "offset", "around")
+        )
         try:
-            mask = parse_mask(parameters.text(request, "types")) or EventType.ALL
+            mask = parse_mask(asked["types"] or "") or EventType.ALL
         except ValueError as error:
             raise BadParameterError(f"types: {error}") from None
         every = await self._kept().events(correlation_id, limit=MAX_EVENTS)
@@ -242,24 +263,24 @@ class Console:
                 return error_response(404, "unknown_event", f"event {around} is not among these events of the call")
             offset = position // limit * limit
         return json_response(
-            {
-                "events": [
-                    {
-                        "type": TYPE_WORDS.get(item.type, "other"),
-                        "text": describe_event(item),
-                        "event": msgspec.Raw(encode_json(item)),
-                    }
+            EventsAnswer(
+                events=[
+                    EventLine(
+                        type=TYPE_WORDS.get(item.type, "other"),
+                        text=describe_event(item),
+                        event=msgspec.Raw(encode_json(item)),
+                    )
                     for item in chosen[offset : offset + limit]
                 ],
-                "offset": offset,
-                "total": len(chosen),
-                "counts": counts,
-                "cut": len(every) >= MAX_EVENTS,
-            }
+                offset=offset,
+                total=len(chosen),
+                counts=counts,
+                cut=len(every) >= MAX_EVENTS,
+            )
         )
 
     async def _download(self, request: web.Request) -> web.Response:
-        correlation_id = parameters.correlation_id(request)
+        correlation_id = EVENT_LINES.read(request)["correlation_id"]
         events = await self._kept().events(correlation_id, limit=MAX_EVENTS)
         if not events:
             return _unknown_call(correlation_id)
@@ -336,7 +357,7 @@ def _explanation(summary: CallSummary, events: Sequence[Event], usual: Mapping[s
     # A call may be over without any event of its own that says so: its server was started again.
     found = explain(events, final=True if summary.ended_us is not None else None)
     cut = len(events) >= MAX_EVENTS
-    return msgspec.json.encode({**asdict(found), "call": summary, "usual_phases": usual, "cut": cut})
+    return msgspec.json.encode(CallAnswer(**asdict(found), call=summary, usual_phases=usual, cut=cut))
 
 
 def _version(summary: CallSummary, events: Sequence[Event], usual: Mapping[str, UsualPhase]) -> str:

@@ -2,13 +2,12 @@
 
 from aiohttp import web
 
-from appliance.console import parameters
 from appliance.console.answer import json_response
-from appliance.core.archive import DIMENSIONS, Archive
+from appliance.console.operations import FLEET, FleetAnswer
+from appliance.core.archive import Archive
 from appliance.diagnosis.fleet import outliers
 
 DAY_US = 86_400_000_000
-_LAST_US = 2**63 - 1
 
 
 async def fleet_response(request: web.Request, archive: Archive, now_us: int) -> web.Response:
@@ -16,16 +15,10 @@ async def fleet_response(request: web.Request, archive: Archive, now_us: int) ->
 
     :raises BadParameterError: one of them is none.
     """
-    by = parameters.choice(request, "by", DIMENSIONS)
-    until_us = parameters.integer(request, "until", now_us + 1, 0, _LAST_US)
-    since_us = parameters.integer(request, "since", max(0, until_us - DAY_US), 0, _LAST_US)
-    groups = await archive.groups(
-        by,
-        since_us=since_us,
-        until_us=until_us,
-        server=parameters.text(request, "server") or None,
-        code=parameters.text(request, "code") or None,
-    )
-    return json_response(
-        {"by": by, "since_us": since_us, "until_us": until_us, "groups": groups, "outliers": outliers(by, groups)}
-    )
+    asked = FLEET.read(request)
+    by = asked["by"]
+    until_us = now_us + 1 if asked["until"] is None else asked["until"]
+    since_us = max(0, until_us - DAY_US) if asked["since"] is None else asked["since"]
+    groups = await archive.groups(by, since_us=since_us, until_us=until_us, server=asked["server"], code=asked["code"])
+    found = outliers(by, groups)
+    return json_response(FleetAnswer(by=by, since_us=since_us, until_us=until_us, groups=groups, outliers=found))

@@ -48,6 +48,67 @@ class CallGroup(Struct, frozen=True, kw_only=True):
     rtt_ms: float | None = None
 
 
+class EndedCall(Struct, frozen=True, kw_only=True):
+    """The record of a call that is over, in one row: what telephony calls a CDR. ``None``: not told, never came about.
+
+    Losses are shares of the whole call, 0 to 1, of the worst track; ``in`` is from the client.
+    """
+
+    id: int
+    """Of the event that told it; later ones have higher numbers."""
+    correlation_id: str
+    server: str | None
+    session_id: int | None
+    handle_id: int | None
+    opaque_id: str | None
+    plugin: str | None
+    room: str | None
+    display: str | None
+    client_address: str | None
+    network: str | None
+    browser: str | None
+    started_us: int
+    up_us: int | None
+    ended_us: int
+    duration_us: int
+    signalling_us: int | None
+    gathering_us: int | None
+    ice_us: int | None
+    dtls_us: int | None
+    first_media_us: int | None
+    stopped_in: str | None
+    local_type: str | None
+    remote_type: str | None
+    selected_pair: str | None
+    packets_in: int | None
+    packets_out: int | None
+    loss_in: float | None
+    loss_out: float | None
+    jitter_ms: float | None
+    rtt_ms: float | None
+    hangup_reason: str | None
+    code: str
+    severity: str | None
+    actor: str | None
+
+
+class RecordFilter(Struct, frozen=True, kw_only=True):
+    """Which records are wanted, the latest told first."""
+
+    since_us: int = 0
+    """Ended then or later."""
+    until_us: int = 2**63 - 1
+    """Ended before."""
+    server: str | None = None
+    room: str | None = None
+    network: str | None = None
+    browser: str | None = None
+    code: str | None = None
+    before: int | None = None
+    """Number of the last one of the page before."""
+    limit: int = 100
+
+
 class UsualPhase(Struct, frozen=True, kw_only=True):
     """How long a step takes where nothing is wrong."""
 
@@ -117,6 +178,9 @@ class Archive(Protocol):
         self, *, room: str | None = None, user: str | None = None, server: str | None = None, since_us: int = 0
     ) -> Sequence[Member]:
         """Who is or was in a room, or where a user (opaque id or display name) was; the latest to join first."""
+
+    async def records(self, wanted: RecordFilter) -> Sequence[EndedCall]:
+        """Of calls that are over, the latest told first."""
 
     async def usual_phases(self, server: str) -> dict[str, UsualPhase]:
         """Of the latest good calls of a server, by the phase's name; empty before there are any."""

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection, create_engine, insert
 
-from appliance.core.archive import CallGroup, CallSummary, Member, SentPacket, UsualPhase
+from appliance.core.archive import CallGroup, CallSummary, EndedCall, Member, RecordFilter, SentPacket, UsualPhase
 from appliance.core.correlation import Correlator
 from appliance.core.events import (
     CALL_SCHEMA,
@@ -130,6 +130,10 @@ class MemoryArchive:
     ) -> Sequence[Member]:
         with self._records() as connection:
             return members.members(connection, room=room, user=user, server=server, since_us=since_us)
+
+    async def records(self, wanted: RecordFilter) -> Sequence[EndedCall]:
+        with self._records() as connection:
+            return fleet.records(connection, wanted)
 
     async def usual_phases(self, server: str) -> dict[str, UsualPhase]:
         with self._records() as connection:

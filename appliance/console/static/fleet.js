@@ -24,6 +24,7 @@ export function showFleet(main) {
   const state = { by: parameters.get("by") ?? "network", hours: parameters.get("hours") ?? "24" };
   const outliers = h("div", { class: "outliers", "aria-live": "polite" });
   const body = h("tbody");
+  const records = h("a", { class: "button" }, "Records as CSV");
   const note = h("p", { class: "empty", role: "status" }, "Loading …");
   const title = h("th", { scope: "col" });
   let aborter = null;
@@ -43,7 +44,8 @@ export function showFleet(main) {
     h("div", { class: "list-head" },
       h("h1", {}, "Fleet"),
       h("div", { class: "segments", role: "group", "aria-label": "Group by" }, choices),
-      span),
+      span,
+      records),
     outliers,
     h("div", { class: "card scroll" },
       h("table", { class: "calls fleet" },
@@ -66,6 +68,7 @@ export function showFleet(main) {
     title.textContent = BY.find(([value]) => value === state.by)?.[1] ?? "";
     try {
       const since = Math.max(0, Math.round(Date.now() * 1000 - Number(state.hours) * HOUR_US));
+      records.href = `/api/records?${new URLSearchParams({ since, limit: 5000, format: "csv" })}`;
       draw(await getFleet({ by: state.by, since }, aborter.signal));
     } catch (error) {
       if (error.name === "AbortError") return;

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.core.archive import CallGroup, CallSummary, Member, UsualPhase
+from appliance.core.archive import CallGroup, CallSummary, EndedCall, Member, RecordFilter, UsualPhase
 from appliance.core.events import Event, EventDecodeError, body_from_json
 from appliance.handlers.store import fleet, members, schema
 from appliance.handlers.store.database import StoreError
@@ -106,6 +106,10 @@ class StoreArchive:
         return await self._read(
             lambda connection: members.members(connection, room=room, user=user, server=server, since_us=since_us)
         )
+
+    async def records(self, wanted: RecordFilter) -> Sequence[EndedCall]:
+        """The latest told first. :raises StoreError: the store can't be read."""
+        return await self._read(lambda connection: fleet.records(connection, wanted))
 
     async def usual_phases(self, server: str) -> dict[str, UsualPhase]:
         """Of the latest good calls. :raises StoreError: the store can't be read."""

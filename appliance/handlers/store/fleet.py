@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from statistics import fmean, median, quantiles
 from typing import Any
 
+from msgspec.structs import fields
 from sqlalchemy import Connection, String, case, cast, func, select
 
-from appliance.core.archive import CallGroup, UsualPhase
+from appliance.core.archive import CallGroup, EndedCall, RecordFilter, UsualPhase
 from appliance.handlers.store.schema import callrecords
 
 MAX_GROUPS = 200
@@ -53,6 +54,26 @@ def groups(
     found = [_group(value, rows) for value, rows in parts.items()]
     found.sort(key=lambda group: (-group.faults, -group.calls, group.key or ""))
     return found[:MAX_GROUPS]
+
+
+_NAMED = {"session_id": _c.session, "handle_id": _c.handle, "code": _c.verdict_code}
+_RECORD = [_NAMED[field.name] if field.name in _NAMED else _c[field.name] for field in fields(EndedCall)]
+
+
+def records(connection: Connection, wanted: RecordFilter) -> list[EndedCall]:
+    """See :meth:`appliance.core.archive.Archive.records`."""
+    query = select(*_RECORD).where(_c.ended_us >= wanted.since_us, _c.ended_us < wanted.until_us)
+    for column, value in (
+        (_c.server, wanted.server), (_c.room, wanted.room), (_c.network, wanted.network),
+        (_c.browser, wanted.browser), (_c.verdict_code, wanted.code),
+    ):  # fmt: skip
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.before is not None:
+        query = query.where(_c.id < wanted.before)
+    names = [field.name for field in fields(EndedCall)]
+    rows = connection.execute(query.order_by(_c.id.desc()).limit(min(wanted.limit, MAX_ROWS)))
+    return [EndedCall(**dict(zip(names, row, strict=True))) for row in rows]
 
 
 def _group(key: str | None, rows: Sequence[Any]) -> CallGroup:
