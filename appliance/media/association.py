@@ -121,6 +121,11 @@ class Association:
             self.dtls.close()
         self._early.clear()
 
+    def let_go(self) -> None:
+        """Know nobody any more: nothing happens after :meth:`close`."""
+        del self._peer, self._observer
+        self.dtls = self.channels = None
+
     # --- what DTLS tells ---------------------------------------------------------------------------------
 
     def dtls_retransmitted(self, count: int) -> None:

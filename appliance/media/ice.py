@@ -372,6 +372,10 @@ class IceAgent:
             self._to(IceStage.CLOSED)
         self._probes.clear()
 
+    def let_go(self) -> None:
+        """Know nobody any more: nothing happens after :meth:`close`."""
+        del self._emit, self._proven, self._selected_changed
+
     # --- telling -----------------------------------------------------------------------------------------
 
     def tell_counters(self) -> None:

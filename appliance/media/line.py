@@ -181,6 +181,11 @@ class Line:
         self.sinks = ()
         self._spread()
 
+    def let_go(self) -> None:
+        """Know nobody any more: its path is closed."""
+        self.streams.clear()
+        self.tx = self._heard = self._selected = self._listener = None
+
     def _spread(self) -> None:
         self.entrances = tuple(sink.entrance(self) for sink in self.sinks)
         if self.encodings is not None and self._listener is not None:

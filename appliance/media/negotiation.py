@@ -96,7 +96,7 @@ def read_offer(text: str, *, lowest_rid_first: bool = False) -> Offer:
     bundle = description.bundle
     mid = transport.mid or "0"
     return Offer(
-        description=description,
+        description=_without_raw_lines(description),
         text=text,
         ufrag=transport.ice_ufrag,
         pwd=transport.ice_pwd,
@@ -108,6 +108,12 @@ def read_offer(text: str, *, lowest_rid_first: bool = False) -> Offer:
         is_ice_lite=description.ice_lite,
         lowest_rid_first=lowest_rid_first,
     )
+
+
+def _without_raw_lines(description: SessionDescription) -> SessionDescription:
+    """What is kept as long as the PeerConnection: of a browser's offer the lines as they came are the larger half."""
+    media = tuple(replace(item, attributes=()) for item in description.media)
+    return replace(description, attributes=(), media=media)
 
 
 def _transport_line(description: SessionDescription) -> MediaDescription:

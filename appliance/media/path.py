@@ -185,6 +185,16 @@ class MediaPath:
         self.port = None
         self._rx = self._tx = self._rx_handle = self._tx_handle = None
 
+    def let_go(self) -> None:
+        """Know nobody any more: nothing happens after :meth:`close`."""
+        lines, self.lines = self.lines, []
+        for line in lines:
+            line.let_go()
+        for part in (self.sources, self.recovery, self.arrivals):
+            part.let_go()
+        self.relay_estimate = _no_estimate
+        del self._emit, self._rtcp_received
+
     def _flush(self) -> None:
         # What is queued points to the pinned address, which is about to go.
         if self.port is not None:

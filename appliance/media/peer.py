@@ -366,6 +366,14 @@ class Peer(MediaLines):
         self._early_checks.clear()
         if reason is not None:
             self.emit(Connection(connection="hangup", reason=reason))
+        # Not now: it is one of its parts that ends it, as a rule.
+        self._clock.call_soon(self._let_go)
+
+    def _let_go(self) -> None:
+        """Undo the circles in here, so that memory returns now, and not when Python next looks for such."""
+        self.lines = []
+        for part in (self.ice, self.association, self.reports, self._watch, self.path):
+            part.let_go()
 
     def emit(self, body: Body) -> None:
         """Tell the observer. Its failures are its own: none may stop a call half-way through a change."""

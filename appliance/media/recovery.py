@@ -86,3 +86,12 @@ class Recovery:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def let_go(self) -> None:
+        """Know nobody any more: nothing happens after :meth:`close`."""
+        self._send = _nowhere
+
+
+def _nowhere(packets: list[rtcp.Packet]) -> bool:
+    """Where requests go after the end."""
+    return False

@@ -54,6 +54,10 @@ class Reports:
         self._max_bitrate = max_bitrate
         self._last_remb = 0.0
 
+    def let_go(self) -> None:
+        """Know nobody any more: its path is closed."""
+        del self._path, self._emit
+
     # --- in ----------------------------------------------------------------------------------------------
 
     def received(self, packets: list[rtcp.Packet], now: float) -> None:

@@ -128,8 +128,8 @@ class TxStream:
                 self._end()
 
     def forget(self) -> None:
-        """Nothing is sent again any more."""
-        self._history = None
+        """Nothing is sent any more, nor again."""
+        self._history = self.selection = None
 
     @property
     def starts_anew(self) -> bool:

@@ -37,6 +37,12 @@ class Sources:
         self._by_mid: dict[bytes, Line] = {}
         self._mid_extension = 0
 
+    def let_go(self) -> None:
+        """Know nobody any more: its path is closed."""
+        self.agree(())
+        self.streams.clear()
+        del self._forget
+
     def agree(self, lines: Iterable[Line]) -> None:
         """Take what was negotiated."""
         used = [line for line in lines if line.is_rtp]

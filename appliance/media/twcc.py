@@ -127,6 +127,10 @@ class Arrivals:
             self._timer.cancel()
             self._timer = None
 
+    def let_go(self) -> None:
+        """Know nobody any more: nothing happens after :meth:`close`."""
+        del self._path
+
 
 class Sent:
     """Numbers of what we send, and what the peer's feedback makes of them."""

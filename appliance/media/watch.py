@@ -45,6 +45,10 @@ class Watch:
             self._timer.cancel()
             self._timer = None
 
+    def let_go(self) -> None:
+        """Know nobody any more: nothing happens after the last :meth:`stop`."""
+        del self._peer
+
     def ice_began(self) -> None:
         """A pair is to be nominated within the time-out."""
         self._ice_deadline = self._clock.monotonic() + self.config.ice_timeout
