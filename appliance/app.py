@@ -146,7 +146,7 @@ async def run_gateway(settings: Settings) -> None:
             server_name=server_name(server),
             stats_period_s=media.stats_period,
             measured=[bus, engine, link, own, recorder, *plugins.values()],
-            info={"local-ip": media.addresses[0]},
+            info={"local-ip": engine.addresses[0][0]},
         )
         link.on_request = gateway.command
         gateway.context.recorder = recorder

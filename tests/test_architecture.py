@@ -47,6 +47,7 @@ HOMES: dict[str, set[str]] = {
     "sqlalchemy": {"handlers"},
     "aiortc": {"media", "demo"},
     "aioice": {"media", "demo"},
+    "ifaddr": {"media"},
     "pylibsrtp": {"media"},
     "OpenSSL": {"media"},
     "cffi": {"media"},

@@ -42,9 +42,14 @@ class Port(msgspec.Struct, frozen=True):
 
 def wanted_ports(settings: Settings) -> Iterator[Port]:
     """Every address that ``appliance run`` would listen on; port 0 (any free one) is left out."""
-    media = msgspec.to_builtins(settings.section("media", section_struct("media")))
-    for host in media["addresses"]:
-        yield Port("media.port", host, media["port"], udp=True)
+    media: Any = settings.section("media", section_struct("media"))
+    try:
+        hosts = media.hosts()
+    except OSError:
+        hosts = media.addresses  # trying to listen there says what is wrong
+    # Of a range any port will do.
+    for host in [] if media.port_last else hosts:
+        yield Port("media.port", host, media.port, udp=True)
     for path in ("transports.http", "transports.websocket", "intake.http"):
         section = msgspec.to_builtins(settings.section(path, section_struct(path)))
         if section.get("enabled", True):

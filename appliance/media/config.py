@@ -1,18 +1,30 @@
 """The engine's settings and its bounds: what an operator may change, and what nobody should."""
 
+from ipaddress import ip_address
+
 from msgspec import Struct, field
+
+from appliance.media.addresses import listening
 
 
 class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[media]``."""
 
     addresses: list[str] = field(default_factory=lambda: ["127.0.0.1"])
-    """Where media is received, each an IP address of this machine, IPv4 or IPv6: one socket for each, since a socket
-    bound to 0.0.0.0 answers from the wrong address on a machine that has several."""
+    """Where media is received, IPv4 or IPv6: IP addresses of this machine, networks (``10.0.0.0/8``), interfaces
+    (``eth0``) or patterns of their names (``en*``). One socket for each address, since a socket bound to 0.0.0.0
+    answers from the wrong one on a machine that has several."""
+    excluded: list[str] = field(default_factory=list)
+    """Addresses, networks and interfaces that the patterns of ``addresses`` leave out, such as ``docker*``."""
     announced: dict[str, str] = field(default_factory=dict)
     """What candidates say instead of an address of ours (NAT 1:1): ours to the public one."""
+    announce_private: bool = False
+    """Candidates say the address of ours as well, for clients on the same side of that NAT."""
     port: int = 10000
     """UDP, the same on every address; 0 takes any free one."""
+    port_last: int = 0
+    """The last of a range that begins at ``port``, of which the first that is free on every address is taken: for
+    several gateways on a machine. 0: no range."""
     stats_period: float = 1.0
     """Seconds between statistics events; 0 leaves them out, but for the last ones of a PeerConnection."""
     slowlink_threshold: int = 0
@@ -31,6 +43,22 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Wanted of the kernel for each socket (SO_RCVBUF); it may give less, see net.core.rmem_max."""
     max_bitrate: int = 10_000_000
     """Bits per second that clients are told when a bitrate cap is taken away."""
+
+    def __post_init__(self) -> None:
+        for ours, public in self.announced.items():
+            for address in (ours, public):
+                try:
+                    ip_address(address)
+                except ValueError:
+                    raise ValueError(
+                        f"announced: {address!r} came, wanted IP addresses, ours to the public one"
+                    ) from None
+        if self.port_last and not self.port <= self.port_last <= 65_535:
+            raise ValueError(f"port_last: {self.port_last} came, wanted port ({self.port}) to 65535, or 0")
+
+    def hosts(self) -> list[str]:
+        """The addresses to listen on. :raises OSError: an entry of ``addresses`` names nothing here."""
+        return listening(self.addresses, self.excluded)
 
 
 SLOT_BYTES = 2048

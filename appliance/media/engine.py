@@ -1,6 +1,7 @@
 """The engine: its sockets, who gets a datagram, and what it counts."""
 
 import asyncio
+import errno
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -49,25 +50,36 @@ class Engine:
     async def start(self) -> None:
         """Open the sockets. :raises OSError: an address can't be had; the message names it."""
         loop = asyncio.get_running_loop()
+        hosts = self.config.hosts()
+        last = max(self.config.port, self.config.port_last)
+        for port in range(self.config.port, last + 1):
+            try:
+                self.ports += self._bind(hosts, port)
+                break
+            except OSError as problem:
+                if problem.errno != errno.EADDRINUSE or port == last:
+                    raise
+        for udp in self.ports:
+            loop.add_reader(udp.fd, self._readable, udp)
+        self._loop = loop
+
+    def _bind(self, hosts: list[str], port: int) -> list[UdpPort]:
+        bound: list[UdpPort] = []
         try:
-            port = self.config.port
-            for host in self.config.addresses:
+            for host in hosts:
                 udp = UdpPort(
                     host,
                     port,
                     announced=self.config.announced.get(host, host),
                     receive_buffer_bytes=self.config.receive_buffer_bytes,
                 )
-                self.ports.append(udp)
+                bound.append(udp)
                 port = udp.port
-                loop.add_reader(udp.fd, self._readable, udp)
         except OSError:
-            for udp in self.ports:
-                loop.remove_reader(udp.fd)
+            for udp in bound:
                 udp.close()
-            self.ports.clear()
             raise
-        self._loop = loop
+        return bound
 
     async def stop(self) -> None:
         """End every PeerConnection and close the sockets."""

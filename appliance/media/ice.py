@@ -6,7 +6,7 @@ five seconds on the selected pair. Requests and answers in each direction are th
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 
 from appliance.core.clock import Clock
@@ -21,6 +21,7 @@ from appliance.core.events import (
 )
 from appliance.core.peer import WireTap
 from appliance.media.config import MAX_CANDIDATES, MAX_REMOTE_ADDRESSES, OUTSTANDING_PROBES
+from appliance.media.local import PRFLX_PREFERENCE, priority
 from appliance.media.pair import Pair
 from appliance.media.udp import UdpPort, address_of, sockaddr
 from appliance.wire import stun
@@ -34,9 +35,6 @@ MAX_UNPROVEN_PAIRS = 4
 """Pairs that are kept for sources which never proved who they are, to show their bad requests."""
 SILENT_PAIR = 1.5
 """Seconds without a request after which a selected pair yields to any other that is nominated."""
-
-_HOST_PREFERENCE = 126
-_PRFLX_PREFERENCE = 110
 
 
 class IceStage(Enum):
@@ -67,8 +65,9 @@ STAGES: dict[IceStage, frozenset[IceStage]] = {
 class IceAgent:
     """ICE of one PeerConnection.
 
-    ``emit`` takes events; ``proven`` says whether an address may be this peer's; ``selected_changed`` is told when the
-    pair is another; ``tag`` (4 bytes) begins the transaction ids of its probes, for whoever routes the answers.
+    ``emit`` takes events; ``local`` are our candidates; ``proven`` says whether an address may be this peer's;
+    ``selected_changed`` is told when the pair is another; ``tag`` (4 bytes) begins the transaction ids of its probes,
+    for whoever routes the answers.
     """
 
     def __init__(
@@ -77,6 +76,7 @@ class IceAgent:
         clock: Clock,
         emit: Callable[[Body], None],
         *,
+        local: Iterable[Candidate],
         tag: bytes,
         proven: Callable[[Pair], bool],
         selected_changed: Callable[[Pair], None],
@@ -91,14 +91,14 @@ class IceAgent:
         self.pairs: dict[tuple[int, bytes], Pair] = {}
         """By index of our port and their sockaddr."""
         self.selected: Pair | None = None
-        self.local_texts = [_local_candidate(index, port).to_sdp() for index, port in enumerate(ports, 1)]
+        self.local_texts = [candidate.to_sdp() for candidate in local]
         self.remote_texts: list[str] = []
         self.ignored: dict[str, int] = {}
         """Candidates that were not used, by why: mdns, tcp, component, malformed, too_many."""
         self.refused_addresses = 0
+        """Sources beyond the bound, or that belong to another live peer."""
         self.wire: WireTap | None = None
         """Is shown what is sent, while somebody records."""
-        """Sources beyond the bound, or that belong to another live peer."""
         self._ports = ports
         self._clock = clock
         self._emit = emit
@@ -332,7 +332,7 @@ class IceAgent:
             request = stun.binding_request(
                 transaction,
                 username,
-                _priority(_PRFLX_PREFERENCE),
+                priority(PRFLX_PREFERENCE),
                 self.remote_pwd.encode(),
                 controlled=self._tie_breaker,
             )
@@ -407,22 +407,3 @@ class IceAgent:
 def _credentials() -> tuple[str, str]:
     """Ours: RFC 8445 section 5.3 wants 24 and 128 bits of randomness at least."""
     return secrets.token_hex(4), secrets.token_hex(16)
-
-
-def _priority(preference: int) -> int:
-    """RFC 8445 section 5.1.2.1, component 1."""
-    return preference << 24 | 65_535 << 8 | 255
-
-
-def _local_candidate(index: int, port: UdpPort) -> Candidate:
-    # The addresses in the configuration's order: the first is preferred.
-    priority = _HOST_PREFERENCE << 24 | (65_536 - index) << 8 | 255
-    return Candidate(
-        foundation=str(index),
-        component=1,
-        transport="udp",
-        priority=priority,
-        address=port.announced,
-        port=port.port,
-        type="host",
-    )

@@ -23,6 +23,7 @@ from appliance.media.describe import describe
 from appliance.media.dtls import Dtls
 from appliance.media.ice import IceAgent, IceStage
 from appliance.media.lines import MediaLines
+from appliance.media.local import host_candidates
 from appliance.media.negotiation import (
     LocalTransport,
     NegotiatedLine,
@@ -78,6 +79,7 @@ class Peer(MediaLines):
             engine.ports,
             clock,
             self.emit,
+            local=host_candidates(engine.ports, announce_private=config.announce_private),
             tag=self.tag,
             proven=self._is_proven,
             selected_changed=self._pair_changed,

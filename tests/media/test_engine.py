@@ -2,12 +2,13 @@
 
 import logging
 import random
+from typing import Any
 
 import pytest
 
 from appliance.core.events import Body, Counter, DtlsState, MediaFault, MediaStats
 from appliance.core.peer import MediaEngine, PeerConnection
-from appliance.media.config import MAX_STUN_SOURCES
+from appliance.media.config import MAX_STUN_SOURCES, MediaConfig
 from appliance.media.engine import Engine
 from appliance.media.udp import sockaddr
 from appliance.metrics import names
@@ -228,6 +229,29 @@ async def test_a_taken_port_is_refused_and_nothing_stays_open(server: Engine) ->
     found = await engine(addresses=["::1"], port=server.addresses[0][1])
     await found.stop()
     assert found.addresses == []
+
+
+async def test_of_a_range_of_ports_the_first_free_one_is_taken(server: Engine) -> None:
+    (address,) = server.addresses
+    second = await engine(port=address[1], port_last=min(address[1] + 20, 65_535))
+    assert address[1] < second.addresses[0][1] <= address[1] + 20
+    await second.stop()
+    with pytest.raises(OSError, match="Address already in use"):
+        await engine(port=address[1], port_last=address[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"port": 10_000, "port_last": 9_999}, r"port_last: 9999 came, wanted port \(10000\) to 65535, or 0"),
+        ({"port": 10_000, "port_last": 65_536}, "port_last: 65536 came"),
+        ({"announced": {"eth0": "203.0.113.1"}}, "announced: 'eth0' came, wanted IP addresses"),
+        ({"announced": {"10.0.0.1": "media.example"}}, "announced: 'media.example' came"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MediaConfig(**settings)
 
 
 async def test_the_end_of_the_engine_ends_its_calls(clock: FakeClock) -> None:

@@ -311,5 +311,30 @@ async def test_every_address_has_a_candidate_in_the_order_of_the_configuration(c
         await found.stop()
 
 
+async def test_a_mapped_address_takes_the_place_of_ours_or_stands_beside_it(clock: FakeClock) -> None:
+    for both, told in ((False, ["203.0.113.9", "::1"]), (True, ["203.0.113.9", "::1", "127.0.0.1"])):
+        found = await engine(
+            clock, addresses=["127.0.0.1", "::1"], announced={"127.0.0.1": "203.0.113.9"}, announce_private=both
+        )
+        handle = Handle(found)
+        client = Client(found, clock)
+        candidates = client.take(handle.answer(client.offer())).media[0].candidates
+        client.close()
+        await found.stop()
+        assert [candidate.address for candidate in candidates] == told
+        priorities = [candidate.priority for candidate in candidates]
+        assert priorities == sorted(set(priorities), reverse=True)
+        assert {candidate.type for candidate in candidates} == {"host"}
+
+
+async def test_a_name_of_the_clients_own_network_is_no_hindrance(call: Call) -> None:
+    name = "candidate:1 1 udp 2122260223 0b3dd0ca-5ed5-4a4a-8d4e-5a1ea5f9e6a2.local 50000 typ host"
+    client, handle = call(candidates=(name,))
+    (pair,) = handle.all(SelectedPair)
+    host, port = client.address
+    assert pair.pair.endswith(f"<-> {host}:{port} [prflx,udp]")
+    assert handle.peer.ice.ignored == {"mdns": 1}
+
+
 def test_each_process_has_a_certificate_of_its_own() -> None:
     assert DtlsIdentity().fingerprint != DtlsIdentity().fingerprint

@@ -1,0 +1,34 @@
+"""Our own candidates: the addresses that we listen on, and what they are called outside (RFC 8445 section 5.1)."""
+
+from collections.abc import Iterator, Sequence
+
+from appliance.media.udp import UdpPort
+from appliance.wire.candidate import Candidate
+
+HOST_PREFERENCE = 126
+PRFLX_PREFERENCE = 110
+
+
+def priority(preference: int, local: int = 65_535) -> int:
+    """RFC 8445 section 5.1.2.1, component 1; ``local`` is the preference among addresses of one type."""
+    return preference << 24 | local << 8 | 255
+
+
+def host_candidates(ports: Sequence[UdpPort], *, announce_private: bool = False) -> Iterator[Candidate]:
+    """One for each socket, in the configuration's order: the first is preferred.
+
+    A mapped address (NAT 1:1) takes the place of ours; with ``announce_private`` ours comes after all of them.
+    """
+    addresses = [(port.announced, port.port) for port in ports]
+    if announce_private:
+        addresses += [(port.host, port.port) for port in ports if port.host != port.announced]
+    for index, (address, number) in enumerate(dict.fromkeys(addresses), 1):
+        yield Candidate(
+            foundation=str(index),
+            component=1,
+            transport="udp",
+            priority=priority(HOST_PREFERENCE, 65_536 - index),
+            address=address,
+            port=number,
+            type="host",
+        )
