@@ -169,7 +169,7 @@ Counts = dict[str, dict[str, int]]
 
 
 async def the_clients_count_the_same(
-    server: Prometheus, counted: Callable[[], Awaitable[dict[str, Counts]]], lossy: str
+    server: Prometheus, counted: Callable[[], Awaitable[dict[str, Counts]]], lossy: str = ""
 ) -> None:
     """``counted``, by handle, is what must have arrived and left at the server's end of the way.
 
