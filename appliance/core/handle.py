@@ -16,7 +16,7 @@ from appliance.core.errors import ErrorCode, JanusError
 from appliance.core.events import Body, SessionDescription
 from appliance.core.messages import MESSAGE, RemoteJsep, check, read_candidate, read_jsep, read_trickle, reply
 from appliance.core.packet_watch import PacketWatch
-from appliance.core.peer import AnswerPolicy, OfferLine, PeerConnection, SdpRefusedError
+from appliance.core.peer import AnswerPolicy, MediaSource, OfferLine, PeerConnection, SdpRefusedError, SourceLine
 from appliance.core.plugin import Plugin, PluginError, Success
 from appliance.core.trickle import take_candidates
 
@@ -315,6 +315,10 @@ class Handle:
         self._answer_due = False
         self.facts.described("local", "answer", sdp)
         return SessionDescription("answer", sdp)
+
+    def source(self, lines: Sequence[SourceLine], keyframe: Callable[[str], None] | None = None) -> MediaSource:
+        """Media of the plugin's own. :raises ValueError: these can't be."""
+        return self._context.media.source(lines, keyframe)
 
     def offer(self, lines: Sequence[OfferLine], *, ice_restart: bool = False) -> SessionDescription:
         """Make an offer; there is a PeerConnection from then on. :raises PluginError: not now, or not these lines."""

@@ -64,6 +64,46 @@ class AnswerPolicy(Struct, frozen=True, kw_only=True):
     """We send the client nothing in these lines, as towards a publisher."""
 
 
+class SourceLine(Struct, frozen=True, kw_only=True):
+    """One stream that a plugin makes itself, see :class:`MediaSource`."""
+
+    mid: str
+    kind: str
+    """audio or video."""
+    codec: str
+    """As in a description: ``opus``, ``VP8``."""
+    clock_rate: int
+    """Of its timestamps; 48000 for Opus, 90000 for video."""
+    channels: int = 1
+    """2 for Opus, always."""
+    fmtp: str | None = None
+    payload_type: int = 96
+    """Offered to clients where it is free; what they are sent has the number that they agreed to."""
+
+
+class MediaSource(Protocol):
+    """Media that no client sends: a plugin makes or relays them, and routes them to clients as it would a client's."""
+
+    dropped: int
+    """Packets that could not be sent: malformed, over 1,472 bytes, or of no line."""
+
+    def send(self, mid: str, payload: bytes, *, timestamp: int, marker: bool = False) -> None:
+        """Send one packet, now; its header and sequence number are the engine's business.
+
+        An encoded audio frame is one packet; of video, ``payload`` is what the codec's payload format makes of a frame
+        (RFC 7741 for VP8), and ``marker`` is set on the last packet of a frame.
+        """
+
+    def send_packet(self, mid: str, packet: bytes) -> None:
+        """Send an RTP packet from elsewhere: gaps in its sequence numbers stay, its header extensions don't."""
+
+    def forward(self, mid: str, to: "PeerConnection", to_mid: str) -> None:
+        """Route, as :meth:`PeerConnection.forward`."""
+
+    def close(self) -> None:
+        """End every route; nothing is sent from then on."""
+
+
 class OfferLine(Struct, frozen=True, kw_only=True):
     """One m-line of an offer of ours, through which a client hears what another sends us.
 
@@ -74,7 +114,7 @@ class OfferLine(Struct, frozen=True, kw_only=True):
     mid: str
     kind: str
     """audio, video or application (data channels, which need no source)."""
-    source: "PeerConnection | None" = None
+    source: "PeerConnection | MediaSource | None" = None
     """Whose media it will carry: codec and header extensions are those of ``source_mid``. Routing it is up to
     :meth:`PeerConnection.forward`."""
     source_mid: str = ""
@@ -227,6 +267,12 @@ class MediaEngine(Protocol):
 
     def open(self, observer: PeerObserver) -> PeerConnection:
         """A new one, which emits nothing before its first description."""
+
+    def source(self, lines: Sequence[SourceLine], keyframe: Callable[[str], None] | None = None) -> MediaSource:
+        """A source of a plugin's own; ``keyframe`` is told the mid of which a client needs one, twice a second at most.
+
+        :raises ValueError: two lines have the same mid, one is neither audio nor video, or there are too many.
+        """
 
     def settings(self) -> dict[str, Any]:
         """What :meth:`configure` can change, as it is: ``no_media_timer`` (seconds) and ``slowlink_threshold``."""

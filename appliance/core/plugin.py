@@ -6,14 +6,14 @@ loop's thread and return at once.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
 from appliance.core.events import Counter, SessionDescription
-from appliance.core.peer import AnswerPolicy, OfferLine, PeerConnection
+from appliance.core.peer import AnswerPolicy, MediaSource, OfferLine, PeerConnection, SourceLine
 
 
 class PluginError(Exception):
@@ -57,6 +57,14 @@ class HandleApi(Protocol):
         The answer comes as ``jsep`` of type ``answer`` with a message, already taken.
 
         :raises PluginError: an answer is due already, or the lines can't be offered (see ``create_offer``).
+        """
+
+    def source(self, lines: Sequence[SourceLine], keyframe: Callable[[str], None] | None = None) -> MediaSource:
+        """Media of the plugin's own, for as many clients as it likes: it outlives this handle, until it is closed.
+
+        ``keyframe`` is told the mid of which a client needs a key frame, twice a second at most.
+
+        :raises ValueError: two lines have the same mid, one is neither audio nor video, or there are too many.
         """
 
     def push_event(

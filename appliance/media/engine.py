@@ -3,18 +3,20 @@
 import asyncio
 import errno
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from appliance.core.clock import Clock
 from appliance.core.events import Counter
-from appliance.core.peer import PeerObserver
+from appliance.core.peer import PeerObserver, SourceLine
 from appliance.media.config import MAX_STUN_SOURCES, STUN_REQUESTS_PER_SECOND, MediaConfig
 from appliance.media.identity import DtlsIdentity
+from appliance.media.injection import Injection, Keyframe
 from appliance.media.pair import Pair
 from appliance.media.peer import Peer
+from appliance.media.port import Port
 from appliance.media.reports import NtpClock
 from appliance.media.udp import UdpPort
 from appliance.wire import stun
@@ -39,7 +41,7 @@ class Engine:
         """Datagrams, by why: malformed, unknown_source, rate_limit, ..."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._by_ufrag: dict[str, Peer] = {}
-        self._owners: dict[tuple[UdpPort, bytes], Peer] = {}
+        self._owners: dict[tuple[Port, bytes], Peer] = {}
         """Proven addresses."""
         self._by_tag: dict[bytes, Peer] = {}
         """By what the transaction ids of its probes begin with."""
@@ -103,6 +105,10 @@ class Engine:
         peer = Peer(self, self.config, self.clock, observer)
         self.peers.add(peer)
         return peer
+
+    def source(self, lines: Sequence[SourceLine], keyframe: Keyframe | None = None) -> Injection:
+        """A source of a plugin's own. :raises ValueError: see :class:`~appliance.media.injection.Injection`."""
+        return Injection(self.clock, lines, keyframe)
 
     def settings(self) -> dict[str, Any]:
         """What :meth:`configure` can change, as it is."""

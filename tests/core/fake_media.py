@@ -15,6 +15,7 @@ from appliance.core.peer import (
     PeerConnection,
     PeerObserver,
     SdpRefusedError,
+    SourceLine,
     Tap,
     WireTap,
 )
@@ -156,16 +157,43 @@ class FakePeer:
         return {"ice": {}}
 
 
+class FakeSource:
+    """Implements :class:`appliance.core.peer.MediaSource` and remembers what was asked of it."""
+
+    def __init__(self, lines: Sequence[SourceLine], keyframe: Callable[[str], None] | None) -> None:
+        self.lines = tuple(lines)
+        self.keyframe = keyframe
+        self.dropped = 0
+        self.calls: list[tuple[Any, ...]] = []
+
+    def send(self, mid: str, payload: bytes, *, timestamp: int, marker: bool = False) -> None:
+        self.calls.append(("send", mid, payload, timestamp, marker))
+
+    def send_packet(self, mid: str, packet: bytes) -> None:
+        self.calls.append(("send_packet", mid, packet))
+
+    def forward(self, mid: str, to: PeerConnection, to_mid: str) -> None:
+        self.calls.append(("forward", mid, to_mid))
+
+    def close(self) -> None:
+        self.calls.append(("close",))
+
+
 class FakeMedia:
     """Implements :class:`appliance.core.peer.MediaEngine`."""
 
     def __init__(self) -> None:
         self.peers: list[FakePeer] = []
+        self.sources: list[FakeSource] = []
         self.config: dict[str, Any] = {"no_media_timer": 1.0, "slowlink_threshold": 0}
 
     def open(self, observer: PeerObserver) -> FakePeer:
         self.peers.append(FakePeer(observer))
         return self.peers[-1]
+
+    def source(self, lines: Sequence[SourceLine], keyframe: Callable[[str], None] | None = None) -> FakeSource:
+        self.sources.append(FakeSource(lines, keyframe))
+        return self.sources[-1]
 
     def settings(self) -> dict[str, Any]:
         return self.config
