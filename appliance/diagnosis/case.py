@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from appliance.core.events import PairStats
+from appliance.diagnosis.facts import End, Mark
 from appliance.diagnosis.thresholds import LOST_NETWORK_S
-from appliance.diagnosis.timeline import End, Mark, Timeline
+from appliance.diagnosis.timeline import Timeline
 from appliance.diagnosis.tracks import Track
 from appliance.diagnosis.words import CONFIDENCES, Detail
 

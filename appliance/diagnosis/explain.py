@@ -7,9 +7,10 @@ from msgspec import Struct
 from appliance.core.events import DtlsDetail, Event
 from appliance.diagnosis.candidates import Candidate
 from appliance.diagnosis.describe import describe_event
+from appliance.diagnosis.facts import Hole, Refusal, State
 from appliance.diagnosis.phases import Phase, phases
 from appliance.diagnosis.series import MAX_POINTS
-from appliance.diagnosis.timeline import Hole, Refusal, State, Timeline
+from appliance.diagnosis.timeline import Timeline
 from appliance.diagnosis.tracks import Track
 from appliance.diagnosis.verdict import Verdict, judge
 

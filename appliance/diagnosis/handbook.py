@@ -21,7 +21,7 @@ Confidence: *certain* (the events say it), *likely* (they fit nothing else that 
 several). Severity: *good*, *notice* (worth knowing, perhaps meant), *fault* (the person was not served). Thresholds
 and where they come from: `appliance/diagnosis/thresholds.py`.
 
-This page is made from `appliance/diagnosis/rules.py` by `python -m appliance.diagnosis.handbook`.
+This page is made from `appliance/diagnosis/rules/` by `python -m appliance.diagnosis.handbook`.
 """
 
 

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from appliance.diagnosis.timeline import Mark, Timeline
+from appliance.diagnosis.facts import Mark
+from appliance.diagnosis.timeline import Timeline
 from appliance.diagnosis.verdict import Verdict
 from appliance.diagnosis.words import PHASES
 
