@@ -10,9 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from aiohttp import web
-from msgspec.structs import replace
 
 from appliance import __version__
 from appliance.components import Components
@@ -23,13 +21,11 @@ from appliance.config import (
     ServerConfig,
     Settings,
     is_secret,
-    section_struct,
 )
-from appliance.core.archive import Archive, HepJournal
 from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
 from appliance.core.events import Body, Counter, Event, event
-from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsJournal, KeepsRecordings, ServesWeb
+from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsRecordings
 from appliance.core.handler_queries import HandlerQueries
 from appliance.core.intake import CanWait, Intake
 from appliance.core.measure import Measured
@@ -193,6 +189,10 @@ class _ConnectedGateways:
     def __init__(self) -> None:
         self.stream: StreamIntake | None = None
 
+    def is_connected(self, server: str) -> bool:
+        """Whether a gateway of that name is."""
+        return self.stream is not None and server in self.stream.gateways
+
     async def request(self, server: str, verb: str, args: dict[str, Any]) -> dict[str, Any]:
         if self.stream is None:
             raise LookupError("there is no link to gateways")
@@ -294,41 +294,18 @@ class Collector:
         return f"{config.host}:{listener.port}"
 
     def _web(self) -> web.Application:
-        from appliance.console.api import Console
-        from appliance.console.gate import Gate
-        from appliance.console.guard import host_guard
-        from appliance.console.login import Login
+        from appliance.collector_web import make_web
 
-        config = self.settings.section("console", ConsoleConfig)
-        archive: Archive | None = next((h.archive for h in self.handlers if isinstance(h, KeepsCalls)), None)
-        journal: HepJournal | None = next((h.journal for h in self.handlers if isinstance(h, KeepsJournal)), None)
-        login = _make("console", Login, config, self.clock, host=config.host)
-        self.measured.append(login)
-        gate = Gate(login)
-        application = web.Application(middlewares=[host_guard(config.allowed_hosts), gate.middleware()])
-        for handler in self.handlers:
-            if isinstance(handler, ServesWeb):
-                application.add_routes(handler.routes())
-        application.add_routes(self.health.routes())
-        application.add_routes(gate.routes())
-        console = Console(archive, journal, self._with_api_addresses(config), recordings=self._recordings())
-        application.add_routes(console.routes())
-        application.on_shutdown.append(lambda _application: console.close())
-        return application
-
-    def _with_api_addresses(self, config: ConsoleConfig) -> ConsoleConfig:
-        """Where the demo page finds the gateway that runs beside this collector, unless the settings say."""
-        http = self._api_url("transports.http", "http")
-        websocket = self._api_url("transports.websocket", "ws")
-        return replace(
-            config, janus_http=config.janus_http or http, janus_websocket=config.janus_websocket or websocket
+        return make_web(
+            self.settings,
+            self.clock,
+            server_name=self.name,
+            handlers=self.handlers,
+            health=self.health,
+            recordings=self._recordings(),
+            measured=self.measured,
+            is_connected=self.gateways.is_connected,
         )
-
-    def _api_url(self, path: str, scheme: str) -> str:
-        section = msgspec.to_builtins(self.settings.section(path, section_struct(path)))
-        if not section["port"]:
-            return ""
-        return f"{scheme}://{{host}}:{section['port']}{section.get('base_path', '/')}"
 
     def _left_out(self) -> list[str]:
         running = {subscription.name for subscription in self.bus.subscriptions}

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from appliance.components import BUILTIN, Components, UnknownComponentError
+from appliance.console.settings import ServerAddress
 
 ENVIRONMENT_PREFIX = "APPLIANCE__"
 SECRET_WORDS = ("secret", "password", "passwd", "pwd", "token", "auth_key", "admin_key", "private_key")
@@ -74,6 +75,10 @@ class ConsoleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The header in which they say so. From any other address it counts for nothing."""
     operators: list[str] = []
     """Users of the proxy who are operators; the others read. ``*``: all are."""
+    admin: list[ServerAddress] = []
+    """Servers whose Admin API is asked by *Live*, beside the gateway that runs here: tables ``[[console.admin]]`` with
+    ``name`` (as the server's events name it), ``url`` (``http://host:7088/admin``), ``secret_file``, and for https
+    ``ca_file`` and ``verify``."""
 
 
 class ListenerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

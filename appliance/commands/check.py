@@ -27,6 +27,7 @@ from appliance.config import (
     section_struct,
 )
 from appliance.folder import data_dir, server_name, too_open
+from appliance.net.host import authority
 
 CONNECT_TIMEOUT = 5.0
 
@@ -78,12 +79,6 @@ def why_not(port: Port) -> str | None:
     except OSError as problem:
         return problem.strerror or str(problem)
     return None
-
-
-def authority(host: str, port: int) -> str:
-    """``host:port`` as URLs have it; one that listens everywhere is asked on loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # nothing binds here
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def why_unreachable(url: str, tls: ssl.SSLContext | None = None, server_name: str = "") -> str | None:

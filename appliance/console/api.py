@@ -48,6 +48,7 @@ from appliance.console.pages import Page, load_pages, page_response
 from appliance.console.parameters import BadParameterError
 from appliance.console.recordings import RecordingRoutes
 from appliance.console.records import records_response
+from appliance.console.servers import ServerRoutes
 from appliance.console.settings import Addresses, ConsoleSettings, Options, janus_addresses, link_templates
 from appliance.core.archive import Archive, CallSummary, HepJournal, UsualPhase
 from appliance.core.clock import Clock, LoopClock
@@ -93,6 +94,7 @@ class Console:
         settings: ConsoleSettings | None = None,
         *,
         recordings: Recordings | None = None,
+        servers: ServerRoutes | None = None,
         clock: Clock | None = None,
         live_interval_s: float = LIVE_INTERVAL_S,
         max_watchers: int = MAX_WATCHERS,
@@ -104,6 +106,7 @@ class Console:
         self._links = link_templates(self._settings)
         self._pages = load_pages()
         self._recordings = RecordingRoutes(recordings, archive)
+        self._servers = servers or ServerRoutes()
         self._explained: OrderedDict[str, Explained] = OrderedDict()
         self._live = Live(self._clock, interval_s=live_interval_s, max_watchers=max_watchers)
 
@@ -113,6 +116,7 @@ class Console:
             ("/", self._shell),
             ("/call/{correlation_id}", self._shell),
             ("/fleet", self._shell),
+            ("/live", self._shell),
             ("/together", self._shell),
             ("/demo", self._demo),
             ("/demo/videoroom", self._room),
@@ -132,6 +136,7 @@ class Console:
             (EVENT_LINES.path, self._download),
             ("/api/calls/{correlation_id}/hep", self._hep),
             *self._recordings.data(),
+            *self._servers.data(),
             ("/api/{path:.*}", self._nothing),
         )
         return [
@@ -139,7 +144,7 @@ class Console:
             *(web.get(path, _with_headers(_for_own_pages(handler))) for path, handler in data),
             *(
                 web.route(method, path, _with_headers(_for_own_pages(handler)))
-                for method, path, handler in self._recordings.changes()
+                for method, path, handler in (*self._recordings.changes(), *self._servers.changes())
             ),
             web.post("/api/analyse", _with_headers(_for_own_pages(Analysis().post))),
         ]
@@ -147,6 +152,7 @@ class Console:
     async def close(self) -> None:
         """End the live updates, so that the server need not wait for browsers."""
         await self._live.close()
+        await self._servers.close()
 
     # --- pages ---------------------------------------------------------------------------------------------------
 

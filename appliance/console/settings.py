@@ -11,6 +11,21 @@ JANUS_WEBSOCKET = "ws://{host}:8188/"
 """Of the gateway beside this collector. ``{host}`` is the name by which the browser reached the console."""
 
 
+class ServerAddress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the Admin API of a server is."""
+
+    name: str
+    """As its events name it: ``server_name`` of a Janus server, ``server.name`` of ours."""
+    url: str
+    """``http://host:7088/admin``, or https."""
+    secret_file: str = ""
+    """A file with its admin secret."""
+    ca_file: str = ""
+    """Certificates that an https server's must be signed by; empty: the system's."""
+    verify: bool = True
+    """Whether its certificate is checked."""
+
+
 class ConsoleSettings(Protocol):
     """The part of the section ``[console]`` that is the console's own."""
 

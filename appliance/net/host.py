@@ -43,3 +43,9 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def authority(host: str, port: int) -> str:
+    """``host:port`` as URLs have it; one that listens everywhere is asked on loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # nothing binds here
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

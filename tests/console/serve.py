@@ -15,6 +15,7 @@ from appliance.console.api import Console
 from appliance.console.gate import Gate
 from appliance.console.guard import host_guard
 from appliance.console.login import Login
+from appliance.console.servers import ServerRoutes
 from appliance.console.settings import Options
 from appliance.core.clock import Clock
 from appliance.health import Health
@@ -46,10 +47,16 @@ def application(
     max_watchers: int = 32,
     left_out: Sequence[str] = (),
     clock: Clock | None = None,
+    servers: ServerRoutes | None = None,
 ) -> web.Application:
     """What the collector mounts. ``left_out``: handlers that could not start; ``clock``: that of the login."""
     console = Console(
-        archive, MemoryJournal(archive), options, live_interval_s=live_interval_s, max_watchers=max_watchers
+        archive,
+        MemoryJournal(archive),
+        options,
+        servers=servers,
+        live_interval_s=live_interval_s,
+        max_watchers=max_watchers,
     )
     gate = Gate(Login(options or Options(), clock or FakeClock()))
     app = web.Application(middlewares=[host_guard((options or Options()).allowed_hosts), gate.middleware()])

@@ -60,6 +60,16 @@ export const getEvents = async (correlationId, page) => (await ask(`${one(correl
 export const analyse = async (file) => (await ask(`/api/analyse?${query({ name: file.name })}`, { method: "POST", body: file })).body;
 export const bundleUrl = (correlationId) => `${one(correlationId)}/bundle`;
 export const setRecording = async (correlationId, on) => (await ask(`${one(correlationId)}/record`, { method: on ? "POST" : "DELETE" })).body;
+const server = (name) => `/api/servers/${encodeURIComponent(name)}`;
+export const getServers = async () => (await ask("/api/servers")).body;
+export const getServer = async (name, find) => (await ask(`${server(name)}?${query({ find })}`)).body;
+export const getSession = async (name, session) => (await ask(`${server(name)}/sessions/${session}`)).body;
+export const getHandle = async (name, session, handle) => (await ask(`${server(name)}/sessions/${session}/handles/${handle}`)).body;
+export const setServer = (name, setting, value) => post(`${server(name)}/settings`, { name: setting, value });
+/** Hangs a handle up, or ends a whole session. */
+export const stop = (name, session, handle) =>
+  post(`${server(name)}/sessions/${session}/${handle === undefined ? "destroy" : `handles/${handle}/hangup`}`);
+export const hangUp = (correlationId) => post(`${one(correlationId)}/hangup`);
 export const downloadUrl = (correlationId) => `${one(correlationId)}/events.jsonl`;
 
 /** The call with its explanation and a tag; null when nothing has changed since `tag`. */

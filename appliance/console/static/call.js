@@ -1,7 +1,7 @@
 // The page of one call, in the order in which a person asks: what happened, where, how do you know, show me.
 
-import { bundleUrl, downloadUrl, getCall, getConfig, setRecording, watch } from "./api.js";
-import { copyButton, h, replace } from "./dom.js";
+import { bundleUrl, downloadUrl, getCall, getConfig, hangUp, setRecording, watch } from "./api.js";
+import { confirmButton, copyButton, h, replace } from "./dom.js";
 import { EventList } from "./events.js";
 import { clock, duration, fill, moment, offset } from "./format.js";
 import { HepList } from "./hep.js";
@@ -166,9 +166,19 @@ class CallPage {
         call.opaque_id && call.room ? together("User", { user: call.opaque_id, server: call.server }) : null,
         copyButton("Copy link", () => `${location.origin}/call/${encodeURIComponent(call.correlation_id)}`),
         copyButton("Copy correlation id", call.correlation_id),
-        this.live && mayOperate() ? this.recordButton() : null,
+        this.live && mayOperate() ? [this.recordButton(), this.hangUpButton()] : null,
         h("a", { class: "button", href: bundleUrl(call.correlation_id), download: true }, "Download the bundle"),
         h("a", { class: "button", href: downloadUrl(call.correlation_id), download: true }, "Download events")));
+  }
+
+  hangUpButton() {
+    return confirmButton("Hang up", "Hang up this call?", async (button) => {
+      try {
+        await hangUp(this.correlationId);
+      } catch (error) {
+        button.textContent = error.message;
+      }
+    });
   }
 
   recordButton() {

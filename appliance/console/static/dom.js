@@ -74,3 +74,29 @@ export function copyButton(label, text) {
   });
   return button;
 }
+
+const SURE_MS = 5_000;
+
+/** What can't be taken back is asked for twice: the button turns into its question, and back after a while. */
+export function confirmButton(label, question, action) {
+  let timer = null;
+  const back = () => {
+    clearTimeout(timer);
+    timer = null;
+    button.textContent = label;
+    button.classList.remove("danger");
+  };
+  const button = h("button", { type: "button", onclick: async () => {
+    if (timer === null) {
+      button.textContent = question;
+      button.classList.add("danger");
+      timer = setTimeout(back, SURE_MS);
+      return;
+    }
+    back();
+    button.disabled = true;
+    await action(button);
+    button.disabled = false;
+  } }, label);
+  return button;
+}

@@ -3,11 +3,12 @@
 import { showCall } from "./call.js";
 import { showFleet } from "./fleet.js";
 import { showList } from "./list.js";
+import { showLive } from "./live.js";
 import { onNavigate, route, watchHealth } from "./page.js";
 import { begin } from "./session.js";
 import { showTogether } from "./together.js";
 
-const PAGES = { "/fleet": showFleet, "/together": showTogether };
+const PAGES = { "/fleet": showFleet, "/live": showLive, "/together": showTogether };
 
 const main = document.getElementById("main");
 let leave = () => {};

@@ -1,0 +1,226 @@
+"""What a server has now, asked of a real Janus's recorded Admin API."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from appliance.console.admin_client import AdminClient, AdminRefusedError
+from appliance.console.servers import MAX_SESSIONS, ServerRoutes
+from appliance.console.settings import ServerAddress
+from tests.console.recorded import MemoryArchive
+from tests.console.serve import application
+from tests.console.test_api import only
+
+RECORDED = Path(__file__).parent.parent / "data" / "janus-1.4" / "admin.api.jsonl"
+SECRET = "janusoverlord"
+SESSION, HANDLE = 7624429535209244, 2492544362644531
+
+Client = TestClient[Any, Any]
+
+
+class RecordedJanus:
+    """Answers as the real one did; a request that was not recorded gets 404."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.answers: dict[tuple[str, str], dict[str, Any]] = {}
+        self.garbled: bytes | None = None
+        for line in RECORDED.read_text().splitlines():
+            exchange = json.loads(line)
+            if exchange.get("request", {}).get("admin_secret") == SECRET:
+                key = exchange["path"], exchange["request"]["janus"]
+                known = self.answers.get(key)
+                # The first that says something: lists are empty before and after the recorded call.
+                if known is None or not known.get("sessions", True):
+                    self.answers[key] = exchange["response"]
+
+    async def answer(self, request: web.Request) -> web.Response:
+        message = await request.json()
+        self.asked.append({"path": request.path} | message)
+        if self.garbled is not None:
+            return web.Response(body=self.garbled)
+        if message["janus"] != "info" and message.get("admin_secret") != SECRET:
+            error = {"code": 403, "reason": "Unauthorized request (wrong or missing secret/token)"}
+            return web.json_response({"janus": "error", "error": error})
+        found = self.answers.get((request.path, message["janus"]))
+        if found is None:
+            return web.Response(status=404)
+        return web.json_response(found | {"transaction": message["transaction"]})
+
+
+@pytest.fixture
+async def janus() -> AsyncIterator[tuple[RecordedJanus, str]]:
+    recorded = RecordedJanus()
+    app = web.Application()
+    app.router.add_post("/{path:.*}", recorded.answer)
+    server = TestServer(app)
+    await server.start_server()
+    yield recorded, str(server.make_url("/admin"))
+    await server.close()
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> str:
+    (tmp_path / "secret").write_text(SECRET)
+    return str(tmp_path / "secret")
+
+
+@pytest.fixture
+async def client(archive: MemoryArchive, janus: tuple[RecordedJanus, str], secret_file: str) -> AsyncIterator[Client]:
+    address = ServerAddress(name="janus-ref", url=janus[1], secret_file=secret_file)
+    servers = ServerRoutes([AdminClient(address)], archive)
+    async with TestClient(TestServer(application(archive, servers=servers))) as made:
+        yield made
+
+
+async def get(client: Client, path: str, status: int = 200) -> Any:
+    async with client.get(path) as reply:
+        assert reply.status == status, await reply.text()
+        return await reply.json()
+
+
+async def post(client: Client, path: str, value: Any = None, status: int = 200) -> Any:
+    async with client.post(path, json=value) as reply:
+        assert reply.status == status, await reply.text()
+        return await reply.json()
+
+
+async def test_a_server_its_sessions_and_their_handles(client: Client) -> None:
+    assert await get(client, "/api/servers") == {"servers": ["janus-ref"]}
+    server = await get(client, "/api/servers/janus-ref")
+    assert (server["info"]["name"], server["info"]["version_string"]) == ("Janus WebRTC Server", "1.4.1")
+    assert (server["status"]["session_timeout"], server["status"]["log_level"]) == (60, 4)
+    assert (server["sessions"], server["total"], server["found"]) == ([SESSION], 1, 1)
+    assert (await get(client, "/api/servers/janus-ref?find=123456789"))["sessions"] == []
+    assert (await get(client, "/api/servers/janus-ref?find=7624"))["sessions"] == [SESSION]
+    session = await get(client, f"/api/servers/janus-ref/sessions/{SESSION}")
+    assert session == {
+        "session": SESSION,
+        "total": 1,
+        "handles": [
+            {
+                "handle": HANDLE, "plugin": "janus.plugin.echotest", "opaque_id": "opaque-echo", "room": None,
+                "ice": "ready", "dtls": "connected", "up": True,
+            }
+        ],
+    }  # fmt: skip
+    handle = await get(client, f"/api/servers/janus-ref/sessions/{SESSION}/handles/{HANDLE}")
+    assert handle["info"]["plugin_specific"]["audio_codec"] == "opus"
+
+
+async def test_what_is_changed_arrives_as_janus_wants_it(client: Client, janus: tuple[RecordedJanus, str]) -> None:
+    place = f"/api/servers/janus-ref/sessions/{SESSION}"
+    await post(client, f"{place}/handles/{HANDLE}/hangup")
+    await post(client, f"{place}/destroy")
+    await post(client, "/api/servers/janus-ref/settings", {"name": "log_level", "value": 4})
+    await post(client, "/api/servers/janus-ref/settings", {"name": "accepting-new-sessions", "value": True})
+    told = [{key: value for key, value in one.items() if key != "transaction"} for one in janus[0].asked]
+    with_secret = {"admin_secret": SECRET}
+    assert told == [
+        {"path": f"/admin/{SESSION}/{HANDLE}", "janus": "hangup_webrtc"} | with_secret,
+        {"path": f"/admin/{SESSION}", "janus": "destroy_session"} | with_secret,
+        {"path": "/admin", "janus": "set_log_level", "level": 4} | with_secret,
+        {"path": "/admin", "janus": "accept_new_sessions", "accept": True} | with_secret,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([], "wanted {"),
+        ({"name": "admin_secret", "value": "x"}, "name: 'admin_secret' came, wanted one of log_level"),
+        ({"name": ["log_level"], "value": 4}, "name: "),
+        ({"name": "log_level", "value": True}, "log_level: 'True' came, wanted an integer from 0 to"),
+        ({"name": "log_level", "value": -1}, "log_level: '-1' came"),
+        ({"name": "accepting-new-sessions", "value": 1}, "wanted true or false"),
+    ],
+)
+async def test_a_setting_that_is_none_is_not_passed_on(
+    client: Client, janus: tuple[RecordedJanus, str], value: Any, message: str
+) -> None:
+    said = await post(client, "/api/servers/janus-ref/settings", value, status=400)
+    assert message in said["error"]["message"] and janus[0].asked == []
+
+
+async def test_a_call_is_hung_up_where_it_is(
+    client: Client, archive: MemoryArchive, janus: tuple[RecordedJanus, str]
+) -> None:
+    call = archive.summaries[only(archive, "opq-echo_http")]
+    path = f"/admin/{call.session_id}/{call.handle_id}"
+    janus[0].answers[path, "hangup_webrtc"] = {"janus": "success"}
+    await post(client, f"/api/calls/{call.correlation_id}/hangup")
+    assert [one["path"] for one in janus[0].asked] == [path]
+    await post(client, "/api/calls/1-2-3@gw/hangup", status=404)
+
+
+async def test_a_call_of_a_server_that_is_not_configured_can_not_be(archive: MemoryArchive) -> None:
+    async with TestClient(TestServer(application(archive, servers=ServerRoutes([], archive)))) as client:
+        said = await post(client, f"/api/calls/{only(archive, 'opq-echo_http')}/hangup", status=404)
+        assert said["error"]["message"] == (
+            "the Admin API of 'janus-ref' is not configured; console.admin would name it"
+        )
+
+
+@pytest.mark.parametrize(
+    "path", ["sessions/0", "sessions/x", "sessions/-1", "sessions/1/handles/x", "sessions/99999999999999999999"]
+)
+async def test_an_id_that_is_none_is_refused(client: Client, path: str) -> None:
+    assert "wanted an id" in (await get(client, f"/api/servers/janus-ref/{path}", 400))["error"]["message"]
+
+
+async def test_what_is_not_there_and_what_can_not_be_reached(
+    client: Client, janus: tuple[RecordedJanus, str], archive: MemoryArchive
+) -> None:
+    await get(client, "/api/servers/another", 404)
+    assert (await get(client, "/api/servers/janus-ref/sessions/1234", 404))["error"]["message"] == (
+        "janus-ref: No such session 1234 (458)"
+    )
+    address = ServerAddress(name="gone", url="http://127.0.0.1:9/admin")
+    async with TestClient(TestServer(application(archive, servers=ServerRoutes([AdminClient(address)])))) as lone:
+        said = await get(lone, "/api/servers/gone", 502)
+    assert said["error"]["code"] == "unreachable" and said["error"]["message"].startswith("gone: ")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "no JSON object"),
+        (b"[]", "no JSON object"),
+        (b"[" * 100_000, "no JSON object"),
+        (b'{"janus": "error", "error": "x"}', "no reason (0)"),
+    ],
+)
+async def test_an_answer_that_is_none_is_said_to_be(
+    client: Client, janus: tuple[RecordedJanus, str], body: bytes, message: str
+) -> None:
+    janus[0].garbled = body
+    assert message in (await get(client, "/api/servers/janus-ref", 502))["error"]["message"]
+
+
+async def test_a_wrong_secret_is_the_servers_refusal_and_is_not_shown(
+    janus: tuple[RecordedJanus, str], tmp_path: Path
+) -> None:
+    (tmp_path / "wrong").write_text("not this one")
+    client = AdminClient(ServerAddress(name="j", url=janus[1], secret_file=str(tmp_path / "wrong")))
+    with pytest.raises(AdminRefusedError, match=r"Unauthorized request .* \(403\)$") as refusal:
+        await client.ask("list_sessions")
+    assert "not this one" not in str(refusal.value)
+    await client.close()
+
+
+async def test_a_great_many_sessions_are_cut(client: Client, janus: tuple[RecordedJanus, str]) -> None:
+    many = list(range(1, 100_001))
+    janus[0].answers["/admin", "list_sessions"] = {"janus": "success", "sessions": [*many, "x", None]}
+    server = await get(client, "/api/servers/janus-ref")
+    assert (server["total"], len(server["sessions"])) == (100_000, MAX_SESSIONS)
+
+
+@pytest.mark.parametrize("url", ["", "janus:7088", "ftp://janus/admin", "http://user:pw@janus/admin"])
+def test_an_address_that_is_none_is_named(url: str) -> None:
+    with pytest.raises(ValueError, match=r"admin: j: url: .*wanted http://host:7088/admin"):
+        AdminClient(ServerAddress(name="j", url=url))
