@@ -89,7 +89,12 @@ def run(context: click.Context) -> None:
         web = addresses["web"]
         click.echo(f"Console    {web}/")
         click.echo(f"Demo call  {web}/demo")
+        click.echo(f"Demo room  {web}/demo/videoroom")
         click.echo(f"Janus API  {addresses.get('http', addresses.get('websocket', 'no transport is enabled'))}")
+        media = addresses.get("media", "")
+        if media.startswith(("127.", "::1")):
+            media += "; for this machine alone (not for Firefox, which calls no such address): see media.addresses"
+        click.echo(f"Media      {media}")
         click.echo("Ctrl-C ends it.")
         try:
             await signalled
