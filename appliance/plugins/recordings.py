@@ -28,6 +28,8 @@ FLUSH_SECONDS = 1.0
 """After which less than a chunk is written too."""
 MAX_WAITING_BYTES = 8 << 20
 """Of all files, on their way to the disk; what comes then is left out and counted."""
+FILE_COST_BYTES = 4096
+"""What a file takes beside its bytes, roughly: many small ones fill a disk as well."""
 MAX_NAME = 200
 """Characters of what a client chooses; a plugin adds some."""
 MAX_SAME_NAME = 100
@@ -76,13 +78,14 @@ class _File:
         if self.ended:
             return
         try:
-            self._owner.reserve(len(chunk))
+            self._owner.reserve(len(chunk) + (FILE_COST_BYTES if self._file is None else 0))
             if self._file is None:
                 self._file = self._open()
             rest = memoryview(chunk)
             while rest:
                 rest = rest[self._file.write(rest) :]
             self._size += len(chunk)
+            self._owner.written += len(chunk)
         except OSError as problem:
             self.ended = True
             self._owner.failed(f"{self._path}: {problem.strerror or problem}")
@@ -201,6 +204,8 @@ class Recordings:
         self.clock: Clock = clock or LoopClock()
         self.lost = 0
         """Packets that are in no file."""
+        self.written = 0
+        """Bytes."""
         self._plugin = plugin
         self._folder: Path | None = None
         self._active: dict[int, Recording] = {}
@@ -210,8 +215,8 @@ class Recordings:
         self._lock = Lock()
         """Of :attr:`_waiting`, which both sides change."""
         self._total = 0
-        """Bytes of all files, as far as the thread knows."""
-        self._bytes = self._started = self._refused = self._failed = 0
+        """Bytes that all files take, as far as the thread knows."""
+        self._started = self._refused = self._failed = 0
 
     @property
     def available(self) -> bool:
@@ -256,7 +261,7 @@ class Recordings:
         yield Counter("media_recordings_active", len(self._active), labels)
         for outcome, count in (("started", self._started), ("refused", self._refused), ("failed", self._failed)):
             yield Counter("media_recordings_total", count, {**labels, "outcome": outcome})
-        yield Counter("media_recording_bytes_total", self._bytes, labels)
+        yield Counter("media_recording_bytes_total", self.written, labels)
         yield Counter("media_recording_packets_lost_total", self.lost, labels)
 
     # --- what recordings ask --------------------------------------------------------------------------------------
@@ -302,13 +307,12 @@ class Recordings:
             # Somebody may have tidied up.
             self._total = self._on_disk()
         if self._total + size > self.limits.total_bytes:
-            raise OSError(errno.EDQUOT, f"all recordings have {self._total} bytes, and no more are allowed")
+            raise OSError(errno.EDQUOT, f"all recordings take {self._total} bytes, and may not take more")
         self._total += size
-        self._bytes += size
 
     def _on_disk(self) -> int:
         assert self._folder is not None
-        return sum(path.stat().st_size for path in self._folder.rglob(f"*{SUFFIX}"))
+        return sum(FILE_COST_BYTES + path.lstat().st_size for path in self._folder.rglob(f"*{SUFFIX}"))
 
     def failed(self, problem: str) -> None:
         """A file has ended before its time."""

@@ -118,7 +118,7 @@ def test_a_file_ends_at_its_size(tmp_path: Path) -> None:
 
 
 def test_all_files_end_at_their_size_and_tidying_up_makes_room(tmp_path: Path) -> None:
-    taken = made(tmp_path, total_bytes=1000, files=9)
+    taken = made(tmp_path, total_bytes=5000, files=9)
 
     def record(name: str) -> bool:
         recording = taken.start(name, "audio", "opus")
