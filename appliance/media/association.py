@@ -12,9 +12,9 @@ from appliance.media.dtls import Dtls, DtlsStage
 from appliance.media.identity import DtlsIdentity
 from appliance.media.negotiation import NegotiatedLine, Offer, remote_data
 from appliance.media.pair import Pair
+from appliance.media.port import Port
 from appliance.media.sctp import DataChannels
 from appliance.media.stats import dtls_detail
-from appliance.media.udp import UdpPort
 
 if TYPE_CHECKING:
     from appliance.media.peer import Peer
@@ -42,7 +42,7 @@ class Association:
         self._clock = clock
         self._observer = observer
         self._timeout = timeout
-        self._early: dict[tuple[UdpPort, bytes], list[bytes]] = {}
+        self._early: dict[tuple[Port, bytes], list[bytes]] = {}
         self._told: DtlsDetail | None = None
 
     @property
@@ -78,7 +78,7 @@ class Association:
             if not self._peer.closed:
                 self.dtls.receive(datagram)
 
-    def datagram(self, port: UdpPort, key: bytes, data: bytes) -> bool:
+    def datagram(self, port: Port, key: bytes, data: bytes) -> bool:
         """Take one from a proven address; false when there was no room to keep it."""
         if self.dtls is not None and self.dtls.stage is not DtlsStage.NEW:
             self.dtls.receive(data)

@@ -1,6 +1,7 @@
 """The engine's settings and its bounds: what an operator may change, and what nobody should."""
 
 from ipaddress import ip_address
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -20,6 +21,9 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What candidates say instead of an address of ours (NAT 1:1): ours to the public one."""
     announce_private: bool = False
     """Candidates say the address of ours as well, for clients on the same side of that NAT."""
+    ice: Literal["lite", "full"] = "lite"
+    """``lite`` answers the checks of clients, which is all that a gateway with an address they reach needs. ``full``
+    sends checks of its own and nominates, for a gateway behind a NAT or firewall that wants packets to go out first."""
     port: int = 10000
     """UDP, the same on every address; 0 takes any free one."""
     port_last: int = 0

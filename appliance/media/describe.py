@@ -53,8 +53,8 @@ def _ice(peer: "Peer") -> dict[str, Any]:
         if name in peer.moments:
             found[name] = peer.moments[name]
     found["local-candidates"] = [text.removeprefix("candidate:") for text in agent.local_texts]
-    if agent.remote_texts:
-        found["remote-candidates"] = list(agent.remote_texts)
+    if agent.remote.texts:
+        found["remote-candidates"] = list(agent.remote.texts)
     if agent.selected is not None:
         found["selected-pair"] = agent.selected.text
     found["ready"] = int(agent.selected is not None)

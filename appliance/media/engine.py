@@ -16,6 +16,7 @@ from appliance.media.identity import DtlsIdentity
 from appliance.media.injection import Injection, Keyframe
 from appliance.media.pair import Pair
 from appliance.media.peer import Peer
+from appliance.media.port import Port
 from appliance.media.reports import NtpClock
 from appliance.media.udp import UdpPort
 from appliance.wire import stun
@@ -40,7 +41,7 @@ class Engine:
         """Datagrams, by why: malformed, unknown_source, rate_limit, ..."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._by_ufrag: dict[str, Peer] = {}
-        self._owners: dict[tuple[UdpPort, bytes], Peer] = {}
+        self._owners: dict[tuple[Port, bytes], Peer] = {}
         """Proven addresses."""
         self._by_tag: dict[bytes, Peer] = {}
         """By what the transaction ids of its probes begin with."""

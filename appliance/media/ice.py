@@ -7,25 +7,27 @@ five seconds on the selected pair. Requests and answers in each direction are th
 
 import secrets
 from collections.abc import Callable, Iterable
-from enum import Enum
+
+from msgspec import Struct
 
 from appliance.core.clock import Clock
 from appliance.core.events import (
     Body,
-    EndOfCandidates,
     IceState,
     LocalCandidate,
     PairCounters,
-    RemoteCandidate,
     SelectedPair,
 )
 from appliance.core.peer import WireTap
-from appliance.media.config import MAX_CANDIDATES, MAX_REMOTE_ADDRESSES, OUTSTANDING_PROBES
+from appliance.media.config import MAX_REMOTE_ADDRESSES, OUTSTANDING_PROBES
 from appliance.media.local import PRFLX_PREFERENCE, priority
 from appliance.media.pair import Pair
-from appliance.media.udp import UdpPort, address_of, sockaddr
+from appliance.media.port import Port
+from appliance.media.remote import RemoteCandidates
+from appliance.media.stages import STAGES, IceStage
+from appliance.media.udp import address_of, sockaddr
 from appliance.wire import stun
-from appliance.wire.candidate import Candidate, CandidateDecodeError
+from appliance.wire.candidate import Candidate
 
 PROBE_INTERVAL = 5.0
 """Seconds between probes of the selected pair; until nomination every tick probes every pair."""
@@ -37,29 +39,15 @@ SILENT_PAIR = 1.5
 """Seconds without a request after which a selected pair yields to any other that is nominated."""
 
 
-class IceStage(Enum):
-    """How far ICE is; the values are those of events. See :data:`STAGES`."""
+class Check(Struct, frozen=True):
+    """A Binding request of ours that has no answer yet."""
 
-    NEW = "new"
-    GATHERING = "gathering"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    READY = "ready"
-    DISCONNECTED = "disconnected"
-    FAILED = "failed"
-    CLOSED = "closed"
-
-
-STAGES: dict[IceStage, frozenset[IceStage]] = {
-    IceStage.NEW: frozenset({IceStage.GATHERING, IceStage.CLOSED}),
-    IceStage.GATHERING: frozenset({IceStage.GATHERING, IceStage.CONNECTING, IceStage.FAILED, IceStage.CLOSED}),
-    IceStage.CONNECTING: frozenset({IceStage.GATHERING, IceStage.CONNECTED, IceStage.FAILED, IceStage.CLOSED}),
-    IceStage.CONNECTED: frozenset({IceStage.READY}),
-    IceStage.READY: frozenset({IceStage.GATHERING, IceStage.DISCONNECTED, IceStage.FAILED, IceStage.CLOSED}),
-    IceStage.DISCONNECTED: frozenset({IceStage.GATHERING, IceStage.CONNECTED, IceStage.FAILED, IceStage.CLOSED}),
-    IceStage.FAILED: frozenset({IceStage.GATHERING, IceStage.CLOSED}),
-    IceStage.CLOSED: frozenset(),
-}
+    pair: Pair
+    sent_at: float
+    """Monotonic."""
+    controlling: bool = False
+    """The role that it was sent in; a lite agent is always controlled."""
+    nominates: bool = False
 
 
 class IceAgent:
@@ -70,9 +58,11 @@ class IceAgent:
     for whoever routes the answers.
     """
 
+    lite = True
+
     def __init__(
         self,
-        ports: list[UdpPort],
+        ports: Iterable[Port],
         clock: Clock,
         emit: Callable[[Body], None],
         *,
@@ -91,15 +81,17 @@ class IceAgent:
         self.pairs: dict[tuple[int, bytes], Pair] = {}
         """By index of our port and their sockaddr."""
         self.selected: Pair | None = None
-        self.local_texts = [candidate.to_sdp() for candidate in local]
-        self.remote_texts: list[str] = []
-        self.ignored: dict[str, int] = {}
-        """Candidates that were not used, by why: mdns, tcp, component, malformed, too_many."""
+        self.local_texts: list[str] = []
+        self._local_types: dict[tuple[str, int], str] = {}
+        for candidate in local:
+            self.local_texts.append(candidate.to_sdp())
+            self._local_types[candidate.address, candidate.port] = candidate.type
+        self.remote = RemoteCandidates(emit)
         self.refused_addresses = 0
         """Sources beyond the bound, or that belong to another live peer."""
         self.wire: WireTap | None = None
         """Is shown what is sent, while somebody records."""
-        self._ports = ports
+        self._ports = list(ports)
         self._clock = clock
         self._emit = emit
         self._proven = proven
@@ -107,10 +99,8 @@ class IceAgent:
         self._types: dict[bytes, str] = {}
         self._tag = tag
         self._tie_breaker = secrets.randbits(64)
-        self._probes: dict[bytes, tuple[Pair, float]] = {}
+        self._checks: dict[bytes, Check] = {}
         self._next_probe = 0.0
-        self._reflexive = 0
-        self._count = 0
         self._answered = False
         self._awaiting_pair = True
         self._renewed = False
@@ -130,13 +120,13 @@ class IceAgent:
             self._renewed = False
             self._awaiting_pair = True
             self._answered = False
-            self._probes.clear()
+            self._checks.clear()
             for key in [key for key, pair in self.pairs.items() if pair is not self.selected]:
                 del self.pairs[key]
             for pair in self.pairs.values():
-                pair.nominated = False
+                pair.nominated = pair.answered = False
             self._types.clear()
-            self.remote_texts.clear()
+            self.remote.texts.clear()
         return restarts
 
     def renew(self) -> None:
@@ -154,42 +144,22 @@ class IceAgent:
         for text in self.local_texts:
             self._emit(LocalCandidate(candidate=text.removeprefix("candidate:")))
 
+    def take_role(self, *, controlling: bool) -> None:
+        """Who nominates (RFC 8445 section 6.1.1): a lite agent never does."""
+
     def begin(self) -> None:
-        """The answer is made: ICE is under way as soon as anything of the peer is known."""
+        """Both descriptions are known: ICE is under way as soon as anything of the peer is."""
         self._answered = True
         if self.stage is IceStage.GATHERING and self.pairs:
             self._to(IceStage.CONNECTING)
 
     def add_remote(self, text: str) -> None:
         """Take a remote candidate. What can't be used is counted; nothing is raised."""
-        self._count += 1
-        if self._count > MAX_CANDIDATES:
-            self._ignore("too_many")
-            return
-        shown = text.removeprefix("a=").removeprefix("candidate:").strip()
-        try:
-            candidate = Candidate.parse(text)
-        except CandidateDecodeError:
-            self._ignore("malformed")
-            return
-        self.remote_texts.append(shown)
-        self._emit(RemoteCandidate(candidate=shown))
-        if candidate.is_mdns:
-            self._ignore("mdns")
-        elif candidate.transport != "udp":
-            self._ignore("tcp")
-        elif candidate.component != 1:
-            self._ignore("component")
-        elif candidate.port == 0:
-            self._ignore("malformed")
-        else:
+        candidate = self.remote.take(text)
+        if candidate is not None:
             self._pair_with(candidate)
             if self._answered:
                 self.begin()
-
-    def end_of_candidates(self) -> None:
-        """The peer has no more."""
-        self._emit(EndOfCandidates(count=self._count))
 
     def _pair_with(self, candidate: Candidate) -> None:
         is_ipv6 = ":" in candidate.address
@@ -210,7 +180,7 @@ class IceAgent:
             if pair is not None:
                 pair.priority = candidate.priority
 
-    def _add_pair(self, index: int, port: UdpPort, key: bytes) -> Pair | None:
+    def _add_pair(self, index: int, port: Port, key: bytes) -> Pair | None:
         remotes = {known for _, known in self.pairs}
         if key not in remotes and len(remotes) >= MAX_REMOTE_ADDRESSES:
             self.refused_addresses += 1
@@ -219,14 +189,11 @@ class IceAgent:
         self.pairs[index, key] = pair
         return pair
 
-    def _ignore(self, why: str) -> None:
-        self.ignored[why] = self.ignored.get(why, 0) + 1
-
     # --- messages ----------------------------------------------------------------------------------------
 
-    def request(self, port: UdpPort, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
+    def request(self, port: Port, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         """Answer a Binding request whose username names us; false when it is not proven to be the peer's."""
-        index = self._ports.index(port)
+        index = self._index(port)
         pair = self.pairs.get((index, key))
         ours = (message.username or "").partition(":")[0]
         pwd = self.pwd if ours == self.ufrag else self._old_pwd
@@ -250,35 +217,62 @@ class IceAgent:
                 return False
             pair.proven = True
             if is_new and pair.remote_type == "prflx":
-                self._tell_reflexive(pair)
+                self.remote.heard(pair)
+        if self._is_role_conflict(message):
+            error = stun.binding_error(message.transaction_id, 487, "Role Conflict", pwd.encode())
+            self._send(port, error, key)
+            return True
         self._send(port, stun.binding_response(message.transaction_id, address_of(key), pwd.encode()), key)
         pair.responses_sent += 1
         if self.stage is IceStage.GATHERING and ours == self.ufrag:
             self._to(IceStage.CONNECTING)
-        if message.use_candidate and ours == self.ufrag:
-            self._nominate(pair)
+        if ours == self.ufrag:
+            self._requested(pair, nominates=message.use_candidate)
         return True
 
-    def response(self, port: UdpPort, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
+    def _index(self, port: Port) -> int:
+        if port not in self._ports:
+            self._ports.append(port)  # a TURN server gave it only now
+        return self._ports.index(port)
+
+    def _is_role_conflict(self, message: stun.StunMessage) -> bool:
+        """Whether the peer has to change its role (RFC 8445 section 7.3.1.1); a lite agent takes every role."""
+        return False
+
+    def _requested(self, pair: Pair, *, nominates: bool) -> None:
+        """A check of the peer was answered. A lite agent knows no better pair than what it is told."""
+        if nominates:
+            self._nominate(pair)
+
+    def response(self, port: Port, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         """Take the answer to a probe; false when it is none."""
-        found = self._probes.get(message.transaction_id)
-        if found is None:
+        check = self._checks.get(message.transaction_id)
+        if check is None:
             return False
-        pair, sent_at = found
+        pair = check.pair
         # RFC 8445 section 7.2.5.2.1: an answer from elsewhere proves nothing.
         if pair.key != key or pair.port is not port:
             return False
         if not message.verify_integrity(data, (self.remote_pwd or "").encode()):
             pair.bad_integrity += 1
             return False
-        del self._probes[message.transaction_id]
+        del self._checks[message.transaction_id]
         if message.message_class is not stun.Class.SUCCESS:
+            self._refused(check, message)
             return False
         pair.responses_received += 1
-        pair.rtt_ms = round((self._clock.monotonic() - sent_at) * 1000, 3)
+        pair.rtt_ms = round((self._clock.monotonic() - check.sent_at) * 1000, 3)
         if not pair.proven:
             pair.proven = self._proven(pair)
+        pair.answered = True
+        self._answered_check(check, message)
         return True
+
+    def _refused(self, check: Check, message: stun.StunMessage) -> None:
+        """The peer answered a check with an error."""
+
+    def _answered_check(self, check: Check, message: stun.StunMessage) -> None:
+        """The peer answered a check."""
 
     def _nominate(self, pair: Pair) -> None:
         first = not pair.nominated
@@ -312,35 +306,43 @@ class IceAgent:
     def probe(self) -> None:
         """Send the probes that are due."""
         now = self._clock.monotonic()
-        for transaction, (_, sent_at) in list(self._probes.items()):
-            if now - sent_at > PROBE_TIMEOUT:
-                del self._probes[transaction]
-        if self.remote_ufrag is None or self.remote_pwd is None:
-            return
-        if self._awaiting_pair:
-            targets = list(self.pairs.values())
-        elif self.selected is not None and now >= self._next_probe:
-            self._next_probe = now + PROBE_INTERVAL
-            targets = [self.selected]
-        else:
-            return
-        username = f"{self.remote_ufrag}:{self.ufrag}"
-        for pair in targets:
-            if len(self._probes) >= OUTSTANDING_PROBES:
-                break
-            transaction = self._tag + secrets.token_bytes(8)
-            request = stun.binding_request(
-                transaction,
-                username,
-                priority(PRFLX_PREFERENCE),
-                self.remote_pwd.encode(),
-                controlled=self._tie_breaker,
-            )
-            self._probes[transaction] = (pair, now)
-            pair.requests_sent += 1
-            self._send(pair.port, request, pair.key)
+        for transaction, check in list(self._checks.items()):
+            if now - check.sent_at > PROBE_TIMEOUT:
+                del self._checks[transaction]
+        for pair in self._due(now):
+            self._check(Check(pair, now))
 
-    def _send(self, port: UdpPort, data: bytes, key: bytes) -> None:
+    def _due(self, now: float) -> list[Pair]:
+        """The pairs that are to be checked at this tick."""
+        if self._awaiting_pair:
+            return list(self.pairs.values())
+        if self.selected is not None and now >= self._next_probe:
+            self._next_probe = now + PROBE_INTERVAL
+            return [self.selected]
+        return []
+
+    def _check(self, check: Check) -> None:
+        if self.remote_ufrag is None or self.remote_pwd is None or len(self._checks) >= OUTSTANDING_PROBES:
+            return
+        transaction = self._tag + secrets.token_bytes(8)
+        request = stun.binding_request(
+            transaction,
+            f"{self.remote_ufrag}:{self.ufrag}",
+            priority(PRFLX_PREFERENCE),
+            self.remote_pwd.encode(),
+            controlling=self._tie_breaker if check.controlling else None,
+            controlled=None if check.controlling else self._tie_breaker,
+            use_candidate=check.nominates,
+        )
+        self._checks[transaction] = check
+        check.pair.requests_sent += 1
+        self._send(check.pair.port, request, check.pair.key)
+
+    def has_consent(self, _seconds: float) -> bool:
+        """Whether the peer has answered within that time. A lite agent asks for none: the peer's checks are its."""
+        return True
+
+    def _send(self, port: Port, data: bytes, key: bytes) -> None:
         if self.wire is not None:
             self.wire(data, False, (port.announced, port.port), address_of(key))
         port.send(data, key)
@@ -370,7 +372,7 @@ class IceAgent:
         """Forget everything; emits nothing."""
         if self.stage is not IceStage.CLOSED:
             self._to(IceStage.CLOSED)
-        self._probes.clear()
+        self._checks.clear()
 
     def let_go(self) -> None:
         """Know nobody any more: nothing happens after :meth:`close`."""
@@ -386,15 +388,6 @@ class IceAgent:
 
     def _tell_selected(self, pair: Pair) -> None:
         self._emit(SelectedPair(pair=pair.text, candidates=pair.addresses, stream_id=1, component_id=1))
-
-    def _tell_reflexive(self, pair: Pair) -> None:
-        self._reflexive += 1
-        text = (
-            f"remote{self._reflexive} 1 udp {pair.priority} {pair.host} {pair.remote_port}"
-            f" typ prflx raddr {pair.host} rport {pair.remote_port}"
-        )
-        self.remote_texts.append(text)
-        self._emit(RemoteCandidate(candidate=text))
 
     def _to(self, stage: IceStage) -> None:
         if stage not in STAGES[self.stage]:

@@ -259,6 +259,7 @@ class LocalTransport(Struct, frozen=True, kw_only=True):
     """Of our retransmissions, by mid."""
     offers: bool = False
     """The description is an offer: who begins DTLS is the client's choice."""
+    ice_lite: bool = True
 
 
 def write_answer(offer: Offer, lines: Sequence[NegotiatedLine], local: LocalTransport) -> str:
@@ -282,7 +283,7 @@ def write_description(lines: Sequence[NegotiatedLine], local: LocalTransport, *,
         ),
         name="-",
         groups=groups,
-        ice_lite=True,
+        ice_lite=local.ice_lite,
         attributes=(("extmap-allow-mixed", None), ("msid-semantic", " WMS *")),
         media=tuple(_answer_line(line, local, candidates, f"IN {family} {host}") for line in lines),
     )

@@ -1,17 +1,21 @@
-"""A candidate pair of a lite agent, and what is counted about it."""
+"""A candidate pair, and what is counted about it."""
 
 from ipaddress import ip_address
 
 from appliance.core.events import CandidateAddress, PairAddresses, PairStats
-from appliance.media.udp import UdpPort, address_of
+from appliance.media.port import Port
+from appliance.media.udp import address_of
 
 
 class Pair:
     """One of our addresses and one of theirs."""
 
-    def __init__(self, port: UdpPort, key: bytes, remote_type: str) -> None:
+    def __init__(self, port: Port, key: bytes, remote_type: str) -> None:
         self.port = port
         self.key = key
+        self.local = port.announced, port.port
+        """What our end is called outside: where the peer sees our checks come from, where that is known."""
+        self.local_type = port.candidate_type
         self.host, self.remote_port = address_of(key)
         self.remote_type = remote_type
         self.priority = 0
@@ -20,15 +24,19 @@ class Pair:
         self.nominated = False
         self.heard = 0.0
         """When the last request came, monotonic."""
+        self.triggered = 0.0
+        """When the pair was last checked out of turn, monotonic; by a full agent."""
         self.requests_sent = self.responses_received = self.requests_received = self.responses_sent = 0
         self.bad_integrity = 0
+        self.answered = False
+        """A check of ours was answered, since ICE began or was restarted."""
         self.rtt_ms: float | None = None
 
     @property
     def addresses(self) -> PairAddresses:
         """Both ends as events show them."""
         return PairAddresses(
-            CandidateAddress(self.port.announced, self.port.port, "host", family=_family(self.port.announced)),
+            CandidateAddress(*self.local, self.local_type, family=_family(self.local[0])),
             CandidateAddress(self.host, self.remote_port, self.remote_type, family=_family(self.host)),
         )
 
@@ -36,7 +44,7 @@ class Pair:
     def text(self) -> str:
         """As Janus writes it."""
         return (
-            f"{self.port.announced}:{self.port.port} [host,udp] <-> "
+            f"{self.local[0]}:{self.local[1]} [{self.local_type},udp] <-> "
             f"{self.host}:{self.remote_port} [{self.remote_type},udp]"
         )
 

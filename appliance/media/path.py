@@ -15,12 +15,13 @@ from appliance.media.bandwidth import BandwidthEstimate
 from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS, SLOT_BYTES
 from appliance.media.line import Line
 from appliance.media.pair import Pair
+from appliance.media.port import Port
 from appliance.media.receive import RxStream, two_bytes_at
 from appliance.media.recovery import Recovery
 from appliance.media.send import copy_into
 from appliance.media.sources import Sources
 from appliance.media.twcc import Arrivals, Sent
-from appliance.media.udp import MediaReceiver, Slot, UdpPort, address_of, contents, pinned
+from appliance.media.udp import MediaReceiver, Slot, address_of, contents, pinned
 from appliance.wire import rtcp, twcc
 
 _DROPPED = {
@@ -59,7 +60,7 @@ class MediaPath:
         self.lines: list[Line] = []
         self.sources = Sources(self._forget_source)
         self.streams, self.repairs = self.sources.streams, self.sources.repairs
-        self.port: UdpPort | None = None
+        self.port: Port | None = None
         self.name: Any = None
         """The peer's address, pinned for the kernel."""
         self.queue: Callable[[Any, int, Any], None] = _nowhere
@@ -141,7 +142,7 @@ class MediaPath:
 
         self.queue = shown
 
-    def receiver(self, port: UdpPort, key: bytes) -> MediaReceiver:
+    def receiver(self, port: Port, key: bytes) -> MediaReceiver:
         """What takes the packets of a proven address: :meth:`receive`, behind a tap where there is one."""
         tap = self.wire
         if tap is None:

@@ -21,7 +21,8 @@ from appliance.media.bandwidth import BandwidthEstimate
 from appliance.media.config import MAX_REMOTE_ADDRESSES, MediaConfig
 from appliance.media.describe import describe
 from appliance.media.dtls import Dtls
-from appliance.media.ice import IceAgent, IceStage
+from appliance.media.full import FullIceAgent
+from appliance.media.ice import IceAgent
 from appliance.media.lines import MediaLines
 from appliance.media.local import host_candidates
 from appliance.media.negotiation import (
@@ -36,9 +37,11 @@ from appliance.media.negotiation import (
 from appliance.media.offering import Numbering, Wanted, plan, read_answer
 from appliance.media.pair import Pair
 from appliance.media.path import MediaPath
+from appliance.media.port import Port
 from appliance.media.reports import Reports
 from appliance.media.sctp import DataChannels
-from appliance.media.udp import UdpPort, address_of
+from appliance.media.stages import IceStage
+from appliance.media.udp import address_of
 from appliance.media.watch import Watch
 from appliance.wire import rtcp, stun
 
@@ -75,7 +78,8 @@ class Peer(MediaLines):
         self._observer = observer
         self.tag = secrets.token_bytes(4)
         """Begins the transaction ids of its probes."""
-        self.ice = IceAgent(
+        agent = IceAgent if config.ice == "lite" else FullIceAgent
+        self.ice = agent(
             engine.ports,
             clock,
             self.emit,
@@ -91,10 +95,12 @@ class Peer(MediaLines):
         self._offered: tuple[NegotiatedLine, ...] | None = None
         """M-lines of an offer of ours that has no answer yet."""
         self._numbering = Numbering()
-        self._early_checks: dict[tuple[UdpPort, bytes], Callable[[], bool]] = {}
+        self._early_checks: dict[tuple[Port, bytes], Callable[[], bool]] = {}
         self._session_id = secrets.randbits(53)
         self._version = 0
         self._restarting = False
+        self._offers = False
+        """The descriptions in force began with an offer of ours."""
         self._answered = False
         """An answer was taken, and ICE is to begin."""
         self._watch = Watch(self, config, clock)
@@ -125,7 +131,7 @@ class Peer(MediaLines):
         offer = read_offer(sdp, lowest_rid_first=lowest_rid_first)
         if self.offer is not None and not self.association.is_with(offer):
             raise SdpRefusedError("the offer has another fingerprint, wanted that of the running DTLS association")
-        self.offer, self._offered = offer, None
+        self.offer, self._offered, self._offers = offer, None, False
         self._restarting = self.ice.set_remote(offer.ufrag, offer.pwd)
         if self._restarting:
             self._engine.register(self)
@@ -144,7 +150,7 @@ class Peer(MediaLines):
         for text in self.offer.candidates:
             self.ice.add_remote(text)
         if not trickle or self.offer.end_of_candidates:
-            self.ice.end_of_candidates()
+            self.ice.remote.end()
         if first:
             self.ice.tell_local()
             self._watch.tick_later()
@@ -154,8 +160,10 @@ class Peer(MediaLines):
 
     def _begin_ice(self) -> None:
         """Both descriptions are known."""
+        assert self.offer is not None, "it is known"
         if self.ice.awaiting_pair:
             self._watch.ice_began()
+            self.ice.take_role(controlling=self._offers or self.offer.is_ice_lite)
         self.ice.begin()
         checks, self._early_checks = self._early_checks, {}
         for check in checks.values():
@@ -194,7 +202,7 @@ class Peer(MediaLines):
         answer, agreed = read_answer(sdp, self._offered)
         if not self.association.is_with(answer):
             raise SdpRefusedError("the answer has another fingerprint, wanted that of the running DTLS association")
-        self.offer, self._offered = answer, None
+        self.offer, self._offered, self._offers = answer, None, True
         self._negotiated = agreed
         self._apply(agreed)
         self._restarting = self.ice.set_remote(answer.ufrag, answer.pwd)
@@ -218,6 +226,7 @@ class Peer(MediaLines):
             ssrcs={line.medium.mid: line.ssrc for line in self.lines},
             rtx_ssrcs={line.medium.mid: line.rtx_ssrc for line in self.lines},
             offers=offers,
+            ice_lite=self.ice.lite,
         )
 
     def create_answer(self, policy: AnswerPolicy) -> str:
@@ -241,7 +250,7 @@ class Peer(MediaLines):
     def end_of_candidates(self) -> None:
         """The client has no more."""
         if not self.closed:
-            self.ice.end_of_candidates()
+            self.ice.remote.end()
 
     # --- what a plugin asks ------------------------------------------------------------------------------
 
@@ -270,7 +279,7 @@ class Peer(MediaLines):
         if self.path.ready:
             self._engine.take_media(self)
 
-    def _show(self, port: UdpPort, key: bytes, data: bytes) -> None:
+    def _show(self, port: Port, key: bytes, data: bytes) -> None:
         if self.path.wire is not None:
             self.path.wire(data, True, (port.announced, port.port), address_of(key))
 
@@ -289,12 +298,12 @@ class Peer(MediaLines):
 
     # --- datagrams ---------------------------------------------------------------------------------------
 
-    def stun_request(self, port: UdpPort, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
+    def stun_request(self, port: Port, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         """A Binding request for one of our usernames; false when it is refused."""
         self._show(port, key, data)
         return self._stun_request(port, key, message, data)
 
-    def _stun_request(self, port: UdpPort, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
+    def _stun_request(self, port: Port, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         if self.ice.remote_ufrag is None:
             # The client begins when it has made its answer, which is still on its way to us.
             if len(self._early_checks) < MAX_REMOTE_ADDRESSES:
@@ -303,19 +312,23 @@ class Peer(MediaLines):
         if not self.ice.request(port, key, message, data):
             return False
         self._alive()
-        if self.ice.selected is not None and self.association.is_new:
-            self.association.start(self.ice.selected)
+        self._begin_dtls()
         return True
 
-    def stun_response(self, port: UdpPort, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
+    def _begin_dtls(self) -> None:
+        if self.ice.selected is not None and self.association.is_new:
+            self.association.start(self.ice.selected)
+
+    def stun_response(self, port: Port, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         """The answer to a probe of ours; false when it is refused."""
         self._show(port, key, data)
         if not self.ice.response(port, key, message, data):
             return False
         self._alive()
+        self._begin_dtls()
         return True
 
-    def dtls_datagram(self, port: UdpPort, key: bytes, data: bytes) -> bool:
+    def dtls_datagram(self, port: Port, key: bytes, data: bytes) -> bool:
         """A DTLS datagram from a proven address; false when there was no room to keep it."""
         self._show(port, key, data)
         if not self.association.datagram(port, key, data):

@@ -129,6 +129,7 @@ class UdpPort:
             raise OSError(error.errno, f"media address {host} port {port}: {error.strerror or error}") from None
         self.host = host
         self.port: int = self._socket.getsockname()[1]
+        self.candidate_type = "host"
         self.announced = announced
         """What candidates say: the host, or its public address."""
         self.fd = self._socket.fileno()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from appliance.core.clock import Clock, Timer
 from appliance.media.config import MediaConfig
-from appliance.media.ice import IceStage
+from appliance.media.stages import IceStage
 from appliance.media.stats import media_stats, slow_links
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Watch:
             return
         if ice.selected is not None and not ice.awaiting_pair:
             silence = now - self._heard
-            if silence >= self.config.ice_timeout:
+            if silence >= self.config.ice_timeout or not ice.has_consent(self.config.ice_timeout):
                 self._fail_ice()
                 return
             if silence >= self.config.ice_disconnected:

@@ -70,6 +70,9 @@ class Client:
         self.answer: sdp.SessionDescription | None = None
         self.server: tuple[str, int] = (host, 0)
         self.answers_probes = True
+        self.disputes_roles = False
+        self.mapped: tuple[str, int] | None = None
+        """Where the gateway's checks seem to come from; ``None``: where they do."""
         self.probes: list[stun.StunMessage] = []
         self.responses: list[stun.StunMessage] = []
         self.dtls: Dtls | None = None
@@ -140,14 +143,23 @@ class Client:
 
     # --- ICE
 
-    def check(self, *, nominate: bool = True, pwd: str | None = None, priority: int = 1_845_501_695) -> None:
+    def check(
+        self,
+        *,
+        nominate: bool = True,
+        pwd: str | None = None,
+        priority: int = 1_845_501_695,
+        controlling: int | None = 1,
+        controlled: int | None = None,
+    ) -> None:
         transport = self.transport
         request = stun.binding_request(
             secrets.token_bytes(12),
             f"{transport.ice_ufrag}:{self.ufrag}",
             priority,
             (pwd or transport.ice_pwd or "").encode(),
-            controlling=1,
+            controlling=controlling,
+            controlled=controlled,
             use_candidate=nominate,
         )
         self.send(request)
@@ -193,8 +205,11 @@ class Client:
                 self.responses.append(message)
                 return
             self.probes.append(message)
-            if self.answers_probes:
-                self.send(stun.binding_response(message.transaction_id, self.server, self.pwd.encode()))
+            if self.disputes_roles:
+                self.send(stun.binding_error(message.transaction_id, 487, "Role Conflict", self.pwd.encode()))
+            elif self.answers_probes:
+                seen = self.mapped or self.server
+                self.send(stun.binding_response(message.transaction_id, seen, self.pwd.encode()))
         elif 19 < data[0] < 64:
             if self.dtls is not None:
                 self.dtls.receive(data)

@@ -3,13 +3,17 @@
 import asyncio
 from typing import Any
 
+import aioice.ice
+import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from aiortc.rtcsctptransport import DataChunk
 
 from appliance.core.events import Body, Connection, MediaStats
+from appliance.core.peer import OfferLine
 from appliance.media.engine import Engine
-from tests.media.harness import Handle
+from appliance.media.full import FullIceAgent
+from tests.media.harness import Handle, engine
 
 
 def client() -> Any:
@@ -146,3 +150,27 @@ async def test_a_message_that_never_ends_costs_the_association(live: Engine) -> 
             await asyncio.sleep(0)
     assert handle.peer.channels.errors["overflow"] == 1
     await connection.close()
+
+
+@pytest.mark.parametrize("offers", [False, True], ids=["aiortc offers", "the gateway offers"])
+async def test_full_ice_connects_in_either_role(monkeypatch: pytest.MonkeyPatch, offers: bool) -> None:
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+    server, connection = await engine(ice="full"), client()
+    handle = Handle(server)
+    if offers:
+        lines = [OfferLine(mid="data", kind="application")]
+        offer = handle.peer.create_offer(lines)
+        await connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+        await connection.setLocalDescription(await connection.createAnswer())
+        handle.peer.set_remote_answer(connection.localDescription.sdp)
+        handle.peer.gather(trickle=False)
+    else:
+        connection.createDataChannel("chat")
+        await negotiate(connection, handle)
+    await until(handle, lambda: handle.peer.up)
+    assert isinstance(handle.peer.ice, FullIceAgent)
+    assert handle.peer.ice.controlling is offers
+    assert handle.peer.ice.selected is not None
+    assert handle.peer.ice.selected.local == server.addresses[0]
+    await connection.close()
+    await server.stop()

@@ -14,8 +14,8 @@ from appliance.media.config import MAX_CANDIDATES, MAX_REMOTE_ADDRESSES
 from appliance.media.dtls import STAGES as DTLS_STAGES
 from appliance.media.dtls import Dtls
 from appliance.media.engine import Engine
-from appliance.media.ice import STAGES, IceStage
 from appliance.media.identity import DtlsIdentity
+from appliance.media.stages import STAGES, IceStage
 from appliance.wire import stun
 from tests.clock import FakeClock
 from tests.media.client import IDENTITY, Client
@@ -133,7 +133,7 @@ async def test_candidates_that_cannot_be_used_are_counted(call: Call) -> None:
     ):
         handle.peer.add_remote_candidate(text)
     handle.peer.end_of_candidates()
-    assert handle.peer.ice.ignored == {"mdns": 1, "tcp": 1, "component": 1, "malformed": 2}
+    assert handle.peer.ice.remote.ignored == {"mdns": 1, "tcp": 1, "component": 1, "malformed": 2}
     assert not handle.peer.ice.pairs
     # What is well-formed is told, used or not.
     assert len(handle.all(RemoteCandidate)) == 4
@@ -145,10 +145,10 @@ async def test_candidates_and_addresses_are_bounded(call: Call, clock: FakeClock
     for number in range(MAX_CANDIDATES + 10):
         handle.peer.add_remote_candidate(TOLD.format("127.0.0.1", 1 + number, "host"))
     assert len(handle.peer.ice.pairs) == MAX_REMOTE_ADDRESSES
-    assert handle.peer.ice.ignored == {"too_many": 10}
+    assert handle.peer.ice.remote.ignored == {"too_many": 10}
     assert len(handle.all(RemoteCandidate)) == MAX_CANDIDATES
     clock.advance(10.0)
-    assert len(handle.peer.ice._probes) <= 64
+    assert len(handle.peer.ice._checks) <= 64
     # Nor can an authenticated client invent addresses.
     client.check()
     client.pump()
@@ -333,7 +333,7 @@ async def test_a_name_of_the_clients_own_network_is_no_hindrance(call: Call) -> 
     (pair,) = handle.all(SelectedPair)
     host, port = client.address
     assert pair.pair.endswith(f"<-> {host}:{port} [prflx,udp]")
-    assert handle.peer.ice.ignored == {"mdns": 1}
+    assert handle.peer.ice.remote.ignored == {"mdns": 1}
 
 
 def test_each_process_has_a_certificate_of_its_own() -> None:
