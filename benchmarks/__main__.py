@@ -5,7 +5,20 @@ from importlib import import_module
 
 from benchmarks.figures import Figure, table
 
-NAMES = ["hep", "startup", "latency", "delay", "gateway", "room", "metrics", "store", "diagnosis", "replay", "events"]
+NAMES = [
+    "hep",
+    "startup",
+    "latency",
+    "delay",
+    "gateway",
+    "sessions",
+    "room",
+    "metrics",
+    "store",
+    "diagnosis",
+    "replay",
+    "events",
+]
 
 
 def main() -> None:

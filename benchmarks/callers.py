@@ -6,12 +6,15 @@ Against any gateway that speaks the Janus API over HTTP.
 
 import http.client
 import json
+import re
 import select
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from appliance.wire import sdp
 from tests.clock import FakeClock
 from tests.media.client import Client
 from tests.media.test_offering import Subscriber
@@ -23,6 +26,9 @@ _ENGINE: Any = None
 """Only a pump that is not used here would ask the engine for its ports."""
 _CLOCK = FakeClock()
 """Timers of handshakes never fire: over loopback no flight is lost."""
+_SDPS = Path(__file__).parent.parent / "tests/data/sdp"
+# Without its data channel, which would have to be answered.
+_CHROMIUM = (_SDPS / "chrome_offer.sdp").read_text("ascii").partition("m=application")[0].replace("0 1 2\n", "0 1\n")
 
 
 class Api:
@@ -60,6 +66,23 @@ class Api:
         self._connection.close()
 
 
+class Browser(Client):
+    """Offers what Chromium does: audio and video with all codecs and header extensions."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, kinds=("audio", "video"), **options)
+        described = sdp.parse(_CHROMIUM)
+        self.ssrcs = {kind: media.ssrcs[0].ssrc for kind, media in zip(self.kinds, described.media, strict=True)}
+
+    def offer(self) -> str:
+        """With its own credentials and address."""
+        text = re.sub("a=ice-ufrag:.*", f"a=ice-ufrag:{self.ufrag}", _CHROMIUM)
+        text = re.sub("a=ice-pwd:.*", f"a=ice-pwd:{self.pwd}", text)
+        text = re.sub("a=fingerprint:.*", f"a=fingerprint:{self.fingerprint.algorithm} {self.fingerprint.value}", text)
+        first, _, rest = text.partition("m=video")
+        return first + "".join(f"a={candidate}\n" for candidate in self.candidates) + "m=video" + rest
+
+
 class Call:
     """A session, its handle, and the client at the other end of its PeerConnection."""
 
@@ -77,8 +100,8 @@ class Callers:
         """``host`` is where the clients are: an address that the gateway takes candidates from."""
         self.api = Api(url)
         self.calls: list[Call] = []
-        self.media_received = 0
-        """Datagrams in the range of RTP and RTCP."""
+        self.packets_received = 0
+        """RTP."""
         self._host = host
         self._epoll = select.epoll()
         self._by_fd: dict[int, Client] = {}
@@ -92,10 +115,9 @@ class Callers:
         return session, handle
 
     def echo(self) -> Call:
-        """A connected EchoTest call with audio."""
+        """A connected EchoTest call."""
         session, handle = self.session("janus.plugin.echotest")
-        client = self.new(Client, kinds=("audio",))
-        return self.offered(session, handle, client, {"audio": True})
+        return self.offered(session, handle, self.new(Browser), {"audio": True, "video": True})
 
     def offered(self, session: int, handle: int, client: Client, body: dict[str, Any]) -> Call:
         """Send the client's offer with ``body``, take the answer, connect."""
@@ -160,7 +182,7 @@ class Callers:
 
     def _count(self, data: bytes) -> bool:
         if 127 < data[0] < 192:
-            self.media_received += 1
+            self.packets_received += not 191 < data[1] < 224
             return False
         return True
 

@@ -27,17 +27,15 @@ async def _measure(server: Server | Janus, echoes: Echoes, options: argparse.Nam
     connector = aiohttp.TCPConnector(limit=400)
     async with aiohttp.ClientSession(connector=connector) as http:
         load, pid = Load(server.url, http), server.pid
-        before = cpu_seconds(pid)
         for _ in range(options.sessions):
             await load.call()
-        setup = (cpu_seconds(pid) - before) / options.sessions
         await load.pump(options.rate, options.size, 1.0)  # caches, key frames of nothing, first statistics
         count, cpu = echoes.count, cpu_seconds(pid)
         sent = await load.pump(options.rate, options.size, options.seconds)
         await asyncio.sleep(0.2)
         used, echoed = cpu_seconds(pid) - cpu, echoes.count - count
         await load.close()
-    return {"us": 1e6 * used / max(1, echoed), "setup_ms": 1000 * setup, "sent": sent, "echoed": echoed}
+    return {"us": 1e6 * used / max(1, echoed), "sent": sent, "echoed": echoed}
 
 
 async def _run(options: argparse.Namespace) -> None:
@@ -67,16 +65,12 @@ def _pair(sessions: int, rate: int, size: int, wanted: str) -> list[Figure]:
         raise RuntimeError(f"the measured run failed:\n{done.stdout}")
     both = json.loads(done.stdout.splitlines()[-1])
     ratios = [a["us"] / b["us"] for a, b in zip(both["ours"], both["janus"], strict=True)]
-    setups = [a["setup_ms"] / b["setup_ms"] for a, b in zip(both["ours"], both["janus"], strict=True)]
     us = statistics.median(a["us"] for a in both["ours"])
     theirs = statistics.median(b["us"] for b in both["janus"])
-    setup = statistics.median(a["setup_ms"] for a in both["ours"])
     case = f"{sessions} sessions x {rate}/s x {size} B"
     return [
         Figure(f"CPU per echoed packet / Janus, {case}", statistics.median(ratios), "x", wanted,
                f"ours {us:.1f} us, Janus {theirs:.1f} us; {len(ratios)} pairs {min(ratios):.2f}-{max(ratios):.2f}"),
-        Figure(f"CPU to set a session up / Janus, {sessions} sessions", statistics.median(setups), "x", "",
-               f"ours {setup:.1f} ms"),
     ]  # fmt: skip
 
 
