@@ -266,8 +266,9 @@ class Publisher:
         if room is None or me.kicked or room.participants.get(me.id) is not me:
             return
         me.deaf()
-        if me.streams:
-            self._tell_unpublished(room)
+        # Who leaves has unpublished too: nobody is told twice.
+        me.published = False
+        room.forget(me)
         del room.participants[me.id]
         told = {"videoroom": "event", "room": room.id, **me.names, "leaving": me.id}
         room.tell(told)
