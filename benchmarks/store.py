@@ -1,14 +1,17 @@
-"""The SQL store on SQLite: statistics of many calls through the handler, beside the floor of any such store.
+"""The SQL store on each database: statistics of many calls through the handler, beside the floor of any store.
 
 The floor writes ready rows of the one table that holds whole events, with the same indexes and pragmas, and nothing
 else: what SQLite itself takes. The handler makes the rows, writes each event's own table too, and counts calls.
+PostgreSQL and MariaDB are Debian's, on this machine; at each commit PostgreSQL waits for the disk, MariaDB does not.
 """
 
 import asyncio
 import random
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sqlalchemy.dialects import sqlite
@@ -29,12 +32,19 @@ from appliance.core.stamp import Stamper
 from appliance.handlers.store import StoreConfig, StoreHandler, database, schema
 from appliance.handlers.store.rows import rows_of
 from benchmarks.figures import Figure, table
+from tests.peers.mariadb import MariaDb, mariadb
+from tests.peers.postgresql import PostgreSql, postgresql
 
 CALLS = 500
 EVENTS = 100_000
 BATCH = 100
 """What the bus hands over at once."""
 LOOKUPS = 50
+SERVERS: tuple[tuple[str, str, Callable[[], AbstractContextManager[PostgreSql | MariaDb]], str], ...] = (
+    ("PostgreSQL", "psql", lambda: postgresql(durable=True), ">= 40000"),
+    ("MariaDB", "mariadbd", mariadb, ""),
+)
+"""Name, a program of its package, how it is run, and what is wanted of it."""
 
 STATS = MediaStats(
     mid="0", mindex=0, media="audio", codec="opus", base=48000, rtt=12, lost=0, lost_by_remote=0, jitter_local=1,
@@ -63,14 +73,16 @@ def _events(clock: LoopClock) -> Iterator[Event]:
         yield stamper.stamp(made)
 
 
-async def _handler(folder: Path, events: list[Event]) -> tuple[float, float, float, int]:
+async def _handler(
+    folder: Path, events: list[Event], url: str = "", password: str = ""
+) -> tuple[float, float, float, int]:
     """Events a second, CPU microseconds an event, milliseconds to read a call, bytes an event."""
     clock = LoopClock()
     context = HandlerContext(
         clock=clock, data_dir=folder, server_name="bench", publish=lambda body, about: None, bus=EventBus(clock),
         measured=[],
     )  # fmt: skip
-    handler = StoreHandler(StoreConfig(retention_days=0), context)
+    handler = StoreHandler(StoreConfig(url=url, password=password, retention_days=0), context)
     await handler.start()
     began, cpu = time.perf_counter(), time.process_time()
     for start in range(0, len(events), BATCH):
@@ -114,11 +126,21 @@ async def _measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         floor = _floor(Path(other), events)
         rate, cpu, read, size = await _handler(Path(one), events)
-    return [
+    figures = [
         Figure("events stored, SQLite", rate, "/s", ">= 15000", f"{CALLS} calls; {cpu:.0f} us CPU, {size} B each"),
         Figure("events stored / ready rows into one table", rate / floor, "x", "", f"floor {floor:,.0f} /s"),
         Figure("all events of one call read back", read, "ms", "", f"{EVENTS // CALLS} of {EVENTS:,} events, median"),
     ]  # fmt: skip
+    for name, program, run, wanted in SERVERS:
+        if shutil.which(program) is None:
+            continue
+        with run() as server, tempfile.TemporaryDirectory() as folder:
+            rate, cpu, read, _ = await _handler(Path(folder), events, server.database(), server.password)
+        figures += [
+            Figure(f"events stored, {name}", rate, "/s", wanted, f"{CALLS} calls; {cpu:.0f} us CPU of ours"),
+            Figure(f"all events of one call read back, {name}", read, "ms", "", f"{EVENTS // CALLS}, median"),
+        ]
+    return figures
 
 
 def main() -> list[Figure]:

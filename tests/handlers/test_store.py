@@ -307,19 +307,21 @@ async def test_a_disk_that_is_full_makes_events_wait_in_the_bus(
             # SQLite's own way to be full; each connection has its own limit, and the pool has this one.
             connection.exec_driver_sql("PRAGMA max_page_count = 60")
         big = "x" * 10_000
-        items = [of_call(External(schema=big, data={}), n) for n in range(1, MAX_PENDING + 200)]
-        taking = asyncio.ensure_future(handler.handle(items))
+        items = [of_call(External(schema=big, data={}), n) for n in range(1, 2 * MAX_PENDING + 1)]
+        written = asyncio.ensure_future(handler.handle(items[:MAX_PENDING]))
         await until(lambda: handler.errors == 1)
         assert "database or disk is full" in caplog.text
-        more = asyncio.ensure_future(handler.handle(items[:MAX_PENDING]))
+        ahead = asyncio.ensure_future(handler.handle(items[MAX_PENDING:]))
+        await until(lambda: handler._taken == len(items) and not handler._pending)
+        more = asyncio.ensure_future(handler.handle([of_call(UP, n) for n in range(10**6, 10**6 + MAX_PENDING)]))
         for _ in range(100):
             await asyncio.sleep(0)
-        assert taking.done() and not more.done(), "what more there is waits in the bus, which is bounded"
+        assert written.done() and ahead.done(), "one block is tried again, the next is ready"
+        assert not more.done(), "what more there is waits in the bus, which is bounded"
         with handler._writer._engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-        more.cancel()
-        await passing(clock, lambda: handler._done >= len(items))
-        assert handler.lost == 0
+        await passing(clock, lambda: handler._done >= len(items) + MAX_PENDING)
+        assert handler.lost == 0 and more.done()
 
 
 async def test_a_value_that_the_database_refuses_costs_its_event_alone(

@@ -1,4 +1,4 @@
-"""The event handler: collects, writes every quarter second or thousand events, and survives its database.
+"""The event handler: collects, writes every quarter second or two thousand events, and survives its database.
 
 A database that is locked, full or away is tried again while the events wait in the bus's bounded queue; a value that
 it refuses costs that event alone; a damaged SQLite file is set aside once and a new one begun.
@@ -7,6 +7,7 @@ it refuses costs that event alone; a damaged SQLite file is set aside once and a
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -24,9 +25,9 @@ from appliance.handlers.store.writer import Block, Writer
 
 logger = logging.getLogger(__name__)
 
-BATCH = 1_000
+BATCH = 2_000
 WRITE_AFTER = 0.25
-MAX_PENDING = 2_000
+MAX_PENDING = 4_000
 """Events in hand; more wait in the bus, which knows what to lose first."""
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 PRUNE_EVERY = 60.0
@@ -72,8 +73,14 @@ class StoreHandler:
         self._archive = StoreArchive(self.flush)
         self._writer: Writer | None = None
         self._thread: ThreadPoolExecutor | None = None
+        """The only one that uses the database."""
+        self._rows_thread: ThreadPoolExecutor | None = None
+        """Makes the next rows while the database takes the last: each waits for the other less than half the time."""
         self._task: asyncio.Task[None] | None = None
+        self._deliveries = context.deliveries
         self._pending: list[Event] = []
+        self._held: deque[int] = deque()
+        """The lowest number of each block that is not done with, and of what is pending."""
         self._taken = 0
         self._done = 0
         """Of those taken: written or given up."""
@@ -102,10 +109,12 @@ class StoreHandler:
     async def start(self) -> None:
         """Open the database, make its tables. :raises StoreError: it can't be used; the message says why."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store writer")
+        self._rows_thread = ThreadPoolExecutor(1, thread_name_prefix="store rows")
         try:
             await self._in_thread(self._open)
         except BaseException:
             self._thread.shutdown()
+            self._rows_thread.shutdown()
             raise
         self._archive.open(database.connect(self._url, read_only=True))
         self._task = asyncio.create_task(self._run(), name="store writer")
@@ -113,6 +122,8 @@ class StoreHandler:
 
     async def handle(self, batch: Sequence[Event]) -> None:
         """Take events; waits while the database is behind."""
+        if not self._pending:
+            self._held.append(min(item.id for item in batch))
         self._pending += batch
         self._taken += len(batch)
         self._wake.set()
@@ -121,6 +132,15 @@ class StoreHandler:
         if len(self._pending) >= MAX_PENDING:
             async with self._moved:
                 await self._moved.wait_for(lambda: len(self._pending) < MAX_PENDING)
+
+    @property
+    def oldest_held(self) -> int | None:
+        """Contract: :class:`appliance.core.bus.Durable`."""
+        return self._held[0] if self._held else None
+
+    def hurry(self) -> None:
+        """Write what is pending."""
+        self._hurry.set()
 
     async def flush(self) -> None:
         """Return once everything taken so far is written, or after a few seconds when the database is in trouble."""
@@ -146,6 +166,8 @@ class StoreHandler:
         if self._thread is not None and self._writer is not None:
             await self._in_thread(self._writer.close)
             self._thread.shutdown()
+        if self._rows_thread is not None:
+            self._rows_thread.shutdown()
 
     def measure(self) -> Iterable[Counter]:
         """Rows and failures."""
@@ -156,11 +178,14 @@ class StoreHandler:
     # --- writing ---------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        writing: asyncio.Task[None] | None = None
         while not (self._stopping and not self._pending):
             await self._wake.wait()
             self._wake.clear()
             while self._pending or self._prune_due:
                 if self._prune_due:
+                    if writing is not None:
+                        await writing
                     await self._prune()
                     continue
                 with contextlib.suppress(TimeoutError):
@@ -170,20 +195,32 @@ class StoreHandler:
                 items, self._pending = self._pending, []
                 async with self._moved:
                     self._moved.notify_all()
-                await self._write(items)
-                async with self._moved:
-                    self._done += len(items)
-                    self._moved.notify_all()
+                block = await self._prepare(items)
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(self._finish(block, len(items)), name="store block")
+        if writing is not None:
+            await writing
 
-    async def _write(self, items: list[Event]) -> None:
+    async def _prepare(self, items: list[Event]) -> Block | None:
         assert self._writer is not None
         try:
-            block = await self._in_thread(self._writer.prepare, items)
+            return await self._in_thread(self._writer.prepare, items, self._deliveries, thread=self._rows_thread)
         except Exception:
             logger.exception("store: %d events are lost", len(items))
             self.errors += 1
             self.lost += len(items)
-            return
+            return None
+
+    async def _finish(self, block: Block | None, taken: int) -> None:
+        if block is not None:
+            await self._write(block)
+        async with self._moved:
+            self._done += taken
+            self._held.popleft()
+            self._moved.notify_all()
+
+    async def _write(self, block: Block) -> None:
         attempt = 0
         while not await self._try(block):
             if self._stopping:
@@ -311,6 +348,9 @@ class StoreHandler:
         if not self._stopping:
             self._prune_timer = self._clock.call_later(PRUNE_AGAIN if more else PRUNE_EVERY, self._ask_to_prune)
 
-    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        assert self._thread is not None
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+    async def _in_thread(
+        self, work: Callable[..., T], *arguments: object, thread: ThreadPoolExecutor | None = None
+    ) -> T:
+        chosen = thread or self._thread
+        assert chosen is not None
+        return await asyncio.get_running_loop().run_in_executor(chosen, work, *arguments)
