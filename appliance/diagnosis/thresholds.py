@@ -58,6 +58,21 @@ REPAIRED_QUALITY = 95.0
 FAULT_SHARE = 0.1
 FAULT_MIN = 10
 """SRTP or routing errors that count: a tenth of the packets, or any number when nothing else arrives."""
+CLOCK_DRIFT = 0.02
+"""Timestamps that run this much faster or slower than the sender's own clock. Browsers stay within 0.1 %; rates of
+44.1 kHz that are called 48 kHz are 8 % off."""
+CLOCK_JUMP = 1.0
+"""Beyond it is a jump (another source under the same SSRC), not a rate."""
+CLOCK_STEP_S = 0.5
+"""Between reports that are compared; closer ones tell more of rounding than of rates."""
+CLOCK_INTERVALS = 3
+CLOCK_WINDOW_S = 10.0
+"""So long, in so many reports in a row, and always in the same direction."""
+SILENT_BYTES = 48.0
+"""Mean bytes of a packet with its RTP header and extensions; one of speech at 24 kbit/s has over 70."""
+SILENT_SPREAD = 2.0
+"""Bytes by which the mean of a second may differ from the first one's."""
+SILENT_S = 10.0
 
 # --- live verdicts -------------------------------------------------------------------------------------------
 

@@ -336,6 +336,9 @@ class Timeline(Facts):
     def _rtcp_report(self, body: e.RtcpReport, at: Mark) -> None:
         if body.direction == "in":
             self._alive(at.timestamp_us)
+            track = self.tracks.get((body.mid, 0)) if body.mid is not None else None
+            if track is not None and body.sender_info is not None and track.last is not None and track.last.base:
+                track.clock.add(at.event_id, body.ssrc, body.sender_info, track.last.base)
 
     def _media_fault(self, body: e.MediaFault, at: Mark) -> None:
         kind = body.kind[:32]

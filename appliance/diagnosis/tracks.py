@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from appliance.core.events import MediaStats
 from appliance.diagnosis import thresholds as limit
+from appliance.diagnosis.clocks import SenderClock
 from appliance.diagnosis.series import Point, Series
+from appliance.diagnosis.silence import Silence
 
 MAX_EVIDENCE = 12
 
@@ -147,6 +149,8 @@ class Track:
         self.remb_evidence: list[int] = []
         self.interruptions: list[tuple[int, int, int]] = []
         """From, to, event that proves it: packets were sent and did not come."""
+        self.clock = SenderClock()
+        self.silence = Silence()
         self.series = Series(points)
         self._resumption: Resumption | None = None
 
@@ -243,10 +247,13 @@ class Track:
                 self.downlink.add(timestamp_us, event_id, lost, sent, seconds)
         self._rtt(now)
         self._jitter(event_id, now, received)
+        if self.codec == "opus" and now.bytes_received is not None and before.bytes_received is not None:
+            self.silence.add(event_id, received, now.bytes_received - before.bytes_received, seconds)
         if now.plis_received is not None or now.firs_received is not None:
             self._keyframes(timestamp_us, event_id, (now.plis_received or 0) + (now.firs_received or 0))
-        if now.remb_bitrate:
-            self._bandwidth(timestamp_us, event_id, now.remb_bitrate)
+        estimate = now.remb_bitrate or now.send_estimate
+        if estimate:
+            self._bandwidth(timestamp_us, event_id, estimate)
         if self.series.wanted:
             self.series.add(
                 Point(

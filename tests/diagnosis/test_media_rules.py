@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from appliance.core.events import CandidateAddress, MediaFault, RtcpReport, SlowLink
 from tests.diagnosis.build import Call
+from tests.diagnosis.test_clock_and_silence import quiet, reports
 
 Story = Callable[[], Call]
 AV = ("audio sendrecv", "video sendrecv VP8")
@@ -184,6 +185,8 @@ HOLDS: list[tuple[str, str, str, Story]] = [
         "likely",
         lambda: Call().up().media(10, nacks_sent=100, in_media_link_quality=99).hangup(),
     ),
+    ("clock_or_timestamp_fault", "notice", "likely", lambda: reports(*[0.9] * 8).hangup()),
+    ("silent_source", "notice", "possible", lambda: quiet(20)),
 ]
 
 

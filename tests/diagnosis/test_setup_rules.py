@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from appliance.core.events import ApiError, CandidateAddress, Connection, DtlsAlert
+from appliance.core.events import ApiError, CandidateAddress, Connection, DtlsAlert, RemoteCandidate
 from tests.diagnosis.build import Call
 
 Story = Callable[[], Call]
@@ -63,6 +63,16 @@ def silent_dtls(seconds: float, **detail: object) -> Call:
     return Call().connected().after(seconds).detail(**({"records_received": {}} | detail))
 
 
+def relay_asked(**more: int) -> Call:
+    """Relayed addresses alone, with probes that say how they fare."""
+    call = Call().settled()
+    call.events = [item for item in call.events if not isinstance(item.event, RemoteCandidate)]
+    call.remote(kind="relay")
+    for _ in range(8):
+        call.after(1).stun(**({"sent": round(2 * call.now)} | more))
+    return call
+
+
 def relayed_late() -> Call:
     """A late candidate saves what had failed."""
     call = Call().settled().after(7).ice("failed").after(1).remote("203.0.113.77").ice("connected").dtls("trying")
@@ -110,6 +120,7 @@ HOLDS: list[tuple[str, str, str, Story]] = [
         lambda: blocked(received=30, bad_integrity=30),
     ),
     ("turn_unreachable", "network", "likely", lambda: relayed("relay", "relay")),
+    ("turn_unreachable", "network", "likely", lambda: relay_asked().ice("failed").hangup("ICE failed")),
     ("ice_failed_unknown", "network", "certain", lambda: relayed("relay", "host")),
     ("fingerprint_mismatch", "application developer", "certain", lambda: prints("sha-256 AA:BB", "sha-256 AA:CC")),
     (
@@ -225,6 +236,8 @@ MISSES: list[tuple[str, str, Story]] = [
     ),
     ("ice_credentials_mismatch", "one_way_network", lambda: asked_and_answered(bad_integrity=1)),
     ("turn_unreachable", "in_progress", lambda: Call().settled().after(1)),
+    # Its packets come through the relay: it is our answers that do not.
+    ("turn_unreachable", "one_way_network", lambda: relay_asked(received=9, replied=9)),
     ("ice_failed_unknown", "healthy", relayed_late),
     # A fingerprint may be written in either case, and of another hash there is nothing to compare.
     ("fingerprint_mismatch", "dtls_failed_unknown", lambda: prints("SHA-256 aa:bb", "sha-256 AA:BB")),

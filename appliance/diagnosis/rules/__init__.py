@@ -24,10 +24,11 @@ RULES: tuple[Rule, ...] = (
     ice.no_remote_candidates,
     ice.mdns_only,
     ice.nat_1_1_missing,
+    # Before blocked UDP, whose advice (use TURN) such a client follows already.
+    ice.turn_unreachable,
     ice.udp_blocked_or_firewall,
     ice.one_way_network,
     ice.ice_credentials_mismatch,
-    ice.turn_unreachable,
     ice.ice_failed_unknown,
     # --- DTLS
     dtls.fingerprint_mismatch,
@@ -58,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     quality.high_jitter,
     quality.keyframe_storm,
     path.unstable_path,
+    quality.clock_or_timestamp_fault,
     quality.loss_repaired,
     # --- how it ended
     end.normal_close,
@@ -69,6 +71,8 @@ RULES: tuple[Rule, ...] = (
     end.ended_unknown,
     end.cancelled,
     # --- how it stands
+    # A muted microphone is mostly meant, so that it stands beside what became of the call.
+    standing.silent_source,
     standing.healthy,
     standing.in_progress,
     standing.no_peer_connection,

@@ -184,13 +184,13 @@ def ice_credentials_mismatch(case: Case) -> Finding | None:
     disproof="A pair with a relayed candidate that answered.",
 )
 def turn_unreachable(case: Case) -> Finding | None:
-    """The client has relayed addresses alone, and ICE failed on all of them."""
+    """The client has relayed addresses alone, and nothing came through any of them."""
     remote = [candidate for candidate in case.t.remote_candidates if candidate.is_udp]
-    if not case.ice_stuck or case.ice_failed is None or not remote:
+    if not case.ice_stuck or not remote or not _given_up(case) or _heard(case):
         return None
     if not all(candidate.type == "relay" for candidate in remote):
         return None
-    return Finding(_ice_evidence(case), "likely", relays=len(remote))
+    return Finding(_ice_evidence(case), "likely" if case.ice_failed is not None else "possible", relays=len(remote))
 
 
 @rule(

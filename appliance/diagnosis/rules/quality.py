@@ -171,3 +171,29 @@ def loss_repaired(case: Case) -> Finding | None:
         if share > limit.NACK_SHARE and last.in_media_link_quality >= limit.REPAIRED_QUALITY:
             return Finding([track.last_id], "likely", percent=round(100 * share, 1))
     return None
+
+
+@rule(
+    phase="media",
+    severity="notice",
+    actor="client",
+    beside=True,
+    sentence="The timestamps of the client's {media} run {percent} % {direction} than its clock: sound and picture"
+    " drift apart or crackle.",
+    advice="Look for a sound card or an encoder whose sample rate is not the one it names (44.1 against 48 kHz), or a"
+    " source that was switched under the same stream.",
+    disproof="Sender reports whose RTP and NTP times advance alike.",
+)
+def clock_or_timestamp_fault(case: Case) -> Finding | None:
+    """By the client's own sender reports, its RTP timestamps keep running faster or slower than its clock."""
+    wrong = [track for track in case.t.rtp_tracks() if track.clock.deviation]
+    if not wrong:
+        return None
+    worst = max(wrong, key=lambda track: abs(track.clock.deviation))
+    return Finding(
+        worst.clock.evidence,
+        "likely",
+        media=worst.kind,
+        percent=round(100 * abs(worst.clock.deviation), 1),
+        direction="faster" if worst.clock.deviation > 0 else "slower",
+    )

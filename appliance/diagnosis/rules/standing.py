@@ -1,7 +1,28 @@
 """How a PeerConnection stands, where nothing is wrong with it or too little is known."""
 
+from appliance.diagnosis import thresholds as limit
 from appliance.diagnosis.case import Case, Finding
 from appliance.diagnosis.rules.rule import rule
+
+
+@rule(
+    phase="media",
+    severity="notice",
+    actor="client",
+    beside=True,
+    sentence="All audio of the client's has been silence for {seconds} s: the call is well, but nobody can hear it.",
+    advice="Nothing, if it is muted on purpose; else look at the microphone's switch, the system's mixer and the chosen"
+    " device.",
+    disproof="Audio packets of different sizes, or a level above silence.",
+)
+def silent_source(case: Case) -> Finding | None:
+    """Opus comes, and nothing else than its packets of silence."""
+    heard = [t for t in case.t.rtp_tracks() if t.kind == "audio" and t.received_us is not None]
+    if case.t.up is None or not heard or any(t.silence.seconds < limit.SILENT_S for t in heard):
+        return None
+    longest = max(heard, key=lambda track: track.silence.seconds)
+    ids = [item for track in heard for item in track.silence.evidence]
+    return Finding(ids, "possible", seconds=round(longest.silence.seconds, 1))
 
 
 @rule(
