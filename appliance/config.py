@@ -75,6 +75,11 @@ class ConsoleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The header in which they say so. From any other address it counts for nothing."""
     operators: list[str] = []
     """Users of the proxy who are operators; the others read. ``*``: all are."""
+    turn_urls: list[str] = []
+    """Addresses of a TURN server that the network test of ``/demo`` tries (``turn:host:3478``). Whoever opens the page
+    gets access to it for an hour."""
+    turn_secret_file: str = ""
+    """A file with the secret that this server shares (coturn: ``static-auth-secret``)."""
     admin: list[ServerAddress] = []
     """Servers whose Admin API is asked by *Live*, beside the gateway that runs here: tables ``[[console.admin]]`` with
     ``name`` (as the server's events name it), ``url`` (``http://host:7088/admin``), ``secret_file``, and for https

@@ -50,6 +50,7 @@ from appliance.console.recordings import RecordingRoutes
 from appliance.console.records import records_response
 from appliance.console.servers import ServerRoutes
 from appliance.console.settings import Addresses, ConsoleSettings, Options, janus_addresses, link_templates
+from appliance.console.turn import Turn
 from appliance.core.archive import Archive, CallSummary, HepJournal, UsualPhase
 from appliance.core.clock import Clock, LoopClock
 from appliance.core.events import MASK_WORDS, Event, EventType, encode_json, parse_mask
@@ -84,7 +85,7 @@ class Console:
 
     ``archive`` is ``None`` where no store keeps calls: the pages then say so.
 
-    :raises ValueError: a link template in the settings is no http or https address.
+    :raises ValueError: a link template or the TURN server in the settings is no good.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Console:
         self._settings = settings or Options()
         self._clock = clock or LoopClock()
         self._links = link_templates(self._settings)
+        self._turn = Turn(self._settings.turn_urls, self._settings.turn_secret_file)
         self._pages = load_pages()
         self._recordings = RecordingRoutes(recordings, archive)
         self._servers = servers or ServerRoutes()
@@ -117,6 +119,7 @@ class Console:
             ("/call/{correlation_id}", self._shell),
             ("/fleet", self._shell),
             ("/live", self._shell),
+            ("/code/{code}", self._shell),
             ("/together", self._shell),
             ("/demo", self._demo),
             ("/demo/videoroom", self._room),
@@ -189,7 +192,13 @@ class Console:
     async def _config(self, request: web.Request) -> web.Response:
         http, websocket = janus_addresses(self._settings, host_name(request.headers.get("Host", "")))
         return json_response(
-            Addresses(janus_http=http, janus_websocket=websocket, version=appliance.__version__, links=self._links)
+            Addresses(
+                janus_http=http,
+                janus_websocket=websocket,
+                version=appliance.__version__,
+                links=self._links,
+                turn=self._turn.access(self._clock.wall_us() // 1_000_000),
+            )
         )
 
     async def _calls(self, request: web.Request) -> web.Response:

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
+from appliance.console.turn import TurnAccess
+
 JANUS_HTTP = "http://{host}:8088/janus"
 JANUS_WEBSOCKET = "ws://{host}:8188/"
 """Of the gateway beside this collector. ``{host}`` is the name by which the browser reached the console."""
@@ -73,6 +75,14 @@ class ConsoleSettings(Protocol):
     def operators(self) -> Sequence[str]:
         """Users of the proxy who are operators; ``*`` for all."""
 
+    @property
+    def turn_urls(self) -> Sequence[str]:
+        """TURN server that the network test tries; empty: none."""
+
+    @property
+    def turn_secret_file(self) -> str:
+        """File with the secret that it shares with us."""
+
 
 class Options(Struct, frozen=True, kw_only=True):
     """The settings as a value, with the defaults."""
@@ -88,6 +98,8 @@ class Options(Struct, frozen=True, kw_only=True):
     proxy_addresses: tuple[str, ...] = ()
     proxy_user_header: str = "X-Forwarded-User"
     operators: tuple[str, ...] = ()
+    turn_urls: tuple[str, ...] = ()
+    turn_secret_file: str = ""
 
 
 LINK_FIELDS = frozenset({"correlation_id", "session_id", "handle_id", "server", "from_ms", "to_ms"})
@@ -101,6 +113,8 @@ class Addresses(Struct, frozen=True, kw_only=True):
     janus_websocket: str
     version: str
     links: dict[str, str] = field(default_factory=dict)
+    turn: TurnAccess | None = None
+    """For the network test; null where there is none."""
 
 
 def link_templates(settings: ConsoleSettings) -> dict[str, str]:

@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { EchoCall } from "./echo.js";
 import { bitrate as bitrateText } from "./format.js";
 import { MediaError, capture, devices, fillPicker } from "./media.js";
+import { NetworkTest } from "./networktest.js";
 import { onEvery } from "./page.js";
 import { followCall } from "./serverside.js";
 
@@ -15,6 +16,7 @@ let call = null;
 let stream = null;
 let stopFollowing = () => {};
 let stopStats = () => {};
+let test = null;
 
 function problem(message, action = null) {
   $("problem").replaceChildren(message, ...(action ? [" ", action] : []));
@@ -53,7 +55,9 @@ function applyMute(device) {
 
 function show() {
   const inCall = call !== null;
-  $("call").disabled = inCall;
+  const testing = test !== null;
+  $("call").disabled = inCall || testing;
+  $("test").disabled = inCall || testing;
   $("hangup").disabled = !inCall;
   $("transport").disabled = inCall;
   for (const device of ["microphone", "camera"]) applyMute(device);
@@ -148,6 +152,24 @@ function showStats() {
   };
 }
 
+async function testNetwork() {
+  problem("");
+  try {
+    config ??= await getConfig();
+  } catch (error) {
+    problem(error.message);
+    return;
+  }
+  // A test of the test takes less time than a person's.
+  const asked = Number(new URLSearchParams(location.search).get("seconds"));
+  const seconds = asked >= 1 && asked <= 120 ? asked : undefined;
+  test = new NetworkTest($("test-shown"), { config, seconds, microphone: $("microphone").value, camera: $("camera").value });
+  show();
+  await test.run();
+  test = null;
+  show();
+}
+
 /** Another device while the call goes on. */
 async function changeDevice(device) {
   remember();
@@ -189,6 +211,7 @@ function restore(ids) {
 function begin() {
   restore(["transport", "bitrate"]);
   $("call").addEventListener("click", () => place());
+  $("test").addEventListener("click", testNetwork);
   $("hangup").addEventListener("click", () => { $("hangup").disabled = true; call?.hangUp(); });
   for (const device of ["microphone", "camera"]) {
     fillPicker($(device), [], device);
@@ -211,7 +234,7 @@ function begin() {
     $("text").value = "";
   });
   navigator.mediaDevices?.addEventListener("devicechange", refreshDevices);
-  window.addEventListener("pagehide", () => call?.leave());
+  window.addEventListener("pagehide", () => { call?.leave(); test?.call?.leave(); });
   refreshDevices().then(() => restore(["microphone", "camera"])).catch(() => {});
   getConfig().then((found) => { config = found; }, (error) => problem(error.message));
 }

@@ -1,6 +1,7 @@
 // Which page is shown, by the address.
 
 import { showCall } from "./call.js";
+import { showCode } from "./code.js";
 import { showFleet } from "./fleet.js";
 import { showList } from "./list.js";
 import { showLive } from "./live.js";
@@ -30,7 +31,9 @@ function show() {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  const code = /^\/code\/([^/]+)\/?$/.exec(location.pathname);
   if (call) leave = showCall(main, decoded(call[1]));
+  else if (code) leave = showCode(main, decoded(code[1]), (path) => { history.replaceState(null, "", path); show(); });
   else leave = (PAGES[location.pathname] ?? showList)(main);
 }
 

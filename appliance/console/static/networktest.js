@@ -1,0 +1,193 @@
+// The network test: devices, the way to the gateway, twenty seconds of echo; then a plain result and a code for support.
+
+import { EchoCall } from "./echo.js";
+import { h, icon, replace } from "./dom.js";
+import { bitrate, ms, percent } from "./format.js";
+import { LIMITS, conclude, figures, look } from "./measure.js";
+import { capture } from "./media.js";
+
+const SECONDS = 20;
+const CONNECT_MS = 35_000;
+const RELAY_MS = 5_000;
+const EVERY_MS = 1_000;
+// Without letters that are read as digits; support hears it on the telephone.
+const LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const CODE_LENGTH = 6;
+
+const newCode = () => [...crypto.getRandomValues(new Uint8Array(CODE_LENGTH))].map((byte) => LETTERS[byte % LETTERS.length]).join("");
+const wait = (time) => new Promise((resolve) => { setTimeout(resolve, time); });
+
+/** What is sent where there is no microphone or camera: a tone and a picture that moves. */
+function madeUp() {
+  const canvas = h("canvas", { width: 640, height: 480 });
+  const pen = canvas.getContext("2d");
+  let step = 0;
+  const timer = setInterval(() => {
+    step += 1;
+    for (let index = 0; index < 48; index += 1) {
+      pen.fillStyle = `hsl(${(index * 31 + step * 17) % 360} 70% 50%)`;
+      pen.fillRect((index % 8) * 80, Math.floor(index / 8) * 80, 80, 80);
+    }
+  }, 66);
+  const audio = new AudioContext();
+  const tone = audio.createOscillator();
+  const out = audio.createMediaStreamDestination();
+  tone.connect(out);
+  tone.start();
+  const stream = new MediaStream([...canvas.captureStream(15).getTracks(), ...out.stream.getTracks()]);
+  return { stream, end: () => { clearInterval(timer); audio.close(); } };
+}
+
+/** One test, shown in `element`. */
+export class NetworkTest {
+  constructor(element, { config, seconds = SECONDS, microphone = "", camera = "" }) {
+    this.config = config;
+    this.seconds = seconds;
+    this.choice = [microphone, camera];
+    this.code = newCode();
+    this.over = false;
+    this.rows = h("tbody");
+    this.progress = h("progress", { max: seconds, value: 0, "aria-label": "Echo" });
+    this.said = h("div", { class: "test-result", role: "status" }, h("p", { class: "muted" }, "Testing …"));
+    replace(element, this.said, this.progress,
+      h("table", { class: "test-steps" }, h("caption", { class: "visually-hidden" }, "What was tested"), this.rows));
+  }
+
+  row(tone, what, text) {
+    this.rows.append(h("tr", {}, h("td", {}, h("span", { class: `tone-${tone}` }, icon(tone), h("span", { class: "visually-hidden" }, tone))),
+      h("th", { scope: "row" }, what), h("td", {}, text)));
+  }
+
+  /** Ends with a result, whatever happens. */
+  async run() {
+    let media = { stream: null, end: () => {} };
+    let call = null;
+    try {
+      media = await this.devices();
+      call = await this.connect(media.stream);
+      if (call !== null) {
+        await this.echo(call);
+        await call.hangUp("The test is over.");
+      }
+      await this.relay();
+    } catch (error) {
+      this.row("fail", "Test", error.message);
+      this.result("fail", `The test could not be finished: ${error.message}`);
+    } finally {
+      await call?.hangUp("The test is over.").catch(() => {});
+      for (const track of media.stream?.getTracks() ?? []) track.stop();
+      media.end();
+      this.progress.hidden = true;
+      this.over = true;
+    }
+  }
+
+  async devices() {
+    try {
+      const stream = await capture(...this.choice);
+      if (stream !== null) {
+        this.row("ok", "Devices", stream.getTracks().map((track) => track.label || track.kind).join(", "));
+        return { stream, end: () => {} };
+      }
+      this.row("info", "Devices", "None was chosen; a tone and a picture are sent instead.");
+    } catch (error) {
+      this.deviceProblem = error.message;
+      this.row("warn", "Devices", `${error.message} A tone and a picture are sent instead.`);
+    }
+    return madeUp();
+  }
+
+  /** The call once it is up, or null when it could not be: then the result says why. */
+  async connect(stream) {
+    const began = performance.now();
+    let settle = () => {};
+    const outcome = new Promise((resolve) => { settle = resolve; });
+    const call = new EchoCall({
+      state: (text) => { if (text === "In the call") settle(""); if (text === "No connection") settle(text); },
+      ended: (reason) => settle(reason), remote: () => {}, text: () => {}, note: () => {}, data: () => {},
+    });
+    this.call = call;
+    try {
+      await call.place({ url: this.config.janus_http, stream, bitrate: 0, opaqueId: `test-${this.code}` });
+    } catch (error) {
+      const reached = call.session !== undefined;
+      this.row("fail", "Gateway", error.message);
+      this.result("fail", reached ? `The gateway was reached, but refused: ${error.message}`
+        : `This page can't reach the gateway: ${error.message}`, reached);
+      await call.hangUp(error.message).catch(() => {});
+      return null;
+    }
+    this.row("ok", "Gateway", `reached at ${this.config.janus_http}, it answered in ${ms(performance.now() - began)}`);
+    const tried = performance.now();
+    const why = await Promise.race([outcome, wait(CONNECT_MS).then(() => "No connection")]);
+    const target = /^a=candidate:\S+ 1 udp \d+ (\S+) (\d+) /im.exec(call.peer.remoteDescription?.sdp ?? "");
+    const where = target ? `${target[1]} port ${target[2]}` : "the gateway's media port";
+    if (why !== "") {
+      this.row("fail", "UDP", `No answer from ${where}. ${why}`);
+      this.row("info", "TCP", "This gateway takes media over UDP only: there is no fall-back to TCP.");
+      this.result("fail", `UDP does not get through between you and ${where}: probably a firewall, or a VPN. Calls can't work on this network.`);
+      await call.hangUp(why).catch(() => {});
+      return null;
+    }
+    const { pair } = await look(call.peer);
+    const [own] = pair ?? [];
+    this.row("ok", "UDP", `${where} answers after ${ms(performance.now() - tried)}${own ? `; you come from a ${own.candidateType} address` : ""}`);
+    this.row("info", "TCP", "Not needed. This gateway takes media over UDP only: where that is blocked there is no fall-back to TCP.");
+    return call;
+  }
+
+  async echo(call) {
+    const looks = [];
+    for (let second = 0; second <= this.seconds && !call.over; second += 1) {
+      looks.push(await look(call.peer));
+      this.progress.value = second;
+      if (second < this.seconds) await wait(EVERY_MS);
+    }
+    const found = figures(looks);
+    const each = (up, down, text) => `${text(up)} from you, ${text(down)} to you`;
+    const within = (limit, ...values) => (values.some((value) => value > limit) ? "warn" : "ok");
+    this.row(within(LIMITS.rttMs, found.rtt), "Round trip", ms(found.rtt));
+    this.row(within(LIMITS.lossPercent, found.lossUp, found.lossDown), "Loss", each(found.lossUp, found.lossDown, percent));
+    this.row(within(LIMITS.jitterMs, found.jitterUp, found.jitterDown), "Jitter", each(found.jitterUp, found.jitterDown, ms));
+    this.row("ok", "Bandwidth", `${each(found.bitrateUp, found.bitrateDown, bitrate)} carried${found.estimate === null ? "" : `; your way out has room for about ${bitrate(found.estimate)}`}`);
+    if (!this.deviceProblem && this.choice[0] !== "none" && looks.every((one) => one.level === 0)) {
+      this.row("warn", "Microphone", "No sound came from it: it may be muted, or another one may be meant.");
+    }
+    if (call.over) {
+      this.result("fail", "The connection was lost during the test.");
+      return;
+    }
+    const { tone, text } = conclude(found);
+    const device = this.deviceProblem ? ` But: ${this.deviceProblem}` : "";
+    this.result(device && tone === "ok" ? "warn" : tone, text + device);
+  }
+
+  /** Whether the configured TURN server gives out an address; that alone shows that it is reached and lets one in. */
+  async relay() {
+    const { turn } = this.config;
+    if (!turn) {
+      this.row("info", "TURN", "None is configured.");
+      return;
+    }
+    const peer = new RTCPeerConnection({ iceServers: [turn], iceTransportPolicy: "relay" });
+    try {
+      peer.createDataChannel("test");
+      const relayed = new Promise((resolve) => {
+        peer.onicecandidate = ({ candidate }) => { if (candidate === null || candidate.type === "relay") resolve(candidate); };
+      });
+      await peer.setLocalDescription();
+      const candidate = await Promise.race([relayed, wait(RELAY_MS).then(() => null)]);
+      if (candidate) this.row("ok", "TURN", `${turn.urls.join(", ")} gives the address ${candidate.address} over ${candidate.relayProtocol ?? "UDP"}`);
+      else this.row("fail", "TURN", `${turn.urls.join(", ")} gave no address: it can't be reached, or does not let you in.`);
+    } finally {
+      peer.close();
+    }
+  }
+
+  result(tone, text, stored = true) {
+    replace(this.said,
+      h("p", { class: "test-sentence" }, h("span", { class: `tone-${tone}` }, icon(tone)), h("strong", {}, text)),
+      stored ? h("p", {}, "Code for support: ", h("code", { class: "test-code" }, this.code),
+        h("span", { class: "muted" }, " With it they see what the server saw of this test.")) : null);
+  }
+}

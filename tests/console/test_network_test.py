@@ -1,0 +1,157 @@
+"""The network test of ``/demo`` in Chromium, through our own gateway, and the code that it gives for support."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from appliance.console.pages import STATIC
+from tests.peers.appliance import Running, appliance
+from tests.peers.chromium import chromium
+from tests.peers.janus import free_port
+
+pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as started:
+        yield started
+
+
+@asynccontextmanager
+async def running_console(folder: Path, *further: str) -> AsyncIterator[Running]:
+    http = free_port()
+    options = [f"transports.http.port={http}", f"console.janus_http=http://127.0.0.1:{http}/janus", *further]
+    async with appliance(folder, options) as running:
+        yield running
+
+
+async def outcome(page: Page, url: str, *, seconds: int = 2) -> dict[str, str]:
+    """Run it; what each row says."""
+    await page.goto(f"{url}/demo?seconds={seconds}")
+    await page.get_by_role("button", name="Test my network").click()
+    await expect(page.locator(".test-sentence")).to_be_visible(timeout=60_000)
+    await expect(page.get_by_role("button", name="Test my network")).to_be_enabled(timeout=20_000)
+    rows = await page.locator(".test-steps tr").all()
+    return {(await row.locator("th").inner_text()): (await row.locator("td").last.inner_text()) for row in rows}
+
+
+async def test_a_good_network_and_the_code_that_support_opens(browser: Browser, tmp_path: Path) -> None:
+    async with running_console(tmp_path / "data") as running:
+        page = await browser.new_page(viewport={"width": 1440, "height": 1000})
+        rows = await outcome(page, running.web)
+        assert list(rows) == ["Devices", "Gateway", "UDP", "TCP", "Round trip", "Loss", "Jitter", "Bandwidth", "TURN"]
+        assert "answers after" in rows["UDP"] and "no fall-back to TCP" in rows["TCP"]
+        assert rows["Loss"] == "0 % from you, 0 % to you"
+        assert "bit/s from you" in rows["Bandwidth"] and rows["TURN"] == "None is configured."
+        await expect(page.locator(".test-sentence")).to_have_text("Your network is fine for calls.")
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=scheme)
+            await page.screenshot(path=tmp_path / f"test-{scheme}.png")
+        code = await page.locator(".test-code").inner_text()
+        await page.goto(f"{running.web}/code/{code[:3].lower()}-{code[3:].lower()}")
+        await expect(page.locator("h1")).to_contain_text(f"test-{code}")
+        await expect(page.locator(".verdict-sentence")).to_contain_text("The application ended the call")
+        await page.goto(f"{running.web}/code/ZZZZZZ")
+        await expect(page.get_by_role("alert")).to_contain_text("No test with the code ZZZZZZ is known")
+        await page.close()
+
+
+async def test_without_devices_and_without_udp_it_says_so(browser: Browser, tmp_path: Path) -> None:
+    async with running_console(tmp_path / "data") as running:
+        page = await browser.new_page()
+        # As a firewall would: the answer names a port where nothing listens, and the browser's own wait is cut short.
+        await page.add_init_script(
+            """
+            const set = RTCPeerConnection.prototype.setRemoteDescription;
+            RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+              setTimeout(() => {
+                Object.defineProperty(this, "connectionState", { get: () => "failed" });
+                this.onconnectionstatechange();
+              }, 500);
+              const sdp = description.sdp.replace(/(a=candidate:\\S+ 1 udp \\d+ \\S+) \\d+/gi, "$1 9");
+              return set.call(this, { type: description.type, sdp });
+            };
+            navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
+            """
+        )
+        rows = await outcome(page, running.web)
+        assert rows["Devices"].startswith("The browser refused microphone and camera.")
+        assert "port 9" in rows["UDP"] and "no fall-back to TCP" in rows["TCP"]
+        await expect(page.locator(".test-sentence")).to_contain_text(
+            "UDP does not get through between you and 127.0.0.1 port 9"
+        )
+        await expect(page.locator(".test-code")).to_be_visible()
+        await page.close()
+
+
+async def test_a_gateway_that_is_down_has_no_code(browser: Browser, tmp_path: Path) -> None:
+    async with appliance(tmp_path / "data", [f"console.janus_http=http://127.0.0.1:{free_port()}/janus"]) as running:
+        page = await browser.new_page()
+        rows = await outcome(page, running.web)
+        assert "The gateway does not answer" in rows["Gateway"]
+        await expect(page.locator(".test-sentence")).to_contain_text("This page can't reach the gateway")
+        await expect(page.locator(".test-code")).to_have_count(0)
+        await page.close()
+
+
+async def test_a_turn_server_that_does_not_answer_is_said_not_to(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("shared with coturn")
+    turn = [f'console.turn_urls=["turn:127.0.0.1:{free_port()}"]', f"console.turn_secret_file={tmp_path / 'secret'}"]
+    async with running_console(tmp_path / "data", *turn) as running:
+        page = await browser.new_page()
+        rows = await outcome(page, running.web, seconds=1)
+        assert "gave no address" in rows["TURN"]
+        await page.close()
+
+
+LOOK = {
+    "at": 0, "sent": 0, "received": 0, "bytesOut": 0, "bytesIn": 0, "lostIn": 0, "lostOut": 0, "jitterIn": None,
+    "jitterOut": None, "rtt": None, "estimate": None, "level": 0, "pair": None,
+}  # fmt: skip
+LATER = {
+    "at": 10_000, "sent": 1000, "received": 1000, "bytesOut": 1_250_000, "bytesIn": 1_250_000, "jitterIn": 4,
+    "jitterOut": 5, "rtt": 40, "estimate": 2_000_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("later", "figures", "sentence"),
+    [
+        ({}, {"lossUp": 0, "lossDown": 0, "bitrateUp": 1_000_000, "rtt": 40}, "Your network is fine for calls."),
+        (
+            {"lostOut": 100, "received": 900, "lostIn": 100}, {"lossUp": 10, "lossDown": 0},
+            "Calls will work, but not well: 10.0 % of your packets are lost on their way to the server.",
+        ),
+        (
+            {"received": 900, "lostIn": 100}, {"lossUp": 0, "lossDown": 10},
+            "Calls will work, but not well: 10.0 % of the packets to you are lost.",
+        ),
+        (
+            {"rtt": 500, "jitterIn": 80}, {"jitterDown": 80},
+            "Calls will work, but not well: it takes 500 ms there and back, and packets arrive unevenly.",
+        ),
+        ({"estimate": 60_000}, {}, "Calls will work, but not well: there is little room on your way out."),
+        ({"received": 0}, {"lossDown": None}, "You are connected, but nothing of what you sent came back."),
+        ({"rtt": None, "jitterIn": None, "jitterOut": None, "estimate": None}, {"rtt": None, "jitterUp": None},
+         "Your network is fine for calls."),
+    ],
+)  # fmt: skip
+async def test_what_the_figures_mean(
+    browser: Browser, later: dict[str, Any], figures: dict[str, Any], sentence: str
+) -> None:
+    page = await browser.new_page()
+    module = (STATIC / "measure.js").read_text().replace("export ", "")
+    found = await page.evaluate(
+        f"{module}; (() => {{ const found = figures({json.dumps([LOOK, LOOK | LATER | later])});"
+        " return { found, text: conclude(found).text }; })()"
+    )
+    assert found["text"] == sentence
+    assert {name: found["found"][name] for name in figures} == figures
+    await page.close()
