@@ -228,6 +228,12 @@ class PeerConnection(Protocol):
         stands in. ``told`` hears of every change from then on. Remembered, whatever the source is later.
         """
 
+    def set_playout_delay(self, mid: str, delay_ms: tuple[int, int] | None) -> None:
+        """How long the client is told to hold ``mid`` before it plays it: least and most, 0..40,950 ms.
+
+        Told in each packet, where the client has agreed to the playout delay extension; ``None``: what the source says.
+        """
+
     def layers(self, mid: str) -> Layers | None:
         """What the client gets on ``mid``; ``None`` where its source sends no simulcast."""
 

@@ -7,6 +7,7 @@ from appliance.core.peer import LayerListener, Layers, Listener, Medium, PeerCon
 from appliance.media.line import Line
 from appliance.media.negotiation import NegotiatedLine
 from appliance.media.path import MediaPath
+from appliance.media.playout import PlayoutDelay
 from appliance.media.receive import SenderClock
 from appliance.media.send import TxStream, extension_table
 
@@ -111,6 +112,12 @@ class MediaLines:
         fallback = None if fallback_us is None else fallback_us / 1_000_000
         selection.want(substream=substream, temporal=temporal, fallback=fallback)
         selection.told = told or selection.told
+
+    def set_playout_delay(self, mid: str, delay_ms: tuple[int, int] | None) -> None:
+        """How long the client is told to hold ``mid`` before it plays it."""
+        line = self.line(mid)
+        if line is not None and line.tx is not None:
+            line.tx.playout = None if delay_ms is None else PlayoutDelay(*delay_ms)
 
     def layers(self, mid: str) -> Layers | None:
         """What the client gets on ``mid``; ``None`` where its source sends no simulcast."""

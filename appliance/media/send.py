@@ -4,7 +4,8 @@ import random
 import struct
 from typing import TYPE_CHECKING, Any
 
-from appliance.media import srtp
+from appliance.media import playout, srtp
+from appliance.media.playout import PlayoutDelay
 from appliance.media.receive import RxStream, extension_at
 from appliance.media.rtx import repeated
 from appliance.media.selection import Selection
@@ -55,6 +56,7 @@ class TxStream:
         "packets",
         "path",
         "payload_type",
+        "playout",
         "refused",
         "reported_packets",
         "retransmissions",
@@ -80,6 +82,8 @@ class TxStream:
         """What chooses between a source's encodings, where somebody has asked or there are any."""
         self.extension_table: bytes | None = None
         """The receiver's ids of header extensions by the source's, 0 for what it does not know; ``None``: the same."""
+        self.playout: PlayoutDelay | None = None
+        """What the receiver is told to wait, where somebody has asked for it."""
         self.transport_wide = False
         """The receiver wants transport-wide sequence numbers, and tells what came of them."""
         self.packets = self.bytes = 0
@@ -199,6 +203,8 @@ class TxStream:
         _pack_into(view, 1, second & 0x80 | self.payload_type, sequence, timestamp, self.ssrc)
         if self.extension_table is not None and view[0] & 0x10:
             renumber_extensions(view, length, self.extension_table)
+        if self.playout is not None:
+            length = self._told_to_wait(view, length)
         path = self.path
         if self.transport_wide and source.transport_at:
             path.sent.stamp(view, source.transport_at, length, source.arrived)
@@ -220,6 +226,10 @@ class TxStream:
         self.packets += 1
         self.bytes += length
         path.queue(base, size, path.name)
+
+    def _told_to_wait(self, view: memoryview, length: int) -> int:
+        number = self.line.extensions.get(playout.EXTENSION)
+        return length if self.playout is None or number is None else self.playout.write(view, length, number)
 
     def _take_over(self, source: RxStream, sequence: int, timestamp: int) -> None:
         """Join a source's numbers to where ours ended."""

@@ -1,8 +1,7 @@
 """EchoTest: sends a client's own media and messages back to it (Janus's ``janus.plugin.echotest``).
 
 Requests have no name: every one may switch audio and video, cap the bitrate, record, and carry an offer. All are
-answered later, by an event. Layers of SVC, and the playout delay that ``min_delay`` and ``max_delay`` ask for, are
-read and not applied.
+answered later, by an event. Layers of SVC are read and not applied.
 """
 
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from appliance.core.events import Counter, SessionDescription
 from appliance.core.messages import Element, Kind, find_problem
 from appliance.core.peer import AnswerPolicy, Medium, PeerConnection
 from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle
-from appliance.plugins import layers
+from appliance.plugins import delays, layers
 from appliance.plugins.recordings import Limits, Recording, Recordings, is_name
 from appliance.wire import mjr
 
@@ -39,8 +38,7 @@ REQUEST = (
     Element("filename", Kind.STRING),
     *layers.ELEMENTS,
     Element("svc", Kind.BOOLEAN),
-    Element("min_delay", Kind.INTEGER),
-    Element("max_delay", Kind.INTEGER),
+    *delays.ELEMENTS,
 )
 SHOWN = {"substream", "temporal-layer"}
 """Of simulcast, in events."""
@@ -80,6 +78,7 @@ class EchoHandle(PluginHandle):
         self._bitrate = 0
         self._slow_links = 0
         self._wishes = layers.Wishes()
+        self._delay = delays.Delay()
         self._routed: dict[str, str] = {}
         """mid to kind of what is echoed."""
         self._records: str | None = None
@@ -136,12 +135,16 @@ class EchoHandle(PluginHandle):
             self._active[kind] = wanted
         self._bitrate = body.get("bitrate", self._bitrate)
         wishes = self._wishes.take(body)
+        delays_wanted = self._delay.take(body)
         if "record" in body:
             self._record(body["record"], body.get("filename"))
         peer = self.api.peer
         if peer is None:
             return
         self._switch(peer, woken)
+        if delays_wanted or (has_offer and self._delay.ms):
+            for mid in self._routed:
+                peer.set_playout_delay(mid, self._delay.ms)
         if wishes or has_offer:
             for mid in self._simulcast_mids(peer):
                 self._wishes.apply(peer, mid, self._layer_changed)

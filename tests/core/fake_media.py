@@ -110,6 +110,9 @@ class FakePeer:
         self.calls.append(("set_layers", mid, substream, temporal, fallback_us))
         self.layer_listener = told or self.layer_listener
 
+    def set_playout_delay(self, mid: str, delay_ms: tuple[int, int] | None) -> None:
+        self.calls.append(("set_playout_delay", mid, delay_ms))
+
     def layers(self, mid: str) -> Layers | None:
         return self.flowing.get(mid)
 

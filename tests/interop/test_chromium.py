@@ -54,6 +54,16 @@ async def assert_media_flows(page: Page) -> None:
         assert stats["inbound"][kind]["packetsLost"] == 0, kind
 
 
+async def assert_playout_waits(page: Page) -> None:
+    """A picture is held for half a second at least, once the browser has been told so."""
+    await page.evaluate("send({min_delay: 50, max_delay: 100})")
+    await page.evaluate("stats().then(s => { window.before = s.inbound.video; })")
+    held = "s.inbound.video.jitterBufferDelay - before.jitterBufferDelay"
+    emitted = "s.inbound.video.jitterBufferEmittedCount - before.jitterBufferEmittedCount"
+    await until_stats(page, f"{emitted} > 20 && ({held}) / ({emitted}) > 0.4")
+    await page.evaluate("send({min_delay: -1})")
+
+
 async def assert_data_is_echoed(page: Page) -> None:
     await page.evaluate("say('hello from a browser')")
     await page.wait_for_function("seen.data.length > 0", timeout=10_000)
@@ -75,6 +85,7 @@ async def test_janus_js_places_a_call(tmp_path: Path, transport: str) -> None:
         await assert_media_flows(page)
         await page.evaluate("send({audio: true, video: false})")
         await page.evaluate("send({video: true, bitrate: 256000})")
+        await assert_playout_waits(page)
         await page.evaluate("hangUp()")
         assert_explained_as_healthy(await running.call(ids["session"]))
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from appliance.core.messages import MAX_ID, Element, Kind, find_problem
+from appliance.plugins import delays
 from appliance.plugins.videoroom.config import AUDIO_CODECS, MAX_CODECS, VIDEO_CODECS, RoomId, codecs
 from appliance.plugins.videoroom.errors import Code, RefusedError
 
@@ -89,8 +90,7 @@ PUBLISHED_STREAM = (
     Element("mid", Kind.STRING, required=True),
     Element("keyframe", Kind.BOOLEAN),
     Element("send", Kind.BOOLEAN),
-    Element("min_delay", Kind.INTEGER),
-    Element("max_delay", Kind.INTEGER),
+    *delays.ELEMENTS,
 )
 DESCRIPTION = (Element("mid", Kind.STRING, required=True), Element("description", Kind.STRING, required=True))
 

@@ -164,6 +164,8 @@ class Publisher:
             if wanted != stream.send:
                 stream.send = wanted
                 stream.refresh()
+            if [one for one in mine if stream.delay.take(one)]:
+                stream.refresh()
             if any(one.get("keyframe") for one in mine) or body.get("keyframe"):
                 woken.add(stream.mid)
             if stream.kind == "video" and stream.mid in woken and peer is not None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.core.peer import Medium
+from appliance.plugins.delays import Delay
 from appliance.wire.description import Direction, MediaDescription, SessionDescription
 
 EXTENSION_KEYS = {
@@ -33,6 +34,8 @@ class PublishedStream:
         """Muted by somebody who may."""
         self.talking = False
         """By its audio levels, where the room looks at them."""
+        self.delay = Delay()
+        """How long receivers are to hold it before they play it, where they don't want otherwise."""
         self.flags: dict[str, bool] = {}
         """``stereo``, ``fec``, ``dtx``, ``simulcast``: only those that hold."""
         self.extension_ids: dict[str, int] = {}

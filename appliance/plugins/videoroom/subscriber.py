@@ -1,6 +1,6 @@
 """A client that sees what others publish: many streams in one PeerConnection, which we offer.
 
-Playout delays and layers of SVC that a client asks for are read and not applied.
+Layers of SVC that a client asks for are read and not applied.
 """
 
 from collections.abc import Iterable
@@ -165,6 +165,7 @@ class Subscriber:
             for item in items:
                 if item["mid"] == line.mid:
                     line.send = item.get("send", line.send)
+                    line.delay.take(item)
                     self._choose(line, item)
         self._refresh()
         data = {"videoroom": "event", "room": room.id, "configured": "ok"}

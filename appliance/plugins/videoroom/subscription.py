@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from appliance.core.peer import LayerListener, OfferLine, PeerConnection
+from appliance.plugins.delays import Delay
 from appliance.plugins.layers import Wishes
 from appliance.plugins.videoroom.messages import JsonObject
 from appliance.plugins.videoroom.rooms import Participant
@@ -25,6 +26,9 @@ class Subscription:
         self.send = True
         self.ready = False
         self.wishes = Wishes()
+        self.delay = Delay()
+        self._delay_ms: tuple[int, int] | None = None
+        """What the engine was told."""
 
     def begin(self, feed: Participant, source: PublishedStream, item: JsonObject, changed: Callable[[], None]) -> None:
         """Carry that stream; ``item`` is what the client asked, ``changed`` is called when it is muted or unmuted."""
@@ -33,6 +37,7 @@ class Subscription:
         self.crossrefid = item.get("crossrefid")
         self.send = item.get("send", True)
         self.wishes = Wishes(item)
+        self.delay = Delay(item)
         source.listeners.add(changed)
 
     def end(self, changed: Callable[[], None]) -> None:
@@ -68,10 +73,16 @@ class Subscription:
         """Hold packets back, or let them out; what comes back needs a key frame."""
         if self.feed is None or self.source is None or not self.ready:
             return
+        self._set_delay(peer, self.delay.ms or self.source.delay.ms)
         active = self.send and not paused and self.source.relayed
         peer.set_sending(self.mid, active=active)
         if active and self.kind == "video" and self.feed.api.peer is not None:
             self.feed.api.peer.request_keyframe(self.source.mid)
+
+    def _set_delay(self, peer: PeerConnection, delay_ms: tuple[int, int] | None) -> None:
+        if delay_ms != self._delay_ms:
+            self._delay_ms = delay_ms
+            peer.set_playout_delay(self.mid, delay_ms)
 
     def as_told(self, peer: PeerConnection | None = None) -> JsonObject:
         """An item of ``streams``."""
@@ -90,6 +101,7 @@ class Subscription:
             told["feed_description"] = self.source.description
         if self.source.codec is not None:
             told["codec"] = self.source.codec
+        told |= self.delay.as_told() or self.source.delay.as_told()
         if self.source.flags.get("simulcast"):
             told["simulcast"] = self.wishes.as_told(None if peer is None else peer.layers(self.mid))
         return told

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from appliance.core.messages import Element, Kind
-from appliance.plugins import layers
+from appliance.plugins import delays, layers
 from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.messages import JsonObject, read, read_list
 from appliance.plugins.videoroom.rooms import Participant, Room, Rooms
@@ -13,8 +13,7 @@ OPTIONS = (
     Element("crossrefid", Kind.STRING),
     Element("send", Kind.BOOLEAN),
     *layers.ELEMENTS,
-    Element("min_delay", Kind.INTEGER),
-    Element("max_delay", Kind.INTEGER),
+    *delays.ELEMENTS,
 )
 """Of an item in ``streams``."""
 
