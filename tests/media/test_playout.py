@@ -11,12 +11,13 @@ VALUE = bytes.fromhex("032064")  # 50 and 100 times 10 ms, 12 bits each
 
 
 def packet(extensions: list[tuple[int, bytes]], payload: bytes = b"picture") -> bytes:
-    plain = RtpPacket(payload_type=96, sequence_number=7, timestamp=9, ssrc=5, payload=payload).serialize()
+    plain: bytes = RtpPacket(payload_type=96, sequence_number=7, timestamp=9, ssrc=5, payload=payload).serialize()
     if not extensions:
         return plain
     profile, value = pack_header_extensions(extensions)
     head = bytes([plain[0] | 0x10]) + plain[1:12]
-    return head + profile.to_bytes(2, "big") + (len(value) // 4).to_bytes(2, "big") + value + plain[12:]
+    extension: bytes = profile.to_bytes(2, "big") + (len(value) // 4).to_bytes(2, "big") + value
+    return head + extension + plain[12:]
 
 
 def written(data: bytes, number: int = 6) -> bytes:
