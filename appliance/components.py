@@ -35,6 +35,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "store": "appliance.handlers.store:StoreHandler",
         "watch": "appliance.handlers.watch:WatchHandler",
         "http": "appliance.handlers.output.http:HttpOutput",
+        "webhook": "appliance.handlers.output.webhook:WebhookOutput",
         "websocket": "appliance.handlers.output.websocket:WebSocketOutput",
         "rabbitmq": "appliance.handlers.output.rabbitmq:RabbitMqOutput",
         "mqtt": "appliance.handlers.output.mqtt:MqttOutput",

@@ -1,24 +1,17 @@
 """Posts events to a backend as Janus's sampleevh does, with its options, but repeats what was not answered by 2xx."""
 
-import asyncio
 import gzip
-import re
-import ssl
-import zlib
 from typing import ClassVar
 
 import aiohttp
 from msgspec import Struct
-from yarl import URL
 
 from appliance.core.auth import secret_of
 from appliance.core.handler import HandlerContext
 from appliance.handlers.output.base import OutputConfig, OutputHandler, RemoteConfig, part
 from appliance.handlers.output.packing import Message
-from appliance.net.tls import ClientTls, client_context
-
-TIMEOUT = 10.0
-"""Seconds for one POST, as in sampleevh."""
+from appliance.handlers.output.poster import Poster, check_url
+from appliance.net.tls import ClientTls
 
 
 class HttpOutputConfig(RemoteConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +43,7 @@ class HttpOutput(OutputHandler):
     def __init__(self, config: HttpOutputConfig, context: HandlerContext) -> None:
         """:raises ValueError: a setting is no good."""
         super().__init__(config, context)
-        self._session: aiohttp.ClientSession | None = None
+        self._poster = Poster()
         self._headers: dict[str, str] = {}
         self._changed(config)
 
@@ -63,14 +56,7 @@ class HttpOutput(OutputHandler):
     def _check(self, config: OutputConfig) -> None:
         super()._check(config)
         assert isinstance(config, HttpOutputConfig)
-        try:
-            url = URL(config.backend)
-        except ValueError:
-            url = URL()
-        if url.scheme not in {"http", "https"} or not url.host:
-            raise ValueError(f"backend: {_shown(config.backend)!r}: wanted http://... or https://...")
-        if url.user or url.password:
-            raise ValueError("backend: wanted no user or password in it: there are backend_user and backend_pwd")
+        check_url("backend", config.backend, instead="there are backend_user and backend_pwd")
         if not 0 <= config.compression <= 9:
             raise ValueError(f"compression: {config.compression} came, wanted 0 to 9")
         if bool(config.backend_user) != bool(secret_of("backend_pwd", config.backend_pwd, config.backend_pwd_file)):
@@ -86,40 +72,15 @@ class HttpOutput(OutputHandler):
             self._headers["Content-Encoding"] = "gzip"
 
     async def _open(self) -> None:
-        tls = await asyncio.to_thread(self._tls)
-        # One connection, so that messages arrive in order; kept, unlike sampleevh's.
-        connector = aiohttp.TCPConnector(limit=1, ssl=tls)
-        self._session = aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT), cookie_jar=aiohttp.DummyCookieJar()
-        )
-
-    def _tls(self) -> ssl.SSLContext:
-        return client_context(part(self.config, ClientTls))
+        await self._poster.open(part(self.config, ClientTls))
 
     async def _close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._poster.close()
 
     async def send(self, message: Message) -> None:
         """POST it. :raises OSError: no answer, or none that begins with 2."""
-        assert self._session is not None
         config = self.config
         body = message.data
         if config.compress:
             body = gzip.compress(body, config.compression, mtime=0)
-        try:
-            async with self._session.post(
-                config.backend, data=body, headers=self._headers, allow_redirects=False
-            ) as response:
-                if not 200 <= response.status < 300:
-                    raise ConnectionError(f"{_shown(config.backend)} answers {response.status} {response.reason}")
-        except (aiohttp.ClientError, zlib.error) as problem:
-            raise ConnectionError(f"{_shown(config.backend)}: {problem}") from None
-        except TimeoutError:
-            raise ConnectionError(f"{_shown(config.backend)}: no answer within {TIMEOUT:.0f} s") from None
-
-
-def _shown(url: str) -> str:
-    """Without its query, which may hold a secret, and without a password that does not belong there."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url.partition("?")[0])
+        await self._poster.post(config.backend, body, self._headers)
