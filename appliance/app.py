@@ -24,6 +24,7 @@ from appliance.config import (
 )
 from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
+from appliance.core.deliveries import Deliveries
 from appliance.core.events import Body, Counter, Event, event
 from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsRecordings
 from appliance.core.handler_queries import HandlerQueries
@@ -210,6 +211,7 @@ class Collector:
         self.clock = LoopClock()
         self.stamper = Stamper(self.clock)
         self.bus = EventBus(self.clock, self.stamper.stamp)
+        self.deliveries = Deliveries()
         self.queries = HandlerQueries(self.bus, is_secret)
         self.gateways = _ConnectedGateways()
         self.measured: list[Measured] = [self.bus]
@@ -242,6 +244,7 @@ class Collector:
             publish=self.publish,
             bus=self.bus,
             measured=self.measured,
+            deliveries=self.deliveries,
             gateways=self.gateways,
         )
         for section, handler_class, config in _enabled(self.settings, "handlers"):
@@ -270,7 +273,7 @@ class Collector:
                 intake.on_request = self._serve
                 self.gateways.stream = intake
             if isinstance(intake, CanWait):
-                intake.has_room = self.bus.has_room
+                intake.progress, intake.deliveries = self.bus, self.deliveries
             await intake.start(self.deliver)
             stack.push_async_callback(intake.stop)
             self.intakes.append(intake)

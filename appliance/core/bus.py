@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from appliance.core.clock import Clock
 from appliance.core.events import Counter, Event, EventType
@@ -43,6 +43,18 @@ class Consumer(Protocol):
         """Close."""
 
 
+@runtime_checkable
+class Durable(Protocol):
+    """A consumer that must not lose what it was given: a source that can repeat events keeps them until it has them."""
+
+    @property
+    def oldest_held(self) -> int | None:
+        """The lowest number of the events that ``handle`` has taken and a crash would lose; ``None``: of none."""
+
+    def hurry(self) -> None:
+        """A source waits for what is held."""
+
+
 class BusView(Protocol):
     """The bus as those who watch it see it."""
 
@@ -75,6 +87,8 @@ class Subscription(EventQueue):
         """How long each batch took."""
         self._wake: asyncio.Future[None] | None = None
         self._closing = False
+        self._in_hand: int | None = None
+        """The lowest number of the batch that is being handed over."""
         self._moved_at = clock.monotonic()
 
     @property
@@ -101,6 +115,7 @@ class Subscription(EventQueue):
                 await self._wake
                 self._wake = None
                 continue
+            self._in_hand = self.oldest_number()
             batch = self.take(BATCH)
             began = self._clock.monotonic()
             try:
@@ -109,14 +124,26 @@ class Subscription(EventQueue):
             except Exception:
                 self.failed += len(batch)
                 logger.exception("handler %s lost %d events", self.name, len(batch))
+            self._in_hand = None
             self._moved_at = self._clock.monotonic()
             self.deliveries.add(self._moved_at - began)
 
     @property
+    def oldest_held(self) -> int | None:
+        """The lowest number of the events that its consumer still has to take, or would lose in a crash."""
+        held = self.consumer.oldest_held if isinstance(self.consumer, Durable) else None
+        known = [number for number in (held, self._in_hand, self.oldest_number()) if number is not None]
+        return min(known) if known else None
+
+    @property
+    def is_filled(self) -> bool:
+        """The queue is more than half full."""
+        return 2 * len(self) > self.depth or 2 * self.bytes > self.max_bytes
+
+    @property
     def is_pressed(self) -> bool:
-        """The queue is more than half full, of a consumer that moves on: it will have room if it is let."""
-        filled = 2 * len(self) > self.depth or 2 * self.bytes > self.max_bytes
-        return filled and self._clock.monotonic() - self._moved_at < STANDSTILL
+        """It is filled, of a consumer that moves on: it will have room if it is let."""
+        return self.is_filled and self._clock.monotonic() - self._moved_at < STANDSTILL
 
     def close(self) -> None:
         """Let :meth:`run` end once the queue is empty."""
@@ -150,6 +177,11 @@ class EventBus:
         self._running = False
         self._whereabouts: Whereabouts | None = None
         """Only where somebody chooses by it."""
+        self.last_number = 0
+        """Of the event that was published last."""
+        self._durable: list[Subscription] = []
+        self._missing: list[str] = []
+        """Durable consumers that did not start."""
 
     @property
     def subscriptions(self) -> Sequence[Subscription]:
@@ -172,10 +204,13 @@ class EventBus:
         if selector is not None and self._whereabouts is None:
             self._whereabouts = Whereabouts()
         self._subscriptions.append(subscription)
+        if isinstance(consumer, Durable):
+            self._durable.append(subscription)
         return subscription
 
     def publish(self, item: Event) -> None:
         """Hand an event to everyone whose mask has its type. Never blocks and never raises."""
+        self.last_number = item.id
         place = NOWHERE if self._whereabouts is None else self._whereabouts.of(item)
         for subscription in self._subscriptions:
             if subscription.selector is None:
@@ -187,6 +222,21 @@ class EventBus:
     def has_room(self) -> bool:
         """Whether a source that can wait should go on: a consumer that stands still does not hold up the others."""
         return not any(subscription.is_pressed for subscription in self._subscriptions)
+
+    def can_keep(self) -> bool:
+        """Whether a source that repeats what is not kept should go on: it waits for a durable consumer in any case."""
+        return not self._missing and self.has_room() and not any(one.is_filled for one in self._durable)
+
+    def kept_until(self) -> int:
+        """Every durable consumer has the events up to this number, where a crash does not lose them."""
+        held = [number for one in self._durable if (number := one.oldest_held) is not None]
+        return min(held) - 1 if held else self.last_number
+
+    def hurry(self) -> None:
+        """A source waits for :meth:`kept_until` to rise."""
+        for subscription in self._durable:
+            if isinstance(subscription.consumer, Durable):
+                subscription.consumer.hurry()
 
     def measure(self) -> Iterable[Counter]:
         """Counts of every queue."""
@@ -205,6 +255,8 @@ class EventBus:
                     # One handler that can't start is that handler's trouble.
                     logger.error("handler %s does not start and is left out: %s", subscription.name, problem)
                     self._subscriptions.remove(subscription)
+                    if subscription in self._durable:
+                        self._missing.append(subscription.name)
                     continue
                 stack.push_async_callback(self._stop, subscription)
             for subscription in self._subscriptions:

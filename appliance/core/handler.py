@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from appliance.core.archive import Archive, HepJournal
 from appliance.core.bus import BusView
 from appliance.core.clock import Clock
+from appliance.core.deliveries import Deliveries
 from appliance.core.events import Body, Event, EventType
 from appliance.core.measure import Measured
 from appliance.core.recordings import Recordings
@@ -63,6 +64,8 @@ class HandlerContext(Struct, kw_only=True):
     """Queues, drops and deliveries of every handler, for those who show them."""
     measured: list[Measured]
     """Everyone who counts in this process; a handler that counts adds itself."""
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    """Which message of a broker brought an event, for handlers that keep events once though it brings them twice."""
     gateways: Gateways | None = None
     """For handlers that ask something of a gateway of ours; ``None`` where there is no link."""
 

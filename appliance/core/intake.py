@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from appliance.core.deliveries import Deliveries
 from appliance.core.events import Counter, Event
 
 Deliver = Callable[[Event], None]
@@ -35,9 +36,31 @@ class Intake(Protocol):
         """``intake_events_total`` by outcome, and what else it counts."""
 
 
+class Progress(Protocol):
+    """How far the handlers are, for a source that keeps what is not taken yet, as a broker does: the bus."""
+
+    @property
+    def last_number(self) -> int:
+        """Of the event that was delivered last."""
+
+    def has_room(self) -> bool:
+        """Whether the handlers want more now; one that stands still does not hold up the others."""
+
+    def can_keep(self) -> bool:
+        """The same, but those that must not lose anything hold up the others."""
+
+    def kept_until(self) -> int:
+        """Those that must not lose anything have every event up to this number, where a crash does not lose it."""
+
+    def hurry(self) -> None:
+        """Somebody waits for that."""
+
+
 @runtime_checkable
 class CanWait(Protocol):
-    """An intake whose source keeps what is not taken yet, as a broker does."""
+    """An intake whose source keeps what is not taken yet."""
 
-    has_room: Callable[[], bool]
-    """Set before the start: whether the handlers want more now."""
+    progress: Progress
+    """Set before the start."""
+    deliveries: Deliveries
+    """Set before the start: where it notes what it may bring again."""

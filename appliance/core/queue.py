@@ -65,6 +65,10 @@ class EventQueue:
         """Seconds that the next event has waited; 0 when there is none."""
         return self._clock.monotonic() - self._queue[0][0] if self._queue else 0.0
 
+    def oldest_number(self) -> int | None:
+        """The number of the event that comes next; ``None`` when there is none."""
+        return self._queue[0][1].id if self._queue else None
+
     def offer(self, item: Event) -> None:
         """Queue an event, or lose one and count it. Never blocks, never raises."""
         size = size_of(item)

@@ -1,27 +1,30 @@
 """Takes what Janus's rabbitmqevh publishes: from a queue, by way of an exchange or of the default one.
 
-A message is acknowledged once its events are on the bus, and at most ``prefetch`` are not acknowledged. What is no
-event is rejected, so that a dead-letter exchange can keep it; what the broker brings again after a lost connection is
+A message is acknowledged once the handlers have its events, see :mod:`appliance.intake.queue_reader`. What is no event
+is rejected, so that a dead-letter exchange can keep it; what the broker brings again after a lost connection is
 recognised. The broker keeps what the handlers have no room for yet.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
-from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.abc import AbstractQueue
 
 from appliance.core.auth import secret_of
+from appliance.core.bus import EventBus
 from appliance.core.clock import Clock
+from appliance.core.deliveries import Deliveries
 from appliance.core.events import Counter
-from appliance.core.intake import Deliver
+from appliance.core.intake import Deliver, Progress
+from appliance.intake.queue_reader import QueueReader
 from appliance.intake.reader import Reader
 from appliance.net.keeper import Keeper
 from appliance.net.rabbitmq import Broker, RabbitMqConfig, connect
 from appliance.net.tls import context_if_wanted
 
-PAUSE = 0.005
-"""Seconds until it is asked again whether there is room."""
+FINISH_S = 2.0
+"""For what was taken to be kept, when we are to end."""
 
 
 class RabbitMqIntakeConfig(RabbitMqConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +42,10 @@ class RabbitMqIntakeConfig(RabbitMqConfig, frozen=True, kw_only=True, forbid_unk
     """What the queue is bound with, where ``exchange_type`` asks for it: rabbitmqevh's ``route_key``."""
     durable: bool = False
     """Make what is not there yet so that it outlives a broker's restart; rabbitmqevh makes its own without."""
-    prefetch: int = 50
+    acknowledge: str = "kept"
+    """When the broker may forget a message. ``kept``: once the store, HEP and every output have its events where a
+    crash does not lose them; while one of them can't take any, the broker keeps them all. ``taken``: at once."""
+    prefetch: int = 200
     """Messages, each of up to 100 events, that the broker sends ahead of what is acknowledged."""
     max_message_bytes: int = 8 * 2**20
     """Of one message."""
@@ -57,6 +63,8 @@ class RabbitMqIntake:
             raise ValueError("queue, exchange: wanted at least one of them")
         if not 1 <= config.prefetch <= 10_000:
             raise ValueError(f"prefetch: {config.prefetch} came, wanted 1 to 10000")
+        if config.acknowledge not in {"kept", "taken"}:
+            raise ValueError(f"acknowledge: {config.acknowledge!r} came, wanted kept or taken")
         context_if_wanted(config)
         self._config = config
         password = secret_of("password", config.password, config.password_file)
@@ -65,9 +73,11 @@ class RabbitMqIntake:
             partial(connect, config, password, name="appliance intake", prefetch=config.prefetch, confirms=False),
             self._consume,
         )
-        self.has_room: Callable[[], bool] = lambda: True
+        self.progress: Progress = EventBus(clock)
         """Contract: :class:`appliance.core.intake.CanWait`."""
+        self.deliveries = Deliveries()
         self._consuming = False
+        self._readings: list[QueueReader] = []
         self.reader = Reader(self.name, max_bytes=config.max_message_bytes)
 
     @property
@@ -81,7 +91,8 @@ class RabbitMqIntake:
         self._keeper.start()
 
     async def stop(self) -> None:
-        """Close; what was not acknowledged the broker gives to the next."""
+        """Close, once what was taken is kept; what is not in time the broker gives to the next."""
+        await asyncio.gather(*(reading.finish(FINISH_S) for reading in self._readings))
         await self._keeper.stop()
 
     def measure(self) -> Iterable[Counter]:
@@ -90,33 +101,38 @@ class RabbitMqIntake:
         yield Counter("intake_connected", float(self.connected), {"intake": self.name})
 
     async def _consume(self, broker: Broker) -> None:
+        reading = asyncio.create_task(self._read(broker), name="rabbitmq intake")
+        try:
+            await asyncio.wait((reading, broker.lost), return_when=asyncio.FIRST_COMPLETED)
+            if not broker.lost.done():
+                # Never by itself, so this raises.
+                await reading
+        finally:
+            self._consuming = False
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        await broker.lost
+
+    async def _read(self, broker: Broker) -> None:
         config = self._config
         queue = await broker.queue(config.queue, durable=config.durable)
         if config.exchange:
             exchange = await broker.exchange(config.exchange, config.exchange_type, durable=config.durable)
             await queue.bind(exchange, routing_key=config.route_key or config.queue)
-        # Bounded by the prefetch. One task reads it, because the library calls back in one task a message.
-        waiting: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
-        await queue.consume(waiting.put)
         self._consuming = True
-        work = asyncio.create_task(self._work(waiting), name="rabbitmq intake")
-        try:
-            await asyncio.wait((work, broker.lost), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._consuming = False
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-        await broker.lost
+        await self._read_queue(queue)
 
-    async def _work(self, waiting: "asyncio.Queue[AbstractIncomingMessage]") -> None:
-        while True:
-            message = await waiting.get()
-            # One turn of the loop at least, so that the handlers have theirs.
-            await asyncio.sleep(0)
-            while not self.has_room():  # noqa: ASYNC110  # the queues have no event for it
-                await asyncio.sleep(PAUSE)
-            known = self.reader.is_double(message.message_id or "", message.body, again=bool(message.redelivered))
-            if known or await self.reader.read(message.body):
-                await message.ack()
-            else:
-                await message.reject(requeue=False)
+    async def _read_queue(self, queue: AbstractQueue) -> None:
+        reading = QueueReader(
+            queue,
+            self.reader,
+            self.progress,
+            self.deliveries,
+            prefetch=self._config.prefetch,
+            until_kept=self._config.acknowledge == "kept",
+        )
+        self._readings.append(reading)
+        try:
+            await reading.run()
+        finally:
+            self._readings.remove(reading)

@@ -18,6 +18,11 @@ REMEMBERED = 10_000
 """Messages by which one that a broker brings again is recognised."""
 
 
+def digest(data: bytes) -> str:
+    """What a message is known by that has no name of its own."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
 class Reader:
     """Counts what came and hands the events on. Nothing that came makes it raise."""
 
@@ -33,19 +38,19 @@ class Reader:
         """Messages that had come before."""
         self._name = name
         self._max_bytes = max_bytes
-        self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
         self._logged = False
 
     def take(self, data: bytes, source: str = "") -> bool:
         """Read a message; false: there was no event in it."""
         return sum([self._read(item, source) for item in self._items(data, source)]) > 0
 
-    async def read(self, data: bytes, source: str = "") -> bool:
-        """The same for what may be long: others get their turn in between."""
+    async def read(self, data: bytes, source: str = "", *, deliver: Deliver | None = None) -> bool:
+        """The same for what may be long: others get their turn in between. ``deliver``: in place of the reader's."""
         items = self._items(data, source)
         good = 0
         for count, item in enumerate(items, 1):
-            good += self._read(item, source)
+            good += self._read(item, source, deliver)
             if count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
         return good > 0
@@ -56,7 +61,7 @@ class Reader:
         :param identity: what its sender calls it; where it says nothing, equal bytes are the same message, and only
             where the broker says that it may have brought them before (``again``).
         """
-        key = identity.encode() if identity else hashlib.blake2b(data, digest_size=16).digest()
+        key = identity or digest(data)
         known = key in self._known
         self._known[key] = None
         self._known.move_to_end(key)
@@ -66,6 +71,10 @@ class Reader:
             self.doubles += 1
             return True
         return False
+
+    def forget(self, identity: str, data: bytes) -> None:
+        """A message was not taken after all."""
+        self._known.pop(identity or digest(data), None)
 
     def refuse(self, why: str, source: str = "") -> None:
         """Count something that was not even read."""
@@ -90,17 +99,18 @@ class Reader:
             return []
         return document if isinstance(document, list) else [document]
 
-    def _read(self, item: object, source: str) -> bool:
+    def _read(self, item: object, source: str, deliver: Deliver | None = None) -> bool:
         try:
             found = list(dialect.read_one(item))
         except EventDecodeError as problem:
             self.malformed += 1
             self._note(str(problem), source)
             return False
-        for event in found:
-            if self.deliver is not None:
+        take = self.deliver and (deliver or self.deliver)
+        if take is not None:
+            for event in found:
                 self.received += 1
-                self.deliver(event)
+                take(event)
         return bool(found)
 
     def _note(self, problem: str, source: str) -> None:

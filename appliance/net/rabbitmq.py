@@ -8,6 +8,7 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractQueue
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
+from aiormq.abc import FieldTable
 
 from appliance.net.tls import ClientTls, context_if_wanted
 
@@ -57,13 +58,36 @@ class Broker:
             return await self.channel.get_exchange(name, ensure=False)
         return await self.channel.declare_exchange(name, kind, durable=durable, timeout=TIMEOUT)
 
-    async def queue(self, name: str, *, durable: bool = False, auto_delete: bool = False) -> AbstractQueue:
-        """The queue of that name, whatever its settings, or a new one with these; for no name one of our own."""
+    async def further(self, *, prefetch: int) -> "Broker":
+        """Another channel of this connection. :raises ConnectionError: it can't be had."""
+        try:
+            channel = await self._connection.channel(publisher_confirms=False)
+            await channel.set_qos(prefetch_count=prefetch)
+        except ERRORS as problem:
+            raise ConnectionError(_text(problem)) from None
+        return Broker(self._connection, channel)
+
+    async def close(self) -> None:
+        """This channel alone: what it has not acknowledged goes back to where it was in the queue."""
+        await self.channel.close()
+        if self.lost.done() and not self.lost.cancelled():
+            self.lost.exception()
+
+    async def queue(
+        self, name: str, *, durable: bool = False, auto_delete: bool = False, one_at_a_time: bool = False
+    ) -> AbstractQueue:
+        """The queue of that name, whatever its settings, or a new one with these; for no name one of our own.
+
+        :param one_at_a_time: of several who read it one is given messages; when that one goes, the next.
+        """
         if not name:
             return await self.channel.declare_queue(exclusive=True, auto_delete=True, timeout=TIMEOUT)
         if await self._exists(lambda probe: probe.declare_queue(name, passive=True, timeout=TIMEOUT)):
             return await self.channel.get_queue(name, ensure=False)
-        return await self.channel.declare_queue(name, durable=durable, auto_delete=auto_delete, timeout=TIMEOUT)
+        arguments: FieldTable | None = {"x-single-active-consumer": True} if one_at_a_time else None
+        return await self.channel.declare_queue(
+            name, durable=durable, auto_delete=auto_delete, arguments=arguments, timeout=TIMEOUT
+        )
 
     async def _exists(self, declare: Callable[[AbstractChannel], Awaitable[object]]) -> bool:
         """To declare what is there with other settings is an error, so it is asked first; a no ends the channel."""

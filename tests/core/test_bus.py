@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.core.bus import EventBus, Subscription
 from appliance.core.clock import LoopClock
@@ -213,3 +214,72 @@ async def test_a_source_that_can_wait_waits_for_a_slow_consumer_and_not_for_one_
         assert bus.has_room()
         for _ in range(10):
             slow.turn.release()
+
+
+class Keeping(Recorder):
+    """Loses nothing that it was given, once it says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.oldest_held: int | None = None
+        self.hurried = 0
+        self.turn = asyncio.Semaphore(0)
+
+    def hurry(self) -> None:
+        self.hurried += 1
+
+    async def handle(self, batch: Sequence[Event]) -> None:
+        await self.turn.acquire()
+        await super().handle(batch)
+
+
+async def test_a_source_knows_which_events_every_durable_consumer_has() -> None:
+    keeping, forgetful = Keeping(), Recorder()
+    bus = EventBus(LoopClock())
+    bus.add(forgetful)
+    bus.add(keeping)
+    async with bus:
+        assert bus.kept_until() == bus.last_number == 0
+        for number in range(1, 151):
+            bus.publish(replace(state(number), id=number))
+        assert (bus.last_number, bus.kept_until()) == (150, 0)
+        await asyncio.sleep(0)
+        # The first hundred are being handed over.
+        assert bus.kept_until() == 0
+        keeping.oldest_held = 40
+        keeping.turn.release()
+        await keeping.arrived.wait()
+        await asyncio.sleep(0)
+        assert bus.kept_until() == 39
+        keeping.oldest_held = None
+        assert bus.kept_until() == 100
+        keeping.arrived.clear()
+        keeping.turn.release()
+        await keeping.arrived.wait()
+        await asyncio.sleep(0)
+        assert bus.kept_until() == 150
+        bus.hurry()
+        assert keeping.hurried == 1
+
+
+async def test_a_source_that_repeats_waits_for_a_durable_consumer_that_stands_still_or_never_started() -> None:
+    class Broken(Keeping):
+        async def start(self) -> None:
+            raise OSError("no")
+
+    keeping, clock = Keeping(), FakeClock()
+    bus = EventBus(clock)
+    bus.add(keeping, depth=100)
+    async with bus:
+        assert bus.can_keep()
+        for number in range(60):
+            bus.publish(state(number))
+        clock.advance(60)
+        assert bus.has_room()
+        assert not bus.can_keep()
+        keeping.turn.release()
+    bus = EventBus(clock)
+    bus.add(Broken())
+    async with bus:
+        assert bus.has_room()
+        assert not bus.can_keep()

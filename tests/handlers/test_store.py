@@ -410,7 +410,7 @@ async def test_a_newer_schema_is_refused_in_words_and_left_alone(tmp_path: Path)
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     handler = store(tmp_path)
     with pytest.raises(
-        StoreError, match=r"the store has schema 9999, this version knows 0003: run the newer appliance"
+        StoreError, match=r"the store has schema 9999, this version knows 0004: run the newer appliance"
     ):
         await handler.start()
     with pytest.raises(StoreError, match="the store is not running"):

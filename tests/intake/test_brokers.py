@@ -28,10 +28,14 @@ pytestmark = pytest.mark.interop
 
 
 @asynccontextmanager
-async def reading(broker: RabbitMq, **settings: Any) -> AsyncIterator[tuple[RabbitMqIntake, list[Event]]]:
+async def reading(
+    broker: RabbitMq, slow: "Slow | None" = None, **settings: Any
+) -> AsyncIterator[tuple[RabbitMqIntake, list[Event]]]:
     got: list[Event] = []
     config = RabbitMqIntakeConfig(port=broker.port, password="guest", max_message_bytes=LIMIT, **settings)
     intake = RabbitMqIntake(config, FakeClock())
+    if slow is not None:
+        intake.progress, slow.taken = slow, got
     await intake.start(got.append)
     try:
         yield intake, got
@@ -131,6 +135,67 @@ def test_of_messages_without_a_name_only_the_broker_knows_which_come_again() -> 
     assert not reader.is_double("", GOOD, again=True)
 
 
+class Slow:
+    """Handlers that keep what they are told to have kept."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+        self.hurried = 0
+        self.taken: list[Event] = []
+
+    @property
+    def last_number(self) -> int:
+        return len(self.taken)
+
+    def has_room(self) -> bool:
+        return True
+
+    def can_keep(self) -> bool:
+        return True
+
+    def kept_until(self) -> int:
+        return self.kept
+
+    def hurry(self) -> None:
+        self.hurried += 1
+
+
+async def test_a_message_is_the_brokers_until_its_events_are_kept(shared_rabbitmq: RabbitMq) -> None:
+    queue = fresh("janus-events")
+    messages = [json.dumps([EVENT | {"timestamp": 10 * n + k} for k in range(2)]).encode() for n in range(5)]
+    async with publishing(shared_rabbitmq) as broker:
+        await broker.queue(queue)
+        for number, message in enumerate(messages):
+            await broker.channel.default_exchange.publish(aio_pika.Message(message, message_id=f"m{number}"), queue)
+        slow = Slow()
+        async with reading(shared_rabbitmq, slow, queue=queue, prefetch=4) as (intake, got):
+            # No further one comes before the first is acknowledged, so the handlers are asked to hurry.
+            await until(lambda: len(got) == 8 and slow.hurried > 0)
+            assert [intake.deliveries.of(number) for number in (1, 2, 8)] == [("m0", 0), ("m0", 1), ("m3", 1)]
+            slow.kept = 5
+            await until(lambda: len(got) == 10)
+            assert intake.deliveries.of(5) is None
+            slow.kept = 6
+            await until(lambda: intake.deliveries.of(6) is None)
+        # It went with four events in hand: their two messages come again, to the next.
+        async with reading(shared_rabbitmq, queue=queue) as (_, again):
+            await until(lambda: len(again) == 4)
+            assert [item.timestamp for item in again] == [30, 31, 40, 41]
+        assert await settled(broker, queue)
+
+
+async def test_what_needs_not_be_kept_is_acknowledged_at_once(shared_rabbitmq: RabbitMq) -> None:
+    queue = fresh("janus-events")
+    async with (
+        publishing(shared_rabbitmq) as broker,
+        reading(shared_rabbitmq, Slow(), queue=queue, prefetch=1, acknowledge="taken") as (intake, got),
+    ):
+        await until(lambda: intake.connected)
+        for _ in range(3):
+            await broker.channel.default_exchange.publish(aio_pika.Message(GOOD), queue)
+        await until(lambda: len(got) == 3)
+
+
 async def test_two_collectors_share_a_queue(shared_rabbitmq: RabbitMq) -> None:
     queue = fresh("janus-events")
     async with (
@@ -161,6 +226,7 @@ async def test_a_wrong_password_is_told_and_tried_again(
     [
         {"queue": ""},
         {"prefetch": 0},
+        {"acknowledge": "never"},
         {"password_file": "/does/not/exist"},
         {"tls": True, "tls_ca_file": "/does/not/exist"},
     ],

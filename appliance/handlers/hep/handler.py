@@ -156,6 +156,14 @@ class HepHandler:
             wall=lambda: self._clock.wall_us() / 1e6,
         )
 
+    @property
+    def oldest_held(self) -> int | None:
+        """Contract: :class:`appliance.core.bus.Durable`; what ``handle`` took is on its way, or in the spool."""
+        return None
+
+    def hurry(self) -> None:
+        """Nothing waits here."""
+
     async def handle(self, batch: Sequence[Event]) -> None:
         """Map and send; nothing here waits."""
         now = self._clock.monotonic()

@@ -175,6 +175,14 @@ class OutputHandler(ABC):
         if self._spool is not None:
             self._spool.close()
 
+    @property
+    def oldest_held(self) -> int | None:
+        """Contract: :class:`appliance.core.bus.Durable`; what ``handle`` took is the backend's, or on disk."""
+        return None
+
+    def hurry(self) -> None:
+        """Nothing waits here."""
+
     async def handle(self, batch: Sequence[Event]) -> None:
         """Return once the backend has them, or the disk."""
         messages = self._pack(self._encoded(batch))

@@ -7,6 +7,7 @@ it refuses costs that event alone; a damaged SQLite file is set aside once and a
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -76,7 +77,10 @@ class StoreHandler:
         self._rows_thread: ThreadPoolExecutor | None = None
         """Makes the next rows while the database takes the last: each waits for the other less than half the time."""
         self._task: asyncio.Task[None] | None = None
+        self._deliveries = context.deliveries
         self._pending: list[Event] = []
+        self._held: deque[int] = deque()
+        """The lowest number of each block that is not done with, and of what is pending."""
         self._taken = 0
         self._done = 0
         """Of those taken: written or given up."""
@@ -118,6 +122,8 @@ class StoreHandler:
 
     async def handle(self, batch: Sequence[Event]) -> None:
         """Take events; waits while the database is behind."""
+        if batch and not self._pending:
+            self._held.append(min(item.id for item in batch))
         self._pending += batch
         self._taken += len(batch)
         self._wake.set()
@@ -126,6 +132,15 @@ class StoreHandler:
         if len(self._pending) >= MAX_PENDING:
             async with self._moved:
                 await self._moved.wait_for(lambda: len(self._pending) < MAX_PENDING)
+
+    @property
+    def oldest_held(self) -> int | None:
+        """Contract: :class:`appliance.core.bus.Durable`."""
+        return self._held[0] if self._held else None
+
+    def hurry(self) -> None:
+        """Write what is pending."""
+        self._hurry.set()
 
     async def flush(self) -> None:
         """Return once everything taken so far is written, or after a few seconds when the database is in trouble."""
@@ -190,7 +205,7 @@ class StoreHandler:
     async def _prepare(self, items: list[Event]) -> Block | None:
         assert self._writer is not None
         try:
-            return await self._in_thread(self._writer.prepare, items, thread=self._rows_thread)
+            return await self._in_thread(self._writer.prepare, items, self._deliveries, thread=self._rows_thread)
         except Exception:
             logger.exception("store: %d events are lost", len(items))
             self.errors += 1
@@ -202,6 +217,7 @@ class StoreHandler:
             await self._write(block)
         async with self._moved:
             self._done += taken
+            self._held.popleft()
             self._moved.notify_all()
 
     async def _write(self, block: Block) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
-REVISION = "0003"
+REVISION = "0004"
 """Of the schema: the last of ``migrations/versions``."""
 
 metadata = MetaData()
@@ -233,6 +233,18 @@ callrecords = Table(
 """
 Index("ix_callrecords_ended", callrecords.c.ended_us)
 Index("ix_callrecords_id", callrecords.c.id)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("message", NAME, primary_key=True, doc="What its sender calls the message, or a digest of it."),
+    Column("id", BIG, nullable=False, doc="Number of the last of its events that is stored."),
+    Column("places", Integer, nullable=False, doc="How many of its events, from the first, are stored."),
+    info={"about": "What a broker brought in the last hour, so that it is stored once when it comes again."},
+    **CHARACTERS,
+)
+"""See :mod:`appliance.handlers.store.deliveries`."""
+Index("ix_deliveries_id", deliveries.c.id)
 
 
 def _room_table(name: str, *columns: Column[Any]) -> Table:

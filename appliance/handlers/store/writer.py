@@ -7,10 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from appliance.core.deliveries import Deliveries
 from appliance.core.events import Core, Event, Transport
 from appliance.handlers.store import database, schema
 from appliance.handlers.store.bulk import Bulk
 from appliance.handlers.store.calls import Call, CallBook
+from appliance.handlers.store.deliveries import note, prune
 from appliance.handlers.store.partitions import Partitions
 from appliance.handlers.store.records import call_record
 from appliance.handlers.store.rows import Rows, body_text, is_kept, rows_of
@@ -31,8 +33,10 @@ _COALESCED = (
 class Block:
     """Events as rows, ready to be written, again if need be."""
 
-    def __init__(self, items: Sequence[Event], book: CallBook) -> None:
+    def __init__(self, items: Sequence[Event], book: CallBook, deliveries: Deliveries) -> None:
         self.items = [item for item in items if is_kept(item)]
+        self.origins = {item.id: origin for item in self.items if (origin := deliveries.of(item.id)) is not None}
+        """Of those that a broker brought, and may bring again."""
         self.rows: Rows = rows_of(self.items)
         for item in self.items:
             book.take(item)
@@ -51,6 +55,12 @@ class Block:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def leave_out(self, numbers: set[int]) -> None:
+        """These are stored: a broker had brought them before."""
+        if numbers:
+            self.items = [item for item in self.items if item.id not in numbers]
+            self.rows = rows_of(self.items)
 
 
 class Writer:
@@ -87,9 +97,9 @@ class Writer:
         """Give the connections back."""
         self._engine.dispose()
 
-    def prepare(self, items: Sequence[Event]) -> Block:
+    def prepare(self, items: Sequence[Event], deliveries: Deliveries | None = None) -> Block:
         """Once for each event: calls are counted here."""
-        return Block(items, self.book)
+        return Block(items, self.book, deliveries or Deliveries())
 
     def commit(self, block: Block) -> None:
         """All of it, once; of a refused block, what the database takes, event by event.
@@ -106,8 +116,11 @@ class Writer:
             except IntegrityError:
                 # The server may have finished a commit that it had not answered, after we looked.
                 if not (again and self._has(block.items)):
-                    block.tried = False
-                    raise
+                    if not block.origins:
+                        block.tried = False
+                        raise
+                    # Or another collector was given what we were, and was quicker; now it is seen.
+                    self._write(block)
         for call, _ in block.calls:
             call.stored = True
         self.rows += sum(map(len, block.rows.values()))
@@ -118,6 +131,8 @@ class Writer:
         with self._engine.begin() as connection:
             if days:
                 self._partitions.make(connection, days)
+            if block.origins:
+                block.leave_out(note(connection, block.origins))
             for item in block.items:
                 if item.replayed:
                     _forget(connection, item)
@@ -161,6 +176,8 @@ class Writer:
             block.tried = False
         try:
             with self._engine.begin() as connection:
+                if block.origins:
+                    note(connection, block.origins)
                 self._write_calls(connection, block)
             for call, _ in block.calls:
                 call.stored = True
@@ -242,6 +259,7 @@ class Writer:
             calls = schema.calls
             connection.execute(delete(calls).where(func.coalesce(calls.c.ended_us, calls.c.started_us) < before_us))
             connection.execute(delete(schema.callrecords).where(schema.callrecords.c.ended_us < before_us))
+            prune(connection)
         self._partitions.made(days)
         self.kept -= gone
         self.pruned += gone
