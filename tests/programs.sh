@@ -7,7 +7,7 @@
 set -u
 
 # program:package
-wanted="chromium:chromium firefox-esr:firefox-esr tshark:tshark sngrep:sngrep prometheus:prometheus promtool:prometheus janus:janus janus-pp-rec:janus-tools node:nodejs npm:npm ip:iproute2 kamailio:kamailio-sqlite-modules rabbitmq-server:rabbitmq-server mosquitto:mosquitto mariadbd:mariadb-server pg_ctlcluster:postgresql"
+wanted="chromium:chromium firefox-esr:firefox-esr tshark:tshark sngrep:sngrep prometheus:prometheus promtool:prometheus janus:janus janus-pp-rec:janus-tools node:nodejs npm:npm ip:iproute2 kamailio:kamailio-sqlite-modules rabbitmq-server:rabbitmq-server mosquitto:mosquitto mariadbd:mariadb-server pg_ctlcluster:postgresql turnserver:coturn iptables:iptables"
 
 missing=""
 for pair in $wanted; do

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from appliance.media.addresses import listening
+from appliance.media.servers import stun_server, turn_server
 
 
 class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,7 +24,20 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Candidates say the address of ours as well, for clients on the same side of that NAT."""
     ice: Literal["lite", "full"] = "lite"
     """``lite`` answers the checks of clients, which is all that a gateway with an address they reach needs. ``full``
-    sends checks of its own and nominates, for a gateway behind a NAT or firewall that wants packets to go out first."""
+    sends checks of its own, nominates, and finds its own way out of a NAT with ``stun_servers`` and
+    ``turn_server``."""
+    stun_servers: list[str] = field(default_factory=list)
+    """``host:port`` of servers that tell what a NAT makes of our addresses; asked every 15 seconds. Two servers that
+    disagree show a NAT that only TURN gets through. For ``ice = "full"``."""
+    turn_server: str = ""
+    """``turn:host:port``, ``turn:host:port?transport=tcp`` or ``turns:host:port``: lends an address for clients that
+    reach the gateway in no other way. For ``ice = "full"``."""
+    turn_username: str = ""
+    """Who asks for it (long-term credentials, RFC 8489 section 9.2)."""
+    turn_password: str = ""
+    """Of that user."""
+    turn_password_file: str = ""
+    """A file with the password, rather than the password itself."""
     port: int = 10000
     """UDP, the same on every address; 0 takes any free one."""
     port_last: int = 0
@@ -59,6 +73,12 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                     ) from None
         if self.port_last and not self.port <= self.port_last <= 65_535:
             raise ValueError(f"port_last: {self.port_last} came, wanted port ({self.port}) to 65535, or 0")
+        for text in self.stun_servers:
+            stun_server(text)
+        if self.turn_server:
+            turn_server(self.turn_server)
+        if self.ice == "lite" and (self.stun_servers or self.turn_server):
+            raise ValueError('ice: "lite" came with stun_servers or turn_server, wanted "full": lite asks nobody')
 
     def hosts(self) -> list[str]:
         """The addresses to listen on. :raises OSError: an entry of ``addresses`` names nothing here."""

@@ -12,12 +12,14 @@ from appliance.core.clock import Clock
 from appliance.core.events import Counter
 from appliance.core.peer import PeerObserver, SourceLine
 from appliance.media.config import MAX_STUN_SOURCES, STUN_REQUESTS_PER_SECOND, MediaConfig
+from appliance.media.gathering import Gathering
 from appliance.media.identity import DtlsIdentity
 from appliance.media.injection import Injection, Keyframe
 from appliance.media.pair import Pair
 from appliance.media.peer import Peer
 from appliance.media.port import Port
 from appliance.media.reports import NtpClock
+from appliance.media.turn import RelayPort
 from appliance.media.udp import UdpPort
 from appliance.wire import stun
 
@@ -36,6 +38,7 @@ class Engine:
         self.identity = DtlsIdentity()
         self.ntp = NtpClock(clock)
         self.ports: list[UdpPort] = []
+        self.gathering = Gathering(config, self.ports, clock, self.relayed)
         self.peers: set[Peer] = set()
         self.dropped: dict[str, int] = {}
         """Datagrams, by why: malformed, unknown_source, rate_limit, ..."""
@@ -64,6 +67,7 @@ class Engine:
         for udp in self.ports:
             loop.add_reader(udp.fd, self._readable, udp)
         self._loop = loop
+        await self.gathering.start()
 
     def _bind(self, hosts: list[str], port: int) -> list[UdpPort]:
         bound: list[UdpPort] = []
@@ -87,6 +91,7 @@ class Engine:
         """End every PeerConnection and close the sockets."""
         for peer in list(self.peers):
             peer.close(None)
+        await self.gathering.stop()
         for udp in self.ports:
             if self._loop is not None:
                 self._loop.remove_reader(udp.fd)
@@ -165,7 +170,26 @@ class Engine:
         for port in self.ports:
             port.flush()
 
-    def datagram(self, udp: UdpPort, key: bytes, data: bytes) -> None:
+    def relayed(self, relay: RelayPort, key: bytes, data: bytes) -> None:
+        """Take what came through the TURN server, as a batch of one."""
+        try:
+            receive = relay.media.get(key)
+            if len(data) < 2 or not 127 < data[0] < 192:
+                self.datagram(relay, key, data)
+            elif receive is None:
+                self.drop("unknown_source")
+            else:
+                slot = relay.slot_of(data)
+                if slot is None:
+                    self.drop("oversize")
+                else:
+                    receive(slot, len(data), self.clock.monotonic())
+        except Exception:
+            self._complain("a relayed datagram was dropped that should have been refused")
+        for port in self.ports:
+            port.flush()
+
+    def datagram(self, udp: Port, key: bytes, data: bytes) -> None:
         """Take what is no media of a known address. Whatever it holds, nothing escapes."""
         try:
             if stun.is_stun(data):
@@ -177,7 +201,7 @@ class Engine:
         except Exception:
             self._complain("a datagram was dropped that should have been refused")
 
-    def _stun(self, udp: UdpPort, key: bytes, data: bytes) -> None:
+    def _stun(self, udp: Port, key: bytes, data: bytes) -> None:
         if not self._within_rate(key):
             self.drop("rate_limit")
             return
@@ -195,11 +219,14 @@ class Engine:
             if peer is None or not peer.stun_request(udp, key, message, data):
                 self.drop("unknown_source")
         elif message.message_class is not stun.Class.INDICATION:
+            reflexive = self.gathering.reflexive
+            if reflexive is not None and reflexive.response(udp, key, message):
+                return
             peer = self._by_tag.get(message.transaction_id[:4])
             if peer is None or not peer.stun_response(udp, key, message, data):
                 self.drop("unknown_source")
 
-    def _dtls(self, udp: UdpPort, key: bytes, data: bytes) -> None:
+    def _dtls(self, udp: Port, key: bytes, data: bytes) -> None:
         peer = self._owners.get((udp, key))
         if peer is None or not peer.dtls_datagram(udp, key, data):
             self.drop("unknown_source")
@@ -231,13 +258,14 @@ class Engine:
 
     def measure(self) -> Iterable[Counter]:
         """For the exporter."""
-        received = sum(udp.received for udp in self.ports)
-        sent = sum(udp.sent for udp in self.ports)
+        received = sum(udp.received for udp in self.ports) + self.gathering.relayed("received")
+        sent = sum(udp.sent for udp in self.ports) + self.gathering.relayed("sent")
         yield Counter("media_datagrams_total", received, {"direction": "in"})
         yield Counter("media_datagrams_total", sent, {"direction": "out"})
         dropped = dict(self.dropped)
         dropped["unknown_source"] = dropped.get("unknown_source", 0) + sum(udp.unknown_media for udp in self.ports)
-        dropped["oversize"] = sum(udp.oversize for udp in self.ports)
-        dropped["send_buffer"] = sum(sum(udp.send_errors.values()) for udp in self.ports)
+        dropped["oversize"] = dropped.get("oversize", 0) + sum(udp.oversize for udp in self.ports)
+        refused = sum(sum(udp.send_errors.values()) for udp in self.ports)
+        dropped["send_buffer"] = refused + self.gathering.relayed("dropped")
         for reason, count in dropped.items():
             yield Counter("media_datagrams_dropped_total", count, {"reason": reason})

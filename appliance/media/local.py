@@ -7,6 +7,8 @@ from appliance.wire.candidate import Candidate
 
 HOST_PREFERENCE = 126
 PRFLX_PREFERENCE = 110
+SRFLX_PREFERENCE = 100
+RELAY_PREFERENCE = 0
 
 
 def priority(preference: int, local: int = 65_535) -> int:

@@ -24,7 +24,6 @@ from appliance.media.dtls import Dtls
 from appliance.media.full import FullIceAgent
 from appliance.media.ice import IceAgent
 from appliance.media.lines import MediaLines
-from appliance.media.local import host_candidates
 from appliance.media.negotiation import (
     LocalTransport,
     NegotiatedLine,
@@ -80,10 +79,10 @@ class Peer(MediaLines):
         """Begins the transaction ids of its probes."""
         agent = IceAgent if config.ice == "lite" else FullIceAgent
         self.ice = agent(
-            engine.ports,
+            engine.gathering.ports,
             clock,
             self.emit,
-            local=host_candidates(engine.ports, announce_private=config.announce_private),
+            local=engine.gathering.candidates(),
             tag=self.tag,
             proven=self._is_proven,
             selected_changed=self._pair_changed,

@@ -73,7 +73,7 @@ def pinned(key: bytes) -> Any:
     return _ffi.new("char[]", key)
 
 
-class _Slots:
+class Slots:
     """Room for ``count`` datagrams and the kernel's structures for them."""
 
     def __init__(self, count: int, name_bytes: int) -> None:
@@ -141,8 +141,8 @@ class UdpPort:
         self.oversize = 0
         self.send_errors: dict[str, int] = {}
         self._name_bytes = _IPV4.size if self.family == socket.AF_INET else _IPV6.size
-        self._incoming = _Slots(BATCH, self._name_bytes)
-        self._outgoing = _Slots(OUTGOING, self._name_bytes)
+        self._incoming = Slots(BATCH, self._name_bytes)
+        self._outgoing = Slots(OUTGOING, self._name_bytes)
         words = _ffi.sizeof("struct mmsghdr") // 4
         # msg_len of every header, as one strided view: reading it through cffi field by field costs more.
         first = _ffi.offsetof("struct mmsghdr", "msg_len") // 4

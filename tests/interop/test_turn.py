@@ -1,0 +1,153 @@
+"""Full ICE with a real STUN and TURN server, and aiortc as the client."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aioice.ice
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack
+
+from appliance.core.events import LocalCandidate, MediaStats, SelectedPair
+from appliance.media import gathering
+from appliance.media.engine import Engine
+from appliance.media.turn import RelayPort
+from tests.media.harness import Handle, engine
+from tests.media.test_aiortc import until
+from tests.peers.coturn import PASSWORD, USER, Coturn, coturn
+
+pytestmark = pytest.mark.interop
+
+
+@pytest.fixture(autouse=True)
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+    monkeypatch.setattr(gathering, "RETRY_SECONDS", (0.05, 0.1))
+
+
+@asynccontextmanager
+async def behind(server: Coturn, *, transport: str = "udp", password: str = PASSWORD) -> AsyncIterator[Engine]:
+    found = await engine(
+        ice="full",
+        stun_servers=[server.address],
+        turn_server=f"turn:{server.address}?transport={transport}",
+        turn_username=USER,
+        turn_password=password,
+        stats_period=0.2,
+    )
+    try:
+        yield found
+    finally:
+        await found.stop()
+
+
+async def call(handle: Handle) -> Any:
+    """aiortc sends sound and opens a channel; it is told of the relayed address alone."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection.addTrack(AudioStreamTrack())
+    connection.createDataChannel("chat")
+    await connection.setLocalDescription(await connection.createOffer())
+    answer = handle.answer(connection.localDescription.sdp)
+    answer = re.sub(r"a=candidate:(?!.* relay ).*\r\n", "", answer)
+    await connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+    return connection
+
+
+def deafen(found: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing leaves but through the TURN server, as behind a firewall."""
+    for port in found.ports:
+        monkeypatch.setattr(port, "send", lambda _data, _key: None)
+
+
+async def changed(found: Engine, *before: RelayPort | None) -> None:
+    """Wait until what the TURN server lends is something else."""
+    async with asyncio.timeout(20):
+        while found.gathering.relay in before:  # noqa: ASYNC110  # nothing in the engine waits for it
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_call_through_the_turn_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, transport: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    with coturn(tmp_path) as server:
+        async with behind(server, transport=transport) as found:
+            deafen(found, monkeypatch)
+            handle = Handle(found)
+            connection = await call(handle)
+
+            def flows() -> bool:
+                stats = [item for item in handle.all(MediaStats) if item.media == "audio" and item.has_reports]
+                return bool(stats) and min(stats[-1].packets_received or 0, stats[-1].packets_sent or 0) > 50
+
+            await until(handle, flows)
+            assert handle.opened == [("chat", "")]
+            relay = found.gathering.relay
+            assert relay is not None
+            told = [item.candidate for item in handle.all(LocalCandidate)]
+            assert [text.split(" ")[7] for text in told] == ["host", "relay"]
+            assert f" {relay.host} {relay.port} typ relay raddr 127.0.0.1 " in told[1]
+            pair = handle.all(SelectedPair)[-1]
+            assert pair.pair.startswith(f"{relay.host}:{relay.port} [relay,udp] <-> 127.0.0.1:")
+            last = next(item for item in reversed(handle.all(MediaStats)) if item.media == "audio")
+            assert last.lost == 0
+            assert relay.dropped == 0
+            counts = {(item.name, *item.labels.values()): item.value for item in found.measure()}
+            assert counts["media_datagrams_total", "in"] >= relay.received > 100
+            await connection.close()
+        assert "TURN allocation deleted" in caplog.text
+
+
+async def test_a_server_that_went_away_is_asked_again(tmp_path: Path) -> None:
+    with coturn(tmp_path) as server:
+        async with behind(server, transport="tcp") as found:
+            before = found.gathering.relay
+            assert before is not None
+            server.kill()
+            await changed(found, before)
+            assert before.closed
+            assert {candidate.type for candidate in found.gathering.candidates()} == {"host"}
+            server.start()
+            await changed(found, None)
+            assert found.gathering.relayed("sent") == 0
+
+
+async def test_an_allocation_that_the_server_forgot_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with coturn(tmp_path) as server:
+        async with behind(server) as found:
+            before = found.gathering.relay
+            server.kill()
+            server.start()
+            deafen(found, monkeypatch)
+            handle = Handle(found)
+            connection = await call(handle)  # its checks find out
+            await changed(found, before, None)
+            await connection.close()
+            again = Handle(found)
+            connection = await call(again)
+            await until(again, lambda: again.peer.up)
+            await connection.close()
+
+
+async def test_a_refusal_keeps_nothing_from_working(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with coturn(tmp_path) as server:
+        async with behind(server, password="wrong") as found:
+            assert [candidate.type for candidate in found.gathering.candidates()] == ["host"]
+            handle = Handle(found)
+            connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+            connection.createDataChannel("chat")
+            await connection.setLocalDescription(await connection.createOffer())
+            answer = handle.answer(connection.localDescription.sdp)
+            await connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+            await until(handle, lambda: handle.peer.up)
+            await connection.close()
+    assert "TURN server 127.0.0.1 port" in caplog.text
+    assert PASSWORD not in caplog.text
