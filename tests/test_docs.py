@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.commands import configuration
+from appliance.handlers.store import document
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")] + sorted(
@@ -23,6 +24,11 @@ def test_every_setting_says_what_it_means() -> None:
         line for line in configuration.lines() if re.match(r"\| `(?!enabled|host|port|events)\w+` \|.*\|  \|$", line)
     ]
     assert not undocumented
+
+
+def test_every_table_of_the_store_is_documented() -> None:
+    text = document.STORE_PAGE.read_text("utf-8")
+    assert text == document.page(text), "python -m appliance.handlers.store.document brings it up to date"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,16 +1,20 @@
-"""The ten questions of the article of 2016, each one select on its names; answers counted by hand from the JSON."""
+"""The questions of ``docs/store.md``, in its own words: the ten of the article of 2016, and more.
+
+Each is one select, asked of every database; the answers are counted by hand from the JSON.
+"""
 
 import asyncio
 import json
-import sqlite3
-from contextlib import closing
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from appliance.core.events import CALL_SCHEMA, Event, External, event
 from tests.handlers.databases import Home, database_server, with_all
-from tests.handlers.harness import DATA, recorded, store
+from tests.handlers.harness import DATA, recorded
 
 FILES = [
     "seeds/talk-echotest.jsonl",
@@ -21,6 +25,16 @@ FILES = [
     "janus-1.4/dtls_badfp.jsonl",
     "janus-1.1.2/session_timeout.jsonl",
 ]
+PAGE = (Path(__file__).parents[2] / "docs" / "store.md").read_text("utf-8")
+QUERIES = dict(re.findall(r"^([A-Z][^\n]*)\n\n```sql\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL))
+"""By the last line before each."""
+_NAMED = re.compile(r":(\w+)\b")
+
+
+def query(line: str, home: Home, **values: object) -> list[tuple[Any, ...]]:
+    """Ask what the page asks below this line."""
+    text = QUERIES[line]
+    return home.ask(_NAMED.sub("?", text), *(values[name] for name in _NAMED.findall(text)))
 
 
 class Recording:
@@ -33,7 +47,11 @@ class Recording:
             item = item if "type" in item else item["event"]
             bodies = item["event"] if isinstance(item["event"], list) else [item["event"]]
             self.events += [{**item, "event": body} for body in bodies]
+        self.home = home
         self.ask = home.ask
+
+    def query(self, line: str, **values: object) -> list[tuple[Any, ...]]:
+        return query(line, self.home, **values)
 
     def of(self, kind: int, *keys: str) -> list[dict[str, Any]]:
         return [e for e in self.events if e["type"] == kind and all(key in e["event"] for key in keys)]
@@ -64,61 +82,71 @@ def recording(request: pytest.FixtureRequest, kind: str, tmp_path_factory: pytes
     return found
 
 
+def test_the_page_has_ten_questions() -> None:
+    ten, more = PAGE.partition("## Ten questions")[2].split("\n## ")[:2]
+    assert (ten.count("```sql"), more.count("```sql")) == (10, 3)
+    assert len(QUERIES) == 13
+
+
+def in_time(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    # Python's sort is stable, so events of the same microsecond stay in the order in which they came.
+    return sorted(events, key=lambda e: int(e["timestamp"]))
+
+
 async def test_what_the_core_said(recording: Recording) -> None:
-    assert recording.ask("SELECT name, value, timestamp FROM core ORDER BY timestamp") == [
-        ("status", e["event"]["status"], e["timestamp"]) for e in recording.of(256)
+    rows = recording.query("What did the servers say of themselves?")
+    assert [(when, name, value) for when, _, name, value in rows] == [
+        (e["timestamp"], "status", e["event"]["status"]) for e in in_time(recording.of(256))
     ]
 
 
 async def test_which_sessions_were_created(recording: Recording) -> None:
-    assert recording.ask("SELECT session FROM sessions WHERE event = 'created' ORDER BY timestamp") == [
-        (e["session_id"],) for e in recording.of(1) if e["event"]["name"] == "created"
+    rows = recording.query("Which sessions were created?")
+    assert [(when, session) for when, _, session in rows] == [
+        (e["timestamp"], e["session_id"]) for e in in_time(recording.of(1)) if e["event"]["name"] == "created"
     ]
 
 
 async def test_which_handles_a_session_attached_to_which_plugins(recording: Recording) -> None:
     for session in {session for session, _ in recording.handles()}:
-        query = "SELECT handle, plugin FROM handles WHERE session = ? AND event = 'attached' ORDER BY timestamp"
-        assert recording.ask(query, session) == [
-            (e["handle_id"], e["event"]["plugin"])
-            for e in recording.of(2)
+        rows = recording.query("Which handles did a session attach, to which plugins?", session=session)
+        assert rows == [
+            (e["timestamp"], e["handle_id"], e["event"]["plugin"])
+            for e in in_time(recording.of(2))
             if e["session_id"] == session and e["event"]["name"] == "attached"
         ]
 
 
 QUESTIONS: dict[str, tuple[str, int, str, tuple[str, ...]]] = {
-    "ice": ("SELECT stream, component, state, timestamp FROM ice", 16, "ice", ("stream_id", "component_id", "ice")),
+    "ice": ("Which states did ICE go through?", 16, "ice", ("stream_id", "component_id", "ice")),
     "pairs": (
-        "SELECT stream, component, selected, timestamp FROM selectedpairs", 16, "selected-pair",
-        ("stream_id", "component_id", "selected-pair"),
+        "Which candidate pairs were selected?", 16, "selected-pair", ("stream_id", "component_id", "selected-pair"),
     ),
-    "dtls": ("SELECT stream, component, state, timestamp FROM dtls", 16, "dtls", ("stream_id", "component_id", "dtls")),
-    "connections": ("SELECT state, timestamp FROM connections", 16, "connection", ("connection",)),
-    "media": ("SELECT medium, receiving, timestamp FROM media", 32, "receiving", ("media", "receiving")),
+    "dtls": ("Which states did DTLS go through?", 16, "dtls", ("stream_id", "component_id", "dtls")),
+    "connections": (
+        "When was the PeerConnection up, when and why was it hung up?", 16, "connection", ("connection", "reason"),
+    ),
+    "media": ("When did media come, and when not?", 32, "receiving", ("media", "receiving")),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
 async def test_what_happened_to_a_handle_in_order(recording: Recording, question: str) -> None:
-    query, kind, key, fields = QUESTIONS[question]
+    line, kind, key, fields = QUESTIONS[question]
     for session, handle in recording.handles():
-        rows = recording.ask(f"{query} WHERE session = ? AND handle = ? ORDER BY timestamp, id", session, handle)
-        # Python's sort is stable, so events of the same microsecond stay in the order in which they came.
-        told = sorted(
-            (e for e in recording.of(kind, key) if (e.get("session_id"), e.get("handle_id")) == (session, handle)),
-            key=lambda e: int(e["timestamp"]),
+        told = in_time(
+            [e for e in recording.of(kind, key) if (e.get("session_id"), e.get("handle_id")) == (session, handle)]
         )
-        assert rows == [(*(e["event"][field] for field in fields), e["timestamp"]) for e in told]
+        rows = recording.query(line, session=session, handle=handle)
+        assert rows == [(e["timestamp"], *(e["event"].get(field) for field in fields)) for e in told]
 
 
 async def test_what_the_plugin_of_a_handle_told(recording: Recording) -> None:
     for session, handle in recording.handles():
-        rows = recording.ask(
-            "SELECT plugin, event FROM plugins WHERE session = ? AND handle = ? ORDER BY id", session, handle
-        )
-        assert [(plugin, json.loads(data)) for plugin, data in rows] == [
-            (e["event"]["plugin"], e["event"]["data"])
-            for e in recording.of(64)
+        rows = recording.query("What did the plugin tell?", session=session, handle=handle)
+        assert [(when, plugin, json.loads(data)) for when, plugin, data in rows] == [
+            (e["timestamp"], e["event"]["plugin"], e["event"]["data"])
+            for e in in_time(recording.of(64))
             if (e.get("session_id"), e.get("handle_id")) == (session, handle)
         ]
 
@@ -131,7 +159,7 @@ async def test_how_many_statistics_a_handle_has_and_what_they_say(recording: Rec
     for session, handle in recording.handles():
         told = [e for e in recording.events if is_statistics(e) and e["handle_id"] == handle]
         where = "WHERE session = ? AND handle = ?"
-        assert recording.ask(f"SELECT count(*) FROM stats {where}", session, handle) == [(len(told),)]
+        assert recording.query("How many statistics are there?", session=session, handle=handle) == [(len(told),)]
         rows = recording.ask(
             "SELECT medium, base, lostlocal, lostremote, packetssent, packetsrecv, bytessent, bytesrecv, nackssent, "
             f"nacksrecv FROM stats {where} ORDER BY id", session, handle,
@@ -172,31 +200,68 @@ async def test_a_row_leads_to_its_whole_event(recording: Recording) -> None:
         assert recording.ask(query) == recording.ask(f"SELECT count(*) FROM {table}")
 
 
-async def test_ciccio_and_pippo_are_joined_by_what_the_store_has(tmp_path: Path) -> None:
-    handler = store(tmp_path)
+CALL = "Everything of one call; `calls` and every page of the console name its correlation id."
+
+
+async def test_a_call_is_there_whole(recording: Recording) -> None:
+    calls = recording.ask("SELECT correlation_id, session, handle FROM calls")
+    assert calls or not recording.of(8)
+    for call, session, handle in calls:
+        rows = recording.query(CALL, call=call)
+        of_it = {(e["type"], e["timestamp"]) for e in recording.events if e.get("handle_id") == handle}
+        assert {(kind, when) for _, when, kind, _, _ in rows} <= of_it
+        assert {when for _, when, kind, _, _ in rows if kind == 16} == {
+            e["timestamp"] for e in recording.of(16) if (e["session_id"], e["handle_id"]) == (session, handle)
+        }
+        assert all(isinstance(json.loads(body), dict) for *_, body in rows)
+
+
+# --- rooms and records -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Home:
+    return Home(kind, tmp_path, database_server(kind, request))
+
+
+async def fill(home: Home, *events: Event) -> None:
+    handler = home.store()
     await handler.start()
-    await handler.handle(list(recorded("seeds/talk-videoroom.jsonl")))
+    await handler.handle(list(events))
     await handler.stop()
-    with closing(sqlite3.connect(tmp_path / "appliance.sqlite")) as connection:
-        rows = connection.execute(
-            """
-            SELECT j.event ->> 'display', j.session, a.opaque_id, j.event ->> 'id', j.handle,
-                   s.event ->> 'feed', s.handle
-            FROM plugins j
-            JOIN handles a ON a.handle = j.handle AND a.event = 'attached'
-            JOIN plugins s ON s.event ->> 'event' = 'subscribing'
-                          AND s.event ->> 'private_id' = j.event ->> 'private_id'
-            WHERE j.event ->> 'event' = 'joined' ORDER BY 1
-            """
-        ).fetchall()
+
+
+async def test_ciccio_and_pippo(home: Home) -> None:
+    await fill(home, *recorded("seeds/talk-videoroom.jsonl"))
     # The table that the talk itself printed.
-    assert rows == [
+    assert query("Who watches whom in a room, and on which handles?", home, room="1234") == [
         (
-            "ciccio", 6706708418803609, "videoroomtest-3REdGHcrZPMk", 8361242010771549, 5978921396405279,
-            5265065137454348, 6827135960427146,
+            "ciccio", 6706708418803609, "videoroomtest-3REdGHcrZPMk", 5978921396405279, "8361242010771549",
+            "pippo", "5265065137454348", 6827135960427146,
         ),
         (
-            "pippo", 2273950556695883, "videoroomtest-vZEKMO4F5JiL", 5265065137454348, 7656381184336435,
-            8361242010771549, 3756409443147593,
+            "pippo", 2273950556695883, "videoroomtest-vZEKMO4F5JiL", 7656381184336435, "5265065137454348",
+            "ciccio", "8361242010771549", 3756409443147593,
         ),
     ]  # fmt: skip
+
+
+async def test_from_which_networks_calls_fail(home: Home) -> None:
+    seen = [
+        ("192.0.2.0/24", "fault", 5), ("192.0.2.0/24", "good", 6), ("198.51.100.0/24", "good", 7),
+        ("192.0.2.0/24", "fault", 8), ("203.0.113.0/24", "fault", 9), (None, "notice", 9), ("192.0.2.0/24", "fault", 4),
+    ]  # fmt: skip
+    records = [
+        {"started_us": 1, "ended_us": ended, "duration_us": 1, "code": "uplink_loss", "severity": severity,
+         "actor": "client"} | ({"network": network} if network else {})
+        for network, severity, ended in seen
+    ]  # fmt: skip
+    told = [event(External(schema=CALL_SCHEMA, data=data), emitter="gw", timestamp=10) for data in records]
+    await fill(home, *(replace(each, id=n, correlation_id=f"1-2-{n}@gw") for n, each in enumerate(told, 1)))
+    rows = query("From which networks do calls fail? `:since` is microseconds.", home, since=5)
+    assert [(network, calls, int(faults)) for network, calls, faults in rows[:2]] == [
+        ("192.0.2.0/24", 3, 2), ("203.0.113.0/24", 1, 1),
+    ]  # fmt: skip
+    assert {(network, calls, int(faults)) for network, calls, faults in rows[2:]} == {
+        ("198.51.100.0/24", 1, 0), (None, 1, 0),
+    }  # fmt: skip
