@@ -184,6 +184,40 @@ async def test_a_call_appears_runs_and_ends_without_a_reload(browser: Browser, a
         await expect(page.locator(".verdict-sentence")).to_contain_text("The application ended the call")
 
 
+async def test_the_ladder_shows_each_message_between_its_two_ends(
+    browser: Browser, archive: MemoryArchive, tmp_path: Path
+) -> None:
+    for scheme in ("light", "dark"):
+        async with opened(browser, archive, color_scheme=scheme) as shown:
+            page = shown.page
+            await page.goto(f"{shown.url}/call/{only(archive, 'opq-echo_http')}")
+            ladder = page.locator("#ladder")
+            offer = ladder.locator(".rung", has_text="An offer from the client")
+            await expect(offer).to_have_text("From Browser to Gateway API: An offer from the client, 3 media lines")
+            await expect(ladder.locator(".rung", has_text="An answer from the server")).to_contain_text(
+                "From Gateway API to Browser: "
+            )
+            await expect(ladder.locator(".rung", has_text="DTLS: handshake done")).to_contain_text(
+                "Between Browser and Gateway media: "
+            )
+            await expect(ladder.locator(".rung", has_text="audio (mid 0) arrives")).to_contain_text(
+                "From Browser to Gateway media: "
+            )
+            await expect(ladder.locator(".rung", has_text="echotest: state").first).to_contain_text(
+                "From Plugin to Gateway API"
+            )
+            await expect(ladder.locator(".rung.report")).to_have_count(0)
+            await ladder.screenshot(path=tmp_path / f"ladder-{scheme}.png")
+            await ladder.get_by_role("button", name="Reports and statistics").click()
+            await expect(ladder.locator(".rung.report").first).to_contain_text("Statistics of audio")
+            await page.reload()
+            await expect(ladder.locator(".rung.report").first).to_be_visible()
+            await offer.click()
+            await expect(page.locator(".events tr.found summary")).to_have_text(
+                "An offer from the client, 3 media lines"
+            )
+
+
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>\u202ereversed'
 
 

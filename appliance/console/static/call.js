@@ -5,6 +5,7 @@ import { confirmButton, copyButton, h, replace } from "./dom.js";
 import { EventList } from "./events.js";
 import { clock, duration, fill, moment, offset } from "./format.js";
 import { HepList } from "./hep.js";
+import { Ladder } from "./ladder.js";
 import { onEvery, route, showConnection } from "./page.js";
 import { showCandidates, showDtls, showPairs } from "./pairs.js";
 import { showPhases } from "./phases.js";
@@ -15,7 +16,7 @@ import { showVerdict } from "./verdict.js";
 
 const SECTIONS = [
   ["verdict", "Verdict"], ["phases", "Phases"], ["evidence", "Evidence"], ["path", "Path"], ["media", "Media"],
-  ["sdp", "Offer and answer"], ["events", "Events"], ["hep", "HEP packets"],
+  ["sdp", "Offer and answer"], ["ladder", "Ladder"], ["events", "Events"], ["hep", "HEP packets"],
 ];
 
 const LISTS_EVERY_MS = 5_000;
@@ -86,6 +87,8 @@ class CallPage {
     this.boxes.media.append(this.plots.element);
     this.boxes.events.append(this.events.element);
     this.boxes.hep.append(this.hep.element);
+    this.ladder = new Ladder(this.correlationId, this.startUs, (id) => this.reveal(id));
+    this.boxes.ladder.append(this.ladder.element);
     this.head = h("div", { class: "call-head" });
     replace(this.main,
       this.head,
@@ -97,6 +100,12 @@ class CallPage {
     if (wanted) this.events.reveal(wanted[1]);
     else this.events.load();
     this.hep.load();
+    this.ladder.load();
+  }
+
+  reveal(id) {
+    history.replaceState(null, "", `#event-${id}`);
+    this.events.reveal(id);
   }
 
   /** Redraws only what has changed, so that what is open stays open and what is focused stays focused. */
@@ -133,6 +142,7 @@ class CallPage {
     if (this.listsAt !== undefined) {
       this.events.load();
       this.hep.load();
+      this.ladder.load();
     }
     this.listsAt = now;
   }
@@ -208,7 +218,7 @@ class CallPage {
     if (evidence.length === 0) return h("p", { class: "empty" }, "No single event proves this verdict.");
     return h("ol", { class: "evidence" }, evidence.map((item) => h("li", {}, h("a", {
       href: `#event-${item.id}`,
-      onclick: (click) => { click.preventDefault(); history.replaceState(null, "", `#event-${item.id}`); this.events.reveal(item.id); },
+      onclick: (click) => { click.preventDefault(); this.reveal(item.id); },
     }, h("span", { class: "number muted" }, offset(item.timestamp_us, this.startUs)), h("span", {}, item.text)))));
   }
 
