@@ -15,6 +15,7 @@ from pyee.asyncio import AsyncIOEventEmitter
 from appliance.media.config import MAX_BUFFERED_BYTES, MAX_DATA_CHANNELS
 from appliance.media.dtls import Dtls, DtlsStage
 from appliance.media.sctp_guard import is_harmful
+from appliance.media.share import Share
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,16 @@ MAX_FRAGMENTS = 4096
 """Chunks of messages that are not whole yet: each further one has aiortc look at all of its stream's again."""
 MAX_STREAMS = 1024
 """SCTP streams that a peer has sent on."""
+MAX_QUEUED = 2048
+"""Messages and chunks to the peer that wait or are not acknowledged; aiortc looks for each among all of them."""
+MAX_NAME_LENGTH = 1024
+"""Of a channel's label and protocol together, in characters."""
+MAX_DUPLICATES = 4096
+"""TSNs that came twice and were not told in a SACK, because what came with them was refused."""
+SHARE = 0.2
+"""Of the processor, for the packets of one peer; some cost thousands of times what they cost their sender."""
+SHARE_BURST = 0.5
+"""Seconds that a peer may take at once."""
 _OVERDRAWN_BYTES = 1_048_576
 """How far beyond the window that we told it a peer may send."""
 
@@ -68,13 +79,16 @@ class DataChannels:
         max_message_bytes: int,
         opened: Callable[[str, str], None],
         received: Callable[[str, str, str | bytes], None],
+        share: Share | None = None,
     ) -> None:
         self.errors: dict[str, int] = {}
-        """What was dropped, by why: packet, harmful, overflow, channels, closed, buffer, too_large."""
+        """What was dropped, by why: packet, harmful, busy, overflow, channels, closed, buffer, too_large."""
         self.messages_received = self.messages_sent = 0
         self._opened = opened
         self._received = received
+        self._share = share or Share(SHARE, SHARE_BURST)
         self._channels: dict[tuple[str, str], RTCDataChannel] = {}
+        self._is_long = False
         self._transport = _Transport(dtls)
         self._sctp = RTCSctpTransport(self._transport, 5000)
         self._sctp.on("datachannel", self._channel)
@@ -87,16 +101,15 @@ class DataChannels:
         if is_harmful(packet):
             self._count("harmful")
             return
+        if not self._share.begin():
+            # Lost, for the peer: it sends again, and slower.
+            self._count("busy")
+            return
         self._run(self._transport.receiver._handle_data(packet))
-        sctp = self._sctp
-        if (
-            sctp._advertised_rwnd < -_OVERDRAWN_BYTES
-            or len(sctp._sack_misordered) > MAX_OUT_OF_ORDER
-            or len(sctp._inbound_streams) > MAX_STREAMS
-            or sum(len(stream.reassembly) for stream in sctp._inbound_streams.values()) > MAX_FRAGMENTS
-        ):
+        if self._is_beyond_bounds():
             self._count("overflow")
             self.close()
+        self._share.end()
 
     def send(self, label: str, protocol: str, message: str | bytes) -> bool:
         """Send a message; false (and counted) when it can't be."""
@@ -104,7 +117,11 @@ class DataChannels:
         if channel is None or channel.readyState != "open":
             self._count("closed")
             return False
-        if channel.bufferedAmount > MAX_BUFFERED_BYTES:
+        sctp = self._sctp
+        if (
+            len(sctp._data_channel_queue) + len(sctp._outbound_queue) + len(sctp._sent_queue) > MAX_QUEUED
+            or sum(each.bufferedAmount for each in self._channels.values()) > MAX_BUFFERED_BYTES
+        ):
             self._count("buffer")
             return False
         try:
@@ -121,8 +138,25 @@ class DataChannels:
             self._run(self._sctp.stop())
         self._channels.clear()
 
+    def _is_beyond_bounds(self) -> bool:
+        sctp = self._sctp
+        return (
+            self._is_long
+            or sctp._advertised_rwnd < -_OVERDRAWN_BYTES
+            or len(sctp._sack_misordered) > MAX_OUT_OF_ORDER
+            or len(sctp._sack_duplicates) > MAX_DUPLICATES
+            or len(sctp._inbound_streams) > MAX_STREAMS
+            # Those that close stay until the peer has agreed, which it need not.
+            or len(sctp._data_channels) > 2 * MAX_DATA_CHANNELS
+            or sum(len(stream.reassembly) for stream in sctp._inbound_streams.values()) > MAX_FRAGMENTS
+        )
+
     def _channel(self, channel: RTCDataChannel) -> None:
-        if len(self._channels) >= MAX_DATA_CHANNELS:
+        if len(channel.label) + len(channel.protocol) > MAX_NAME_LENGTH:
+            self._is_long = True
+            return
+        # Of aiortc's, since two of one name are one of ours.
+        if len(self._sctp._data_channels) > MAX_DATA_CHANNELS:
             self._count("channels")
             channel.close()
             return

@@ -5,23 +5,29 @@ from struct import Struct
 COMMON_HEADER = 12
 MAX_GAP_POSITIONS = 16_384
 """That the gap blocks of a packet acknowledge; more than a peer is ever sent before it answers."""
+MAX_CONTROL_CHUNKS = 16
+"""Of one packet. Stacks send one or two; aiortc answers each with a packet, or walks everything it has for it."""
+MAX_SKIPPED_STREAMS = 64
+"""That the FORWARD TSN chunks of a packet list: as many as a peer may have data channels."""
 
 _CHUNK = Struct("!BxH")
 _PARAMETER = Struct("!2xH")
 _SACK = Struct("!8xH")
 _GAP = Struct("!HH")
+_DATA = 0
 _SELECTIVE_ACK = 3
+_FORWARD_TSN = 192
 _PARAMETERS_AT = {1: 16, 2: 16, 4: 0, 5: 0, 6: 0, 9: 0, 130: 0}
 """Where the parameters of a chunk begin: INIT, INIT ACK, HEARTBEAT, HEARTBEAT ACK, ABORT, ERROR, RE-CONFIG."""
 
 
 def is_harmful(packet: bytes) -> bool:
-    """Whether a chunk has a parameter without a length, or acknowledges more than can have been sent.
+    """Whether a chunk has a parameter without a length, acknowledges more than can have been sent, or is one of many.
 
     What is merely malformed is none of it: reading that ends by itself.
     """
     at, length = COMMON_HEADER, len(packet)
-    positions = 0
+    positions = controls = skipped = 0
     while at + 4 <= length:
         kind, size = _CHUNK.unpack_from(packet, at)
         if size < 4:
@@ -34,6 +40,11 @@ def is_harmful(packet: bytes) -> bool:
             positions += _acknowledged(body)
             if positions > MAX_GAP_POSITIONS:
                 return True
+        if kind == _FORWARD_TSN:
+            skipped += max(0, len(body) - 4) // 4
+        controls += kind != _DATA
+        if controls > MAX_CONTROL_CHUNKS or skipped > MAX_SKIPPED_STREAMS:
+            return True
         at += size + -size % 4
     return False
 
