@@ -171,7 +171,7 @@ class AdminApi:
                 check(SESSION_TIMEOUT, message)
                 timeout = message["timeout"]
                 if not -1 <= timeout <= 2**31:
-                    text = "Invalid element type (timeout should be -1, 0 or a positive integer)"
+                    text = "Invalid element type (timeout should be a non-negative integer or -1)"
                     raise JanusError(ErrorCode.INVALID_ELEMENT_TYPE, text)
                 session.timeout_s = None if timeout == -1 else float(timeout)
                 return {"timeout": timeout}

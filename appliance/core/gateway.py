@@ -205,10 +205,10 @@ class Gateway:
         self._count(client, envelope, answer, began)
         return answer
 
-    def refuse(self, error: JanusError, client: Client, session_id: int = 0) -> dict[str, Any]:
+    def refuse(self, error: JanusError, client: Client) -> dict[str, Any]:
         """Answer what a transport could not make a request of."""
         began = self._clock.monotonic()
-        answer = self._refuse(error, None, session_id)
+        answer = self._refuse(error, None)
         self._count(client, None, answer, began)
         return answer
 
@@ -245,7 +245,9 @@ class Gateway:
             case "detach":
                 del session.handles[handle.handle_id]
                 self._defer(lambda: handle.release(tell=True))
-            case "attach" | "destroy" | "claim":
+            case "claim":
+                session.claim(client)
+            case "attach" | "destroy":
                 raise unhandled(envelope.said)
             case _:
                 raise JanusError(ErrorCode.UNKNOWN_REQUEST, f"Unknown request '{shown(envelope.said)}'")
@@ -295,7 +297,7 @@ class Gateway:
                 session.claim(client)
             case "destroy":
                 del self.sessions[session.id]
-                self._defer(session.destroy)
+                self._defer(lambda: session.destroy(tell=False))
             case "message" | "trickle" | "hangup" | "detach":
                 raise unhandled(envelope.said)
             case _:
@@ -306,8 +308,8 @@ class Gateway:
         if not self.auth.allows(envelope.apisecret, envelope.token):
             raise JanusError(ErrorCode.UNAUTHORIZED)
 
-    def _refuse(self, refusal: JanusError, envelope: Envelope | None, session_id: int = 0) -> dict[str, Any]:
-        session_id = envelope.session_id if envelope else session_id
+    def _refuse(self, refusal: JanusError, envelope: Envelope | None) -> dict[str, Any]:
+        session_id = envelope.session_id if envelope else 0
         if isinstance(refusal, _SessionConflictError):
             session_id = refusal.session_id
         known = self.sessions.get(session_id)

@@ -234,6 +234,8 @@ def read_jsep(jsep: object, max_sdp_bytes: int) -> RemoteJsep:
         raise JanusError(ErrorCode.JSEP_INVALID_SDP, text)
     # RFC 8866 section 5.1: the first line, and version 0 is the only one. The rest is the engine's to judge.
     first = sdp.lstrip().split("\n", 1)[0].rstrip()
+    if not first.startswith("v="):
+        raise JanusError(ErrorCode.JSEP_INVALID_SDP, "Invalid SDP (doesn't start with v=)")
     if first != "v=0":
         raise JanusError(ErrorCode.JSEP_INVALID_SDP, f"Invalid v= line: {shown(first)}")
     return RemoteJsep(kind, sdp, jsep.get("trickle", True), jsep.get("e2ee", False), jsep.get("rid_order", "hml"))

@@ -84,10 +84,10 @@ class Session:
             client.session_began(self.id)
         self.orphaned_at = None
 
-    def destroy(self) -> None:
-        """End it as asked: the client hears of every handle, then no more."""
+    def destroy(self, *, tell: bool = True) -> None:
+        """End it as asked. ``tell``: the client hears of every handle; it need not when it was the one that asked."""
         self._context.emit(events.Session(name="destroyed"), self.id)
-        self._release(tell=True)
+        self._release(tell=tell)
         self._say_over(timeout=False)
 
     def abandon(self) -> None:

@@ -42,7 +42,7 @@ class Api(Protocol):
     def request(self, message: object, client: Client) -> dict[str, Any]:
         """Serve one Janus API request and return the reply (success, ack, error, ...). Never raises."""
 
-    def refuse(self, error: JanusError, client: Client, session_id: int = 0) -> dict[str, Any]:
+    def refuse(self, error: JanusError, client: Client) -> dict[str, Any]:
         """The reply to what does not even become a request: no JSON (454), conflicting ids (457), ..."""
 
     def session_exists(self, session_id: int) -> bool:

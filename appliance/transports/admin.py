@@ -89,7 +89,7 @@ class AdminHttp(JsonHttp):
         """Serve one request."""
         return await self._api.request(message)
 
-    def refuse(self, problem: JanusError, request_id: str, session_id: int = 0) -> dict[str, Any]:
+    def refuse(self, problem: JanusError, request_id: str) -> dict[str, Any]:
         """The reply to what does not even become a request."""
         return self._api.refuse(problem)
 

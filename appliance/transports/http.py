@@ -154,9 +154,9 @@ class HttpTransport(JsonHttp):
         client.id = request_id
         return self._core.request(message, client)
 
-    def refuse(self, problem: JanusError, request_id: str, session_id: int = 0) -> dict[str, Any]:
+    def refuse(self, problem: JanusError, request_id: str) -> dict[str, Any]:
         """The reply to what does not even become a request."""
-        return self._core.refuse(problem, HttpClient(self, request_id), session_id)
+        return self._core.refuse(problem, HttpClient(self, request_id))
 
     def tell(self, request_id: str, data: dict[str, Any]) -> None:
         """Publish a transport event."""

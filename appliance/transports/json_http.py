@@ -90,7 +90,7 @@ class JsonHttp(ABC):
         """Serve one request."""
 
     @abstractmethod
-    def refuse(self, problem: JanusError, request_id: str, session_id: int = 0) -> dict[str, Any]:
+    def refuse(self, problem: JanusError, request_id: str) -> dict[str, Any]:
         """The reply to what does not even become a request."""
 
     @abstractmethod
@@ -164,7 +164,7 @@ class JsonHttp(ABC):
             try:
                 message = _with_path_ids(message, session_id, handle_id)
             except JanusError as conflict:
-                return json_response(self.refuse(conflict, request_id, session_id))
+                return json_response(self.refuse(conflict, request_id))
         return json_response(await self.answer(message, request_id))
 
     def _add_cors(self, request: web.Request, response: web.Response) -> None:

@@ -115,7 +115,7 @@ def refusals() -> Iterator[tuple[JsonObject, int, str]]:
     yield {"janus": "set_session_timeout"}, 456, "Missing mandatory element (timeout)"
     yield {"janus": "set_session_timeout", "timeout": -1}, 467, "(timeout should be a positive integer)"
     yield {"janus": "set_session_timeout", "timeout": 2**40}, 467, "(timeout should be at most"
-    yield {"janus": "set_session_timeout", "session_id": "S", "timeout": -2}, 467, "(timeout should be -1, 0 or"
+    yield {"janus": "set_session_timeout", "session_id": "S", "timeout": -2}, 467, "a non-negative integer or -1)"
     yield {"janus": "accept_new_sessions", "accept": 1}, 467, "(accept should be a boolean)"
     yield {"janus": "message_plugin", "plugin": "x", "request": {}}, 460, "Invalid plugin"
     yield {"janus": "message_plugin", "plugin": ECHO, "request": []}, 467, "(request should be an object)"

@@ -105,7 +105,7 @@ def test_an_id_that_is_no_integer_counts_as_absent() -> None:
         ),
         ({"type": "bogus", "sdp": "v=0"}, 464, "JSEP error: unknown message type 'bogus'"),
         ({"type": "offer", "sdp": "v=bogus"}, 465, "Invalid v= line: v=bogus"),
-        ({"type": "offer", "sdp": ""}, 465, "Invalid v= line: "),
+        ({"type": "offer", "sdp": ""}, 465, "Invalid SDP (doesn't start with v=)"),
         ({"type": "offer", "sdp": "v=0\n" + "a" * 2000}, 465, "SDP of 2004 characters, at most 1000 are read"),
     ],
 )

@@ -125,10 +125,9 @@ class Management:
         if "publishers" in changes:
             changes["publishers"] = max(1, changes["publishers"])
         room.config = replace(room.config, **changes)
-        if permanent is not None:
-            _kept(permanent.save, room.config)
+        kept = permanent is not None and _kept(permanent.save, room.config)
         self._publish(api, {"event": "edited", "room": room.id})
-        return {"videoroom": "edited", "room": room.id}
+        return {"videoroom": "edited", "room": room.id, "permanent": kept}
 
     def _destroy(self, body: JsonObject, api: HandleApi | None) -> JsonObject:
         room = self._rooms.find(body)
@@ -167,7 +166,7 @@ class Management:
         action = body["action"].lower()
         if action not in {"enable", "disable", "add", "remove"}:
             raise RefusedError(Code.INVALID_ELEMENT, f"Unsupported action '{body['action'][:64]}' (allowed)")
-        tokens = set(messages.read_texts(body, "allowed"))
+        tokens = set(messages.read_texts(body, "allowed")) if action in {"add", "remove"} else set()
         if action in {"add", "remove"} and "allowed" not in body:
             raise RefusedError(Code.MISSING_ELEMENT, "Missing mandatory element (allowed)")
         if action == "disable":

@@ -71,7 +71,10 @@ class Publisher:
         for one in descriptions:
             messages.check_lengths(one, "description")
         self._check_record(room, body)
-        self._check_codecs(room, body)
+        if offer is not None:
+            self._check_codecs(room, body)
+        elif unknown := [one["mid"] for one in switches if self.participant.stream(one["mid"]) is None]:
+            raise RefusedError(Code.NO_SUCH_FEED, f"No such mid '{unknown[0][:64]}' published")
         answer = None if offer is None else self._answer(room, body)
         renamed = self._rename(body)
         for one in descriptions:

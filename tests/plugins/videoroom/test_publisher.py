@@ -118,7 +118,7 @@ def test_refused_before_joining(verb: str, body: JsonObject, code: int, error: s
     [
         ("join", {"room": 1234, "ptype": "publisher"}, 425, "Already in as a publisher on this handle"),
         ("unpublish", {}, 435, "Can't unpublish, not published"),
-        ("configure", {"audiocodec": "pcmu"}, 430, "Audio codec unavailable in this room"),
+        ("configure", {"streams": [{"mid": "9", "send": False}]}, 428, "No such mid '9' published"),
         ("configure", {"record": True}, 430,
          "Invalid element (record should be false: recording is not available here)"),
         ("configure", {"streams": [{}]}, 429, "Missing mandatory element (mid)"),
@@ -129,6 +129,15 @@ def test_refused_once_in(verb: str, body: JsonObject, code: int, error: str) -> 
     person = Person(world())
     person.join()
     assert person.tell(verb, **body) == {"videoroom": "event", "error_code": code, "error": error}
+
+
+def test_a_codec_that_the_room_has_not_is_refused_with_the_offer_alone() -> None:
+    person = Person(world())
+    person.join()
+    refused = {"videoroom": "event", "error_code": 430, "error": "Audio codec unavailable in this room"}
+    assert person.tell("configure", offer=True, audiocodec="pcmu") == refused
+    # Without an offer it says nothing of what is published, and Janus doesn't look.
+    assert person.tell("configure", audiocodec="pcmu")["configured"] == "ok"
 
 
 def test_publish_refused_twice_and_beyond_the_limit() -> None:

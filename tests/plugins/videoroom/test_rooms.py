@@ -39,7 +39,7 @@ def test_a_room_from_its_making_to_its_end(person: Person) -> None:
     assert "secret" not in room
     assert "pin" not in room
     edited = person.ask("edit", room=7, secret="s", new_description="new", new_bitrate=0, new_secret="")
-    assert edited == {"videoroom": "edited", "room": 7}
+    assert edited == {"videoroom": "edited", "room": 7, "permanent": False}
     room = person.ask("list")["list"][1]
     assert (room["description"], room["bitrate"]) == ("new", 0)
     assert person.ask("destroy", room=7) == {"videoroom": "destroyed", "room": 7, "permanent": False}
