@@ -53,6 +53,7 @@ HOMES: dict[str, set[str]] = {
     "cffi": {"media"},
     "av": {"media", "demo"},
     "click": {"cli"},
+    "uvloop": {"cli"},
 }
 CORE_LIBRARIES = {"msgspec", "appliance"}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter as Tally
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -54,7 +54,7 @@ class HttpConnection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of asyncio."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods alone
         peer = transport.get_extra_info("socket")
         reason = self._admission.refusal(peer.fileno())
         if reason:
