@@ -53,7 +53,10 @@ class LossMeter:
         return self.lost / self.expected if self.expected else None
 
     def add(self, timestamp_us: int, event_id: int, lost: int, expected: int, seconds: float) -> None:
-        """Take one interval: of ``expected`` packets ``lost`` did not come."""
+        """Take one interval: of ``expected`` packets ``lost`` did not come. Below 0: so many of before came late."""
+        if lost < 0:
+            # What came late was never lost; but counters also fall for no reason, and owe us nothing.
+            lost = -min(-lost, self._window_lost)
         self.lost += lost
         self.expected += expected
         window = self._window
@@ -64,7 +67,7 @@ class LossMeter:
         window.append(Sample(timestamp_us, event_id, lost, expected, bad, seconds))
         self._window_lost += lost
         self._window_expected += expected
-        if self._window_lost == 0:
+        if self._window_lost <= 0:
             self.active = False
             return
         self._judge(seconds)
@@ -234,17 +237,18 @@ class Track:
     ) -> None:
         lost_in = lost_out = None
         if now.lost is not None and before.lost is not None:
-            lost = max(0, now.lost - before.lost)
+            rise = now.lost - before.lost
+            lost = max(0, rise)
             if received + lost:
                 lost_in = lost / (received + lost)
                 if not self._interrupted(lost, event_id):
-                    self.uplink.add(timestamp_us, event_id, lost, received + lost, seconds)
+                    self.uplink.add(timestamp_us, event_id, rise, received + lost, seconds)
         if now.lost_by_remote is not None and before.lost_by_remote is not None and self.reported and sent:
-            lost = max(0, now.lost_by_remote - before.lost_by_remote)
+            rise = now.lost_by_remote - before.lost_by_remote
             # More than was sent: the plugin had paused and the client counts the numbers it skipped.
-            if lost <= sent:
-                lost_out = lost / sent
-                self.downlink.add(timestamp_us, event_id, lost, sent, seconds)
+            if rise <= sent:
+                lost_out = max(0, rise) / sent
+                self.downlink.add(timestamp_us, event_id, rise, sent, seconds)
         self._rtt(now)
         self._jitter(event_id, now, received)
         if self.codec == "opus" and now.bytes_received is not None and before.bytes_received is not None:

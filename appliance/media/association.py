@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SLOW_SECONDS = 2.0
+"""A handshake takes three round trips; one that takes longer than this is told of while it lasts."""
+
 
 class Association:
     """Implements :class:`appliance.media.dtls.DtlsObserver` for ``peer``.
@@ -112,6 +115,11 @@ class Association:
         if detail is not None and detail != self._told:
             self._told = detail
             self._peer.emit(detail)
+
+    def tell_while_slow(self, now: float) -> None:
+        """A handshake that takes long tells what has come of it, so that it is judged before it is given up."""
+        if self.deadline - self._timeout + SLOW_SECONDS <= now < self.deadline:
+            self.tell()
 
     def close(self) -> None:
         """Say goodbye, and forget what came early."""

@@ -95,6 +95,7 @@ class Watch:
             peer.association.tell()
             peer.close("DTLS timeout")
             return
+        peer.association.tell_while_slow(now)
         if now >= self._ice_deadline:
             self._fail_ice()
             return

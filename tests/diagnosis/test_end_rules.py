@@ -20,6 +20,13 @@ STORIES: list[tuple[str, str, str, Callable[[], Call]]] = [
     ("ended_by_app", "good", "certain", lambda: Call().up().media(5).hangup("Janus API")),
     ("ended_by_app", "good", "likely", lambda: Call().up().media(5).session("destroyed").media(1).detach()),
     ("ended_by_app", "good", "likely", lambda: Call().up().media(5).detach()),
+    # Hanging up the line after saying goodbye is no news.
+    (
+        "ended_by_app",
+        "good",
+        "likely",
+        lambda: Call().up().media(5).session("destroyed").detach().after(0.2).transport("disconnected"),
+    ),
     ("ended_by_admin", "good", "certain", lambda: Call().up().media(5).hangup("Admin API")),
     ("ended_by_plugin", "good", "certain", lambda: Call().up().media(5).hangup("Close PC")),
     (

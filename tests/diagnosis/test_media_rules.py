@@ -49,6 +49,15 @@ def reports_each_five_seconds(share: float) -> Call:
     return call.hangup()
 
 
+def reordered() -> Call:
+    """Each second a tenth of the packets is missing, and here in the next; both sides count so."""
+    call = Call().up()
+    for number in range(30):
+        call.after(1).stats()
+        call.counters["0", "audio"]["lost"] = call.counters["0", "audio"]["lost_by_remote"] = 5 * (number % 2)
+    return call
+
+
 def layers() -> Call:
     """All three come, then the client's encoder drops the upper ones."""
     call = Call().up(*AV)
@@ -79,6 +88,7 @@ HOLDS: list[tuple[str, str, str, Story]] = [
         "certain",
         lambda: Call().up().media(6, rate=0).add(MediaFault(kind="unknown_payload_type", count=300)).hangup(),
     ),
+    ("no_media_from_client", "fault", "likely", lambda: Call().up(*AV).both(9, audio={"rate": 0}).hangup()),
     ("no_media_from_client", "fault", "certain", lambda: alive(Call().up().media(6, rate=0, sent=50)).hangup()),
     ("no_media_from_client", "fault", "possible", lambda: Call().up().after(6).hangup()),
     (
@@ -271,6 +281,7 @@ MISSES: list[tuple[str, str, Story]] = [
         lambda: Call().up().media(9, has_reports=False, lost_by_remote=0.0, rtt=0).hangup(),
     ),
     ("reported lost, never sent", "ended_by_app", skipped_numbers),
+    ("late, and counted as lost until it came", "ended_by_app", lambda: reordered().hangup()),
     ("one burst", "ended_by_app", lambda: Call().up().media(20).media(1, lost=0.5).media(20).hangup()),
     ("a little loss", "ended_by_app", lambda: Call().up().media(60, lost=0.02).hangup()),
     (

@@ -169,6 +169,8 @@ async def test_a_silent_handshake_is_given_up_after_twenty_seconds(call: Call, c
         clock.advance(0.5)
         client.pump()
     assert handle.hangup() is None
+    # What has come of it, nothing, is told once, while it can still be waited for.
+    assert [detail.records_received for detail in handle.all(DtlsDetail)] == [{}]
     clock.advance(0.5)
     assert handle.hangup() == "DTLS timeout"
     # Janus tells no failed state for this one.

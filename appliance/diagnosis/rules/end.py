@@ -57,7 +57,7 @@ def client_gone(case: Case) -> Finding | None:
     closed, over = case.t.transport_closed, case.t.ended_us
     if case.t.up is None or closed is None or over is None or case.t.end("hangup") is not None:
         return None
-    if over - closed.timestamp_us > TRANSPORT_LAG_US:
+    if not 0 <= over - closed.timestamp_us <= TRANSPORT_LAG_US:
         return None
     return Finding([closed, *case.ending], "possible", **_length(case))
 

@@ -51,6 +51,10 @@ def rtp_unroutable(case: Case) -> Finding | None:
 )
 def no_media_from_client(case: Case) -> Finding | None:
     """It agreed to send audio or video, and none has come."""
+    speechless = _missing(case, "audio")
+    if speechless is not None and not any(case.told(mid) for mid in case.owed if case.t.kind_of(mid) == "audio"):
+        # Its video comes. Where its side hears somebody, it is one-way audio.
+        return Finding(speechless.evidence, "likely", media="audio", **speechless.detail)
     waiting = [seconds for seconds in case.expected.values() if seconds > limit.NO_MEDIA_S]
     if not waiting or len(waiting) < len(case.expected) or any(case.heard(mid) for mid in case.expected):
         return None
