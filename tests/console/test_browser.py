@@ -218,6 +218,21 @@ async def test_the_ladder_shows_each_message_between_its_two_ends(
             )
 
 
+async def test_a_call_is_replayed_from_its_events(browser: Browser, archive: MemoryArchive) -> None:
+    # Nothing makes bundles here: that the browser notes the refusal is no complaint of the page.
+    refused = "Failed to load resource: the server responded with a status of 503 (Service Unavailable)"
+    async with opened(browser, archive) as shown:
+        page = shown.page
+        await page.goto(f"{shown.url}/call/{only(archive, 'opaque-dtls_badfp')}")
+        await page.get_by_role("button", name="Replay").click()
+        await expect(page.get_by_text("Replayed from events.jsonl: the same verdict as below.")).to_be_visible(
+            timeout=20_000
+        )
+        await expect(page.locator(".analysed .verdict-sentence")).to_contain_text("certificate is not the one")
+        assert shown.complaints == [refused]
+        shown.complaints.clear()
+
+
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>\u202ereversed'
 
 

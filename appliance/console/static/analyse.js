@@ -59,7 +59,8 @@ export function dropZone() {
   return { element, end };
 }
 
-function showAnalysed(call) {
+/** One call that was explained from a file. */
+export function showAnalysed(call) {
   const startUs = call.started_us ?? call.verdict.timestamp_us;
   return h("article", { "aria-label": call.correlation_id },
     h("h2", { class: "break" }, call.opaque_id ?? call.correlation_id, " ", h("small", { class: "muted" }, moment(startUs))),

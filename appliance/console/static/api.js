@@ -72,6 +72,15 @@ export const stop = (name, session, handle) =>
 export const hangUp = (correlationId) => post(`${one(correlationId)}/hangup`);
 export const downloadUrl = (correlationId) => `${one(correlationId)}/events.jsonl`;
 
+/** Explains a call anew from its file: its bundle, or its events where nothing makes bundles. */
+export async function replay(correlationId) {
+  for (const [url, name] of [[bundleUrl(correlationId), "bundle.zip"], [downloadUrl(correlationId), "events.jsonl"]]) {
+    const response = await fetch(url, { credentials: "same-origin" });
+    if (response.ok) return { name, ...(await analyse(new File([await response.blob()], name))) };
+  }
+  throw new ApiError("Nothing is kept of this call that could be replayed.", 404);
+}
+
 /** The call with its explanation and a tag; null when nothing has changed since `tag`. */
 export async function getCall(correlationId, tag = null, signal = undefined) {
   const headers = tag ? { "If-None-Match": tag } : {};

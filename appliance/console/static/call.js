@@ -1,6 +1,7 @@
 // The page of one call, in the order in which a person asks: what happened, where, how do you know, show me.
 
-import { bundleUrl, downloadUrl, getCall, getConfig, hangUp, setRecording, watch } from "./api.js";
+import { showAnalysed } from "./analyse.js";
+import { bundleUrl, downloadUrl, getCall, getConfig, hangUp, replay, setRecording, watch } from "./api.js";
 import { confirmButton, copyButton, h, replace } from "./dom.js";
 import { EventList } from "./events.js";
 import { clock, duration, fill, moment, offset } from "./format.js";
@@ -90,8 +91,10 @@ class CallPage {
     this.ladder = new Ladder(this.correlationId, this.startUs, (id) => this.reveal(id));
     this.boxes.ladder.append(this.ladder.element);
     this.head = h("div", { class: "call-head" });
+    this.replayed = h("div", { class: "analysed", "aria-label": "Replayed" });
     replace(this.main,
       this.head,
+      this.replayed,
       h("nav", { class: "jump", "aria-label": "Parts of this page" }, SECTIONS.map(([name, title]) => h("a", { href: `#${name}` }, title))),
       h("div", { class: "sections" }, SECTIONS.map(([name, title]) => (name === "verdict"
         ? h("section", { id: name, "aria-label": title }, this.boxes[name])
@@ -176,9 +179,30 @@ class CallPage {
         call.opaque_id && call.room ? together("User", { user: call.opaque_id, server: call.server }) : null,
         copyButton("Copy link", () => `${location.origin}/call/${encodeURIComponent(call.correlation_id)}`),
         copyButton("Copy correlation id", call.correlation_id),
+        this.live ? null : this.replayButton(),
         this.live && mayOperate() ? [this.recordButton(), this.hangUpButton()] : null,
         h("a", { class: "button", href: bundleUrl(call.correlation_id), download: true }, "Download the bundle"),
         h("a", { class: "button", href: downloadUrl(call.correlation_id), download: true }, "Download events")));
+  }
+
+  /** The same call from its file; a verdict that is not the same there would be a fault of ours. */
+  replayButton() {
+    const button = h("button", { type: "button", onclick: async () => {
+      button.disabled = true;
+      replace(this.replayed, h("p", { class: "notice", role: "status" }, "Replaying …"));
+      try {
+        const { name, calls } = await replay(this.correlationId);
+        const same = calls.some((call) => call.verdict.code === this.data.verdict.code);
+        replace(this.replayed,
+          h("p", { class: `notice${same ? "" : " fail"}`, role: "status" },
+            `Replayed from ${name}: ${same ? "the same verdict as below." : "another verdict than below."}`),
+          calls.map(showAnalysed));
+      } catch (error) {
+        replace(this.replayed, h("p", { class: "notice fail", role: "alert" }, error.message));
+      }
+      button.disabled = false;
+    } }, "Replay");
+    return button;
   }
 
   hangUpButton() {
