@@ -36,8 +36,16 @@ def queries(board: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def annotations(board: dict[str, Any]) -> dict[str, str]:
-    """Title and expression of every query that marks events."""
-    return {each["name"]: each["expr"] for each in board["annotations"]["list"] if "expr" in each}
+    """Title and expression of every query that marks events and that Prometheus answers."""
+    listed = board["annotations"]["list"]
+    return {each["name"]: each["expr"] for each in listed if each["datasource"]["uid"] == "${datasource}"}
+
+
+def further_annotations(board: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Those of data sources that need not be there, by the name of their variable."""
+    known = {"${datasource}", "-- Grafana --"}
+    listed = [each for each in board["annotations"]["list"] if each["datasource"]["uid"] not in known]
+    return {each["datasource"]["uid"].strip("${}"): each for each in listed}
 
 
 def metrics(text: str) -> set[str]:

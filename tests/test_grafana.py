@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from appliance.metrics.names import BY_NAME, PROCESS
-from tests.dashboards import FILES, GRAFANA, RULES, alerts, annotations, dashboard, metrics, panels, queries, variables
+from tests.dashboards import (
+    FILES,
+    GRAFANA,
+    RULES,
+    alerts,
+    annotations,
+    dashboard,
+    further_annotations,
+    metrics,
+    panels,
+    queries,
+    variables,
+)
 from tests.programs import need
 
 DOCS = GRAFANA.parent / "docs"
@@ -37,7 +49,8 @@ def test_a_dashboard_belongs_to_no_one_grafana(path: Path) -> None:
     assert board["title"] and board["description"]
     assert next(iter(variables(board).values()))["type"] == "datasource"
     text = path.read_text("utf-8")
-    assert set(re.findall(r'"uid": "([^"]*)"', text)) == {"${datasource}", "-- Grafana --", board["uid"]}
+    further = {f"${{{name}}}" for name in further_annotations(board)}
+    assert set(re.findall(r'"uid": "([^"]*)"', text)) == {"${datasource}", "-- Grafana --", board["uid"]} | further
 
 
 @BOARDS
@@ -88,6 +101,21 @@ def test_every_variable_is_declared(path: Path) -> None:
     assert used <= {*variables(board), "__rate_interval", "__range"}
     for variable in variables(board).values():
         assert set(re.findall(r"\$\{?(\w+)", str(variable.get("definition", "")))) <= set(variables(board))
+
+
+def test_events_are_marked_from_the_store_and_from_loki_where_one_wants_them() -> None:
+    board = dashboard(GRAFANA / "dashboards" / "call.json")
+    further = further_annotations(board)
+    assert list(further) == ["store", "loki"]
+    for name, annotation in further.items():
+        assert not annotation["enable"] and not annotation["hide"], "off, and a switch turns it on"
+        variable = variables(board)[name]
+        assert (variable["type"], variable["query"]) == ("datasource", annotation["datasource"]["type"])
+    used = set(re.findall(r"\$\{?(\w+)", further["loki"]["expr"] + further["store"]["target"]["rawSql"]))
+    assert used <= {*variables(board), "__unixEpochNanoFrom", "__unixEpochNanoTo"}
+    for path in FILES:
+        if path.stem != "call":
+            assert not further_annotations(dashboard(path))
 
 
 def test_links_lead_to_dashboards_that_are_there() -> None:
