@@ -144,6 +144,12 @@ class Engine:
             pair.port.media[pair.key] = peer.path.receiver(pair.port, pair.key)
         return owner is peer
 
+    def release(self, peer: Peer, pair: Pair) -> None:
+        """An address is the peer's no more."""
+        if self._owners.get((pair.port, pair.key)) is peer:
+            del self._owners[pair.port, pair.key]
+            pair.port.media.pop(pair.key, None)
+
     def take_media(self, peer: Peer) -> None:
         """It has keys: its packets are welcome. Again when what is to see them has changed."""
         for (port, key), owner in self._owners.items():

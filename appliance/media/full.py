@@ -8,7 +8,7 @@ regular, and may be repeated when the pair in use falls silent, as browsers take
 
 import secrets
 
-from appliance.media.ice import Check, IceAgent
+from appliance.media.ice import NEVER, Check, IceAgent
 from appliance.media.local import HOST_PREFERENCE
 from appliance.media.pair import Pair
 from appliance.wire import stun
@@ -20,9 +20,6 @@ PATIENCE = 0.5
 """Seconds that a better pair than the first that works is waited for, before that one is nominated."""
 NOMINATION_TIMEOUT = 2.5
 """Seconds after which a pair that does not answer its nomination is given up for another."""
-DOUBT = 1.5
-"""Seconds that the selected pair has to answer in, when the peer is heard from elsewhere."""
-_NEVER = float("inf")
 _ROLE_CONFLICT = 487
 
 
@@ -33,12 +30,11 @@ class FullIceAgent(IceAgent):
     controlling = False
     """We nominate."""
     _turn = 0
-    _first_answer = _NEVER
+    _first_answer = NEVER
     _nominating: Pair | None = None
     _nominating_since = 0.0
     _wanted: Pair | None = None
     """What the controlling peer nominated, and we have not seen working yet."""
-    _doubted_since = _NEVER
     _consented = 0.0
 
     def take_role(self, *, controlling: bool) -> None:
@@ -49,7 +45,7 @@ class FullIceAgent(IceAgent):
         """Take the credentials of an offer; true when they restart ICE."""
         restarts = super().set_remote(ufrag, pwd)
         if restarts:
-            self._first_answer = self._doubted_since = _NEVER
+            self._first_answer = NEVER
             self._nominating = self._wanted = None
             for pair in self.pairs.values():
                 pair.triggered = 0.0
@@ -105,8 +101,8 @@ class FullIceAgent(IceAgent):
                 self._wanted = pair
         if not pair.answered and now - pair.triggered >= TRIGGERED_INTERVAL:
             self._trigger(pair, now)
-        if self.controlling and not self.awaiting_pair and pair is not self.selected:
-            self._doubt(now)
+        if not nominates and not self.awaiting_pair and pair is not self.selected:
+            self._doubt(pair)
 
     def _answered_check(self, check: Check, message: stun.StunMessage) -> None:
         now, pair = self._clock.monotonic(), check.pair
@@ -114,7 +110,6 @@ class FullIceAgent(IceAgent):
         self._name_local(pair, message)
         if pair is self.selected:
             self._consented = now
-            self._doubted_since = _NEVER
         if not pair.proven:
             return
         if pair is self._wanted and not self.controlling:
@@ -156,14 +151,11 @@ class FullIceAgent(IceAgent):
 
     def _select(self, pair: Pair) -> None:
         self._consented = self._clock.monotonic()
-        self._doubted_since = _NEVER
         super()._select(pair)
 
-    def _doubt(self, now: float) -> None:
-        """The peer is heard from where it was not: ask whether the pair in use still works."""
-        if self.selected is not None and self._doubted_since == _NEVER:
-            self._doubted_since = now
-            self._check(Check(self.selected, now))
+    def _follow(self, now: float) -> None:
+        if not self.controlling:
+            super()._follow(now)
 
     def _consider(self, now: float) -> Pair | None:
         """Choose what to nominate, if that is ours to do; ``None`` when there is nothing new to nominate."""
@@ -172,14 +164,10 @@ class FullIceAgent(IceAgent):
             self._nominating = None
         if not self.controlling or self._nominating is not None:
             return None
-        if not self.awaiting_pair and now - self._doubted_since < DOUBT:
+        working = (pair for pair in self.pairs.values() if pair.answered and pair.proven)
+        best = max(working, key=self._rank, default=None) if self.awaiting_pair else self._moved_to(now)
+        if best is None:
             return None
-        working = [pair for pair in self.pairs.values() if pair.answered and pair.proven]
-        if not self.awaiting_pair:
-            working = [pair for pair in working if pair is not self.selected and pair.heard >= self._doubted_since]
-        if not working:
-            return None
-        best = max(working, key=self._rank)
         is_best = self._rank(best) >= max(map(self._rank, self.pairs.values()))
         if self.awaiting_pair and not is_best and now - self._first_answer < PATIENCE:
             return None

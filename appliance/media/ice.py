@@ -37,6 +37,11 @@ MAX_UNPROVEN_PAIRS = 4
 """Pairs that are kept for sources which never proved who they are, to show their bad requests."""
 SILENT_PAIR = 1.5
 """Seconds without a request after which a selected pair yields to any other that is nominated."""
+DOUBT = 1.5
+"""Seconds that the selected pair has to answer in, when the peer is heard from elsewhere."""
+STALE_PAIR = 30.0
+"""Seconds without a request after which an address makes room for another of a peer that has moved often."""
+NEVER = float("inf")
 
 
 class Check(Struct, frozen=True):
@@ -53,9 +58,9 @@ class Check(Struct, frozen=True):
 class IceAgent:
     """ICE of one PeerConnection.
 
-    ``emit`` takes events; ``local`` are our candidates; ``proven`` says whether an address may be this peer's;
-    ``selected_changed`` is told when the pair is another; ``tag`` (4 bytes) begins the transaction ids of its probes,
-    for whoever routes the answers.
+    ``emit`` takes events; ``local`` are our candidates; ``proven`` says whether an address may be this peer's, and
+    ``released`` takes that back; ``selected_changed`` is told when the pair is another; ``tag`` (4 bytes) begins the
+    transaction ids of its probes, for whoever routes the answers.
     """
 
     lite = True
@@ -69,6 +74,7 @@ class IceAgent:
         local: Iterable[Candidate],
         tag: bytes,
         proven: Callable[[Pair], bool],
+        released: Callable[[Pair], None],
         selected_changed: Callable[[Pair], None],
     ) -> None:
         self.stage = IceStage.NEW
@@ -95,6 +101,7 @@ class IceAgent:
         self._clock = clock
         self._emit = emit
         self._proven = proven
+        self._released = released
         self._selected_changed = selected_changed
         self._types: dict[bytes, str] = {}
         self._tag = tag
@@ -103,6 +110,8 @@ class IceAgent:
         self._next_probe = 0.0
         self._answered = False
         self._awaiting_pair = True
+        self._doubted_since = NEVER
+        """Monotonic: the peer is heard from where it was not, and the selected pair has not answered since."""
         self._renewed = False
         """Credentials of ours are in an offer that the peer has not answered with its own."""
 
@@ -119,6 +128,7 @@ class IceAgent:
                 self.renew()
             self._renewed = False
             self._awaiting_pair = True
+            self._doubted_since = NEVER
             self._answered = False
             self._checks.clear()
             for key in [key for key, pair in self.pairs.items() if pair is not self.selected]:
@@ -203,13 +213,15 @@ class IceAgent:
             if pair is not None:
                 pair.bad_integrity += 1
             return False
+        now = self._clock.monotonic()
         is_new = pair is None
         if pair is None:
+            self._make_room(now)
             pair = self._add_pair(index, port, key)
             if pair is None:
                 return False
         pair.requests_received += 1
-        pair.heard = self._clock.monotonic()
+        pair.heard = now
         pair.priority = pair.priority or message.priority or 0
         if not pair.proven:
             if not self._proven(pair):
@@ -230,6 +242,18 @@ class IceAgent:
             self._requested(pair, nominates=message.use_candidate)
         return True
 
+    def _make_room(self, now: float) -> None:
+        """Whoever has proven itself comes before what was only told, and before where it was long ago."""
+        heard: dict[bytes, float] = {}
+        for (_, key), pair in self.pairs.items():
+            heard[key] = max(heard.get(key, 0.0), NEVER if pair is self.selected else pair.heard)
+        if len(heard) < MAX_REMOTE_ADDRESSES:
+            return
+        oldest = min(heard, key=lambda key: heard[key])
+        if not heard[oldest] or now - heard[oldest] > STALE_PAIR:
+            for where in [where for where in self.pairs if where[1] == oldest]:
+                self._released(self.pairs.pop(where))
+
     def _index(self, port: Port) -> int:
         if port not in self._ports:
             self._ports.append(port)  # a TURN server gave it only now
@@ -243,6 +267,31 @@ class IceAgent:
         """A check of the peer was answered. A lite agent knows no better pair than what it is told."""
         if nominates:
             self._nominate(pair)
+        elif not self._awaiting_pair and pair is not self.selected:
+            self._doubt(pair)
+
+    def _doubt(self, pair: Pair) -> None:
+        """The peer is heard from elsewhere, and does not say that it has moved.
+
+        That happens when a NAT gives it another port: it knows nothing of it, so that it nominates nothing. Both pairs
+        are asked.
+        """
+        now = self._clock.monotonic()
+        if self._doubted_since == NEVER and self.selected is not None:
+            self._doubted_since = now
+            self._check(Check(self.selected, now))
+            self._check(Check(pair, now))
+
+    def _moved_to(self, now: float) -> Pair | None:
+        """The best pair that works, once the selected one has not answered in time."""
+        if self._awaiting_pair or now - self._doubted_since < DOUBT:
+            return None
+        working = [
+            pair
+            for pair in self.pairs.values()
+            if pair is not self.selected and pair.proven and pair.answered_at >= self._doubted_since
+        ]
+        return max(working, key=lambda pair: pair.priority, default=None)
 
     def response(self, port: Port, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         """Take the answer to a probe; false when it is none."""
@@ -265,6 +314,9 @@ class IceAgent:
         if not pair.proven:
             pair.proven = self._proven(pair)
         pair.answered = True
+        pair.answered_at = self._clock.monotonic()
+        if pair is self.selected:
+            self._doubted_since = NEVER
         self._answered_check(check, message)
         return True
 
@@ -290,6 +342,7 @@ class IceAgent:
     def _select(self, pair: Pair) -> None:
         self.selected = pair
         self._awaiting_pair = False
+        self._doubted_since = NEVER
         self.old_ufrag, self._old_pwd = None, ""
         self._next_probe = 0.0
         self._selected_changed(pair)
@@ -309,8 +362,15 @@ class IceAgent:
         for transaction, check in list(self._checks.items()):
             if now - check.sent_at > PROBE_TIMEOUT:
                 del self._checks[transaction]
+        self._follow(now)
         for pair in self._due(now):
             self._check(Check(pair, now))
+
+    def _follow(self, now: float) -> None:
+        """Go where the peer has moved to."""
+        pair = self._moved_to(now)
+        if pair is not None:
+            self._select(pair)
 
     def _due(self, now: float) -> list[Pair]:
         """The pairs that are to be checked at this tick."""

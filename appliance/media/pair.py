@@ -24,6 +24,8 @@ class Pair:
         self.nominated = False
         self.heard = 0.0
         """When the last request came, monotonic."""
+        self.answered_at = 0.0
+        """When one last was, monotonic."""
         self.triggered = 0.0
         """When the pair was last checked out of turn, monotonic; by a full agent."""
         self.requests_sent = self.responses_received = self.requests_received = self.responses_sent = 0

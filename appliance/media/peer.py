@@ -85,6 +85,7 @@ class Peer(MediaLines):
             local=engine.gathering.candidates(),
             tag=self.tag,
             proven=self._is_proven,
+            released=lambda pair: engine.release(self, pair),
             selected_changed=self._pair_changed,
         )
         self.association = Association(self, engine.identity, clock, observer, timeout=config.dtls_timeout)

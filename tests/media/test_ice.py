@@ -149,11 +149,78 @@ async def test_candidates_and_addresses_are_bounded(call: Call, clock: FakeClock
     assert len(handle.all(RemoteCandidate)) == MAX_CANDIDATES
     clock.advance(10.0)
     assert len(handle.peer.ice._checks) <= 64
-    # Nor can an authenticated client invent addresses.
+    # What was only told makes room for where the client is.
     client.check()
     client.pump()
-    assert not client.responses
-    assert not handle.all(SelectedPair)
+    assert len(client.responses) == 1
+    assert handle.all(SelectedPair)
+    assert len(handle.peer.ice.pairs) == MAX_REMOTE_ADDRESSES
+
+
+async def test_a_client_cannot_invent_addresses_but_may_move_as_often_as_people_do(
+    call: Call, clock: FakeClock
+) -> None:
+    client, handle = call(connect=False)
+    sockets = []
+    for _ in range(MAX_REMOTE_ADDRESSES + 4):
+        sockets.append(client.socket)
+        client.socket = client._bound()
+        client.check(nominate=False)
+        client.pump()
+    assert len(client.responses) == len(handle.peer.ice.pairs) == MAX_REMOTE_ADDRESSES
+    assert handle.peer.ice.refused_addresses == 4
+    clock.advance(31.0)
+    assert handle.hangup() == "ICE failed"
+    assert not client.engine._owners
+    # Over hours it is another matter.
+    client, handle = call()
+    for _ in range(MAX_REMOTE_ADDRESSES + 4):
+        sockets.append(client.socket)
+        client.socket = client._bound()
+        client.check()
+        client.pump()
+        for _ in range(8):
+            clock.advance(4.0)
+            client.check(nominate=False)
+            client.pump()
+    assert handle.peer.up
+    assert len(handle.all(SelectedPair)) == MAX_REMOTE_ADDRESSES + 5
+    assert len(handle.peer.ice.pairs) == len(client.engine._owners) == MAX_REMOTE_ADDRESSES
+    client.send_rtp("audio", 1, 0)
+    client.pump()
+    assert len(client.packets) == 1
+    for old in sockets:
+        old.close()
+
+
+async def test_a_client_that_does_not_know_that_it_moved_is_followed(call: Call, clock: FakeClock) -> None:
+    client, handle = call()
+    before = client.address[1]
+    client.move()
+    client.check(nominate=False)
+    client.pump()
+    assert len(handle.all(SelectedPair)) == 1  # not before the way in use had time to answer
+    clock.advance(2.0)
+    client.pump()
+    assert [pair.candidates.remote.port for pair in handle.all(SelectedPair) if pair.candidates] == [
+        before, client.address[1],
+    ]  # fmt: skip
+
+
+async def test_a_second_way_that_is_only_kept_open_is_not_followed(call: Call, clock: FakeClock) -> None:
+    client, handle = call()
+    used, spare = client.socket, client._bound()
+    for _ in range(5):
+        client.socket = spare
+        client.check(nominate=False)
+        client.engine._readable(client.engine.ports[0])
+        client.drain()
+        client.socket = used
+        client.pump()
+        clock.advance(2.0)
+        client.pump()
+    assert len(handle.all(SelectedPair)) == 1
+    spare.close()
 
 
 async def test_a_request_with_the_wrong_password_is_counted_and_not_answered(call: Call, clock: FakeClock) -> None:
