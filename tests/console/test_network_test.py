@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,10 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from appliance.console.pages import STATIC
+from appliance.console.settings import Options
+from tests.console.recorded import MemoryArchive
+from tests.console.serve import application
+from tests.console.test_browser import served
 from tests.peers.appliance import Running, appliance
 from tests.peers.chromium import chromium
 from tests.peers.janus import free_port
@@ -24,12 +27,13 @@ async def browser() -> AsyncIterator[Browser]:
         yield started
 
 
-@asynccontextmanager
-async def running_console(folder: Path, *further: str) -> AsyncIterator[Running]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """One for all: the two processes take longer to start than a test takes."""
     http = free_port()
-    options = [f"transports.http.port={http}", f"console.janus_http=http://127.0.0.1:{http}/janus", *further]
-    async with appliance(folder, options) as running:
-        yield running
+    options = [f"transports.http.port={http}", f"console.janus_http=http://127.0.0.1:{http}/janus"]
+    async with appliance(tmp_path_factory.mktemp("data"), options) as started:
+        yield started
 
 
 async def outcome(page: Page, url: str, *, seconds: int = 2) -> dict[str, str]:
@@ -42,72 +46,71 @@ async def outcome(page: Page, url: str, *, seconds: int = 2) -> dict[str, str]:
     return {(await row.locator("th").inner_text()): (await row.locator("td").last.inner_text()) for row in rows}
 
 
-async def test_a_good_network_and_the_code_that_support_opens(browser: Browser, tmp_path: Path) -> None:
-    async with running_console(tmp_path / "data") as running:
-        page = await browser.new_page(viewport={"width": 1440, "height": 1000})
-        rows = await outcome(page, running.web)
-        assert list(rows) == ["Devices", "Gateway", "UDP", "TCP", "Round trip", "Loss", "Jitter", "Bandwidth", "TURN"]
-        assert "answers after" in rows["UDP"] and "no fall-back to TCP" in rows["TCP"]
-        assert rows["Loss"] == "0 % from you, 0 % to you"
-        assert "bit/s from you" in rows["Bandwidth"] and rows["TURN"] == "None is configured."
-        await expect(page.locator(".test-sentence")).to_have_text("Your network is fine for calls.")
-        for scheme in ("light", "dark"):
-            await page.emulate_media(color_scheme=scheme)
-            await page.screenshot(path=tmp_path / f"test-{scheme}.png")
-        code = await page.locator(".test-code").inner_text()
-        await page.goto(f"{running.web}/code/{code[:3].lower()}-{code[3:].lower()}")
-        await expect(page.locator("h1")).to_contain_text(f"test-{code}")
-        await expect(page.locator(".verdict-sentence")).to_contain_text("The application ended the call")
-        await page.goto(f"{running.web}/code/ZZZZZZ")
-        await expect(page.get_by_role("alert")).to_contain_text("No test with the code ZZZZZZ is known")
-        await page.close()
+async def test_a_good_network_and_the_code_that_support_opens(
+    browser: Browser, running: Running, tmp_path: Path
+) -> None:
+    page = await browser.new_page(viewport={"width": 1440, "height": 1000})
+    rows = await outcome(page, running.web)
+    assert list(rows) == ["Devices", "Gateway", "UDP", "TCP", "Round trip", "Loss", "Jitter", "Bandwidth", "TURN"]
+    assert "answers after" in rows["UDP"] and "no fall-back to TCP" in rows["TCP"]
+    assert rows["Loss"] == "0 % from you, 0 % to you"
+    assert "bit/s from you" in rows["Bandwidth"] and rows["TURN"] == "None is configured."
+    await expect(page.locator(".test-sentence")).to_have_text("Your network is fine for calls.")
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        await page.screenshot(path=tmp_path / f"test-{scheme}.png")
+    code = await page.locator(".test-code").inner_text()
+    await page.goto(f"{running.web}/code/{code[:3].lower()}-{code[3:].lower()}")
+    await expect(page.locator("h1")).to_contain_text(f"test-{code}")
+    await expect(page.locator(".verdict-sentence")).to_contain_text("The application ended the call")
+    await page.goto(f"{running.web}/code/ZZZZZZ")
+    await expect(page.get_by_role("alert")).to_contain_text("No test with the code ZZZZZZ is known")
+    await page.close()
 
 
-async def test_without_devices_and_without_udp_it_says_so(browser: Browser, tmp_path: Path) -> None:
-    async with running_console(tmp_path / "data") as running:
+async def test_without_devices_and_without_udp_it_says_so(browser: Browser, running: Running) -> None:
+    page = await browser.new_page()
+    # As a firewall would: the answer names a port where nothing listens, and the browser's own wait is cut short.
+    await page.add_init_script(
+        """
+        const set = RTCPeerConnection.prototype.setRemoteDescription;
+        RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+          setTimeout(() => {
+            Object.defineProperty(this, "connectionState", { get: () => "failed" });
+            this.onconnectionstatechange();
+          }, 500);
+          const sdp = description.sdp.replace(/(a=candidate:\\S+ 1 udp \\d+ \\S+) \\d+/gi, "$1 9");
+          return set.call(this, { type: description.type, sdp });
+        };
+        navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
+        """
+    )
+    rows = await outcome(page, running.web)
+    assert rows["Devices"].startswith("The browser refused microphone and camera.")
+    assert "port 9" in rows["UDP"] and "no fall-back to TCP" in rows["TCP"]
+    await expect(page.locator(".test-sentence")).to_contain_text(
+        "UDP does not get through between you and 127.0.0.1 port 9"
+    )
+    await expect(page.locator(".test-code")).to_be_visible()
+    await page.close()
+
+
+async def test_a_gateway_that_is_down_has_no_code_and_a_turn_server_gives_no_address(
+    browser: Browser, archive: MemoryArchive, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("shared with coturn")
+    options = Options(
+        janus_http=f"http://127.0.0.1:{free_port()}/janus",
+        turn_urls=(f"turn:127.0.0.1:{free_port()}",),
+        turn_secret_file=str(tmp_path / "secret"),
+    )
+    async with served(application(archive, options)) as url:
         page = await browser.new_page()
-        # As a firewall would: the answer names a port where nothing listens, and the browser's own wait is cut short.
-        await page.add_init_script(
-            """
-            const set = RTCPeerConnection.prototype.setRemoteDescription;
-            RTCPeerConnection.prototype.setRemoteDescription = function (description) {
-              setTimeout(() => {
-                Object.defineProperty(this, "connectionState", { get: () => "failed" });
-                this.onconnectionstatechange();
-              }, 500);
-              const sdp = description.sdp.replace(/(a=candidate:\\S+ 1 udp \\d+ \\S+) \\d+/gi, "$1 9");
-              return set.call(this, { type: description.type, sdp });
-            };
-            navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
-            """
-        )
-        rows = await outcome(page, running.web)
-        assert rows["Devices"].startswith("The browser refused microphone and camera.")
-        assert "port 9" in rows["UDP"] and "no fall-back to TCP" in rows["TCP"]
-        await expect(page.locator(".test-sentence")).to_contain_text(
-            "UDP does not get through between you and 127.0.0.1 port 9"
-        )
-        await expect(page.locator(".test-code")).to_be_visible()
-        await page.close()
-
-
-async def test_a_gateway_that_is_down_has_no_code(browser: Browser, tmp_path: Path) -> None:
-    async with appliance(tmp_path / "data", [f"console.janus_http=http://127.0.0.1:{free_port()}/janus"]) as running:
-        page = await browser.new_page()
-        rows = await outcome(page, running.web)
+        rows = await outcome(page, url)
         assert "The gateway does not answer" in rows["Gateway"]
+        assert "gave no address" in rows["TURN"]
         await expect(page.locator(".test-sentence")).to_contain_text("This page can't reach the gateway")
         await expect(page.locator(".test-code")).to_have_count(0)
-        await page.close()
-
-
-async def test_a_turn_server_that_does_not_answer_is_said_not_to(browser: Browser, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("shared with coturn")
-    turn = [f'console.turn_urls=["turn:127.0.0.1:{free_port()}"]', f"console.turn_secret_file={tmp_path / 'secret'}"]
-    async with running_console(tmp_path / "data", *turn) as running:
-        page = await browser.new_page()
-        rows = await outcome(page, running.web, seconds=1)
-        assert "gave no address" in rows["TURN"]
         await page.close()
 
 
