@@ -1,0 +1,144 @@
+"""A row of the matrix: a call that goes wrong (or well) on purpose, and the verdict that it must get."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from msgspec import Struct
+
+from tests.interop.faults.house import House, JsonObject
+from tests.interop.faults.phone import Phone
+from tests.test_call import Caller, WebSocketCaller, caller
+
+logger = logging.getLogger(__name__)
+
+LIVE_S = 26.0
+"""For a verdict of a call that is on: the longest wait of a rule, twice the time between two looks, and some load."""
+FINAL_S = 12.0
+
+
+class Line:
+    """What a case plays on: an API connection with a handle, and the phones that it uses."""
+
+    def __init__(self, house: House, api: Caller) -> None:
+        self.house = house
+        self.api = api
+        self.session_id = 0
+        self.phones: list[Phone] = []
+
+    def phone(self, *tracks: Any, **more: Any) -> Phone:
+        made = Phone(*tracks, **more)
+        self.phones.append(made)
+        return made
+
+    async def begin(self, plugin: str = "janus.plugin.echotest") -> None:
+        self.api.ids["session_id"] = self.session_id = (await self.api.ask("create"))["data"]["id"]
+        self.house.recording.start_rule(f"session {self.session_id}")
+        self.api.began.set()
+        self.api.ids["handle_id"] = (await self.api.ask("attach", plugin=plugin))["data"]["id"]
+
+    async def drop(self) -> None:
+        """Lose the API connection without a word."""
+        assert isinstance(self.api, WebSocketCaller)
+        await self.api._socket.close()
+
+    async def up(self) -> None:
+        """The PeerConnection is up, as the server says."""
+        async with asyncio.timeout(15):
+            while (await self.api.told.get())["janus"] != "webrtcup":
+                continue
+
+
+Play = Callable[[Line], Awaitable[None]]
+
+
+async def leave(line: Line) -> None:
+    """As most applications do."""
+    line.api.ids.pop("handle_id", None)
+    await line.api.ask("destroy")
+
+
+async def stay(_line: Line) -> None:
+    """It ends by itself."""
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """``play`` sets the call up; it ends by ``end`` once it has been judged live."""
+
+    name: str
+    play: Play
+    code: str
+    """Of the final verdict."""
+    live: str | None = None
+    """The code that must be told while the call is on; ``None``: it is over before anybody can."""
+    end: Play = leave
+    plugin: str = "janus.plugin.echotest"
+    also: tuple[str, ...] = ()
+
+
+class Outcome(Struct):
+    """What became of a case."""
+
+    live: list[str]
+    final: JsonObject
+    recorded: str | None = None
+    wire: str | None = None
+    also: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def _line(house: House) -> AsyncIterator[Line]:
+    async with caller(house.server, "websocket") as api:
+        line = Line(house, api)
+        try:
+            yield line
+        finally:
+            for phone in line.phones:
+                await phone.close()
+
+
+async def _run(house: House, case: Case) -> Outcome:
+    async with _line(house) as line:
+        await line.begin(case.plugin)
+        await case.play(line)
+        if case.live is not None:
+            await house.heard(line.session_id, lambda one: one["code"] == case.live and not one["final"], LIVE_S)
+        await case.end(line)
+        await house.heard(line.session_id, lambda one: bool(one["final"]), FINAL_S)
+        told = house.verdicts.get(line.session_id, [])
+        return Outcome([one["code"] for one in told if not one["final"]], house.final(line.session_id) or {})
+
+
+async def run(house: House, cases: Sequence[Case]) -> dict[str, Outcome]:
+    """Play all of them at once; then read their recordings."""
+    done = await asyncio.gather(*(_run(house, case) for case in cases))
+    outcomes = dict(zip((case.name for case in cases), done, strict=True))
+    replayed = await house.replayed()
+    for outcome in outcomes.values():
+        explained, outcome.wire = replayed.get(outcome.final.get("correlation_id", ""), ({}, None))
+        if explained:
+            outcome.recorded = explained["verdict"]["code"]
+            outcome.also = tuple(explained["verdict"]["also"])
+    for case in cases:
+        outcome = outcomes[case.name]
+        logger.info(
+            "%-30s %-26s live %s recorded %s wire %s",
+            case.name, outcome.final.get("code"), outcome.live, outcome.recorded, outcome.wire,
+        )  # fmt: skip
+    return outcomes
+
+
+def check(cases: Sequence[Case], outcomes: dict[str, Outcome]) -> None:
+    """Every case, live and from its recording, in one comparison."""
+    wanted = {case.name: (case.code, case.live, case.code) for case in cases}
+    found = {
+        case.name: (
+            outcomes[case.name].final.get("code"),
+            case.live if case.live in outcomes[case.name].live else outcomes[case.name].live or None,
+            outcomes[case.name].recorded,
+        )
+        for case in cases
+    }
+    assert found == wanted

@@ -1,0 +1,122 @@
+"""Calls in which nothing is wrong, whatever they look like, and all the ways to end one: never a fault."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from aiortc.mediastreams import AudioStreamTrack
+
+from tests.interop.faults.case import Case, Line, check, leave, run
+from tests.interop.faults.house import house
+from tests.interop.faults.phone import Voice
+from tests.interop.faults.way import Way, is_rtp
+from tests.test_call import SmallVideo
+
+pytestmark = pytest.mark.interop
+
+TALK_S = 8.0
+"""Longer than any rule waits for what does not come."""
+VIDEOROOM = "janus.plugin.videoroom"
+ROOM = 1234
+
+
+async def audio_and_video(line: Line) -> None:
+    await line.phone(Voice(), SmallVideo(), data=True).call(line.api)
+    await talk(line)
+
+
+async def talk(line: Line) -> None:
+    await line.up()
+    await asyncio.sleep(TALK_S)
+
+
+async def muted(line: Line) -> None:
+    """A track that is disabled goes on as silence."""
+    await line.phone(AudioStreamTrack()).call(line.api)
+    await talk(line)
+
+
+async def data_alone(line: Line) -> None:
+    phone = line.phone(data=True)
+    await phone.call(line.api)
+    await talk(line)
+
+
+async def receives_alone(line: Line) -> None:
+    """EchoTest has nothing for it: it agreed to send nothing, and so did the server."""
+    await line.phone(receiving=("audio",)).call(line.api)
+    await talk(line)
+
+
+async def discontinuous(line: Line) -> None:
+    """DTX: five packets a second while nobody speaks."""
+    phone = line.phone(Voice(burst=5))
+    await phone.call(line.api)
+    await talk(line)
+
+
+async def swapped(line: Line) -> None:
+    """Packets in pairs, the second first: nothing of it is lost."""
+    phone = line.phone(Voice(), way=Way())
+    odd = False
+
+    def late(data: bytes) -> float:
+        nonlocal odd
+        odd = odd != is_rtp(data)
+        return 0.025 if is_rtp(data) and odd else 0.0
+
+    phone.way.delay_s = late
+    await phone.call(line.api)
+    await talk(line)
+
+
+async def sends_alone(line: Line) -> None:
+    """A publisher, to whom a room sends nothing."""
+    body = {"request": "joinandconfigure", "room": ROOM, "ptype": "publisher"}
+    await line.phone(Voice()).call(line.api, body=body)
+    await talk(line)
+
+
+async def short(line: Line) -> None:
+    await line.phone(Voice()).call(line.api)
+    await line.up()
+    await asyncio.sleep(1.5)
+
+
+async def closes(line: Line) -> None:
+    await line.phones[0].close()
+
+
+async def hangs_up(line: Line) -> None:
+    await line.api.ask("hangup")
+
+
+async def page_closed(line: Line) -> None:
+    """Its API connection and its sockets are gone at once, without a word."""
+    line.phones[0].way.cut()
+    await line.drop()
+
+
+HEALTHY = [
+    Case(name="audio, video, data", play=audio_and_video, code="ended_by_app", live="healthy"),
+    Case(name="muted", play=muted, code="ended_by_app", live="healthy"),
+    Case(name="data alone", play=data_alone, code="ended_by_app", live="healthy"),
+    Case(name="receives alone", play=receives_alone, code="ended_by_app", live="healthy"),
+    Case(name="discontinuous", play=discontinuous, code="ended_by_app", live="healthy"),
+    Case(name="reordered", play=swapped, code="ended_by_app", live="healthy"),
+    Case(name="sends alone", play=sends_alone, code="ended_by_app", live="healthy", plugin=VIDEOROOM),
+]
+ENDS = [
+    Case(name="close_notify", play=short, end=closes, code="normal_close"),
+    Case(name="hangup", play=short, end=hangs_up, code="ended_by_app"),
+    Case(name="destroy", play=short, end=leave, code="ended_by_app"),
+    Case(name="page closed", play=short, end=page_closed, code="client_gone"),
+]
+
+
+async def test_nothing_is_wrong(tmp_path: Path) -> None:
+    async with house(tmp_path) as gateway:
+        outcomes = await run(gateway, HEALTHY + ENDS)
+    check(HEALTHY + ENDS, outcomes)
+    assert [name for name, outcome in outcomes.items() if outcome.final["severity"] == "fault"] == []
+    assert [outcome.live for name, outcome in outcomes.items() if set(outcome.live) - {"healthy"}] == []
