@@ -308,6 +308,7 @@ class Collector:
             recordings=self._recordings(),
             measured=self.measured,
             is_connected=self.gateways.is_connected,
+            gateways=self.gateways,
         )
 
     def _left_out(self) -> list[str]:

@@ -18,7 +18,7 @@ from appliance.console.settings import ServerAddress
 from appliance.core.archive import Archive, HepJournal
 from appliance.core.auth import secret_of
 from appliance.core.clock import Clock
-from appliance.core.handler import EventHandler, KeepsCalls, KeepsJournal, ServesWeb
+from appliance.core.handler import EventHandler, Gateways, KeepsCalls, KeepsJournal, ServesWeb
 from appliance.core.measure import Measured
 from appliance.core.recordings import Recordings
 from appliance.health import Health
@@ -35,6 +35,7 @@ def make_web(
     recordings: Recordings | None,
     measured: list[Measured],
     is_connected: Callable[[str], bool],
+    gateways: Gateways,
 ) -> web.Application:
     """``is_connected``: whether a gateway of that name is; the login adds itself to ``measured``.
 
@@ -49,6 +50,7 @@ def make_web(
             _admin_clients(settings, config, server_name),
             archive,
             is_there=lambda name: name != server_name or _is_named(config, name) or is_connected(name),
+            gateways=gateways,
         )
         console = Console(
             archive, journal, _with_api_addresses(settings, config), recordings=recordings, servers=servers

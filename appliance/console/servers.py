@@ -15,6 +15,8 @@ from appliance.console.admin_client import AdminClient, AdminRefusedError
 from appliance.console.answer import error_response, json_response
 from appliance.console.parameters import BadParameterError
 from appliance.core.archive import Archive
+from appliance.core.handler import Gateways
+from appliance.net.link_connection import RequestRefusedError
 
 MAX_SESSIONS = 200
 """Shown at once; whoever looks for another searches for its id."""
@@ -51,11 +53,14 @@ class ServerRoutes:
         archive: Archive | None = None,
         *,
         is_there: Callable[[str], bool] = lambda name: True,
+        gateways: Gateways | None = None,
     ) -> None:
-        """``is_there``: whether a server is to be shown; one of ours that is not connected would only fail."""
+        """``is_there``: whether a server is to be shown; one of ours that is not connected would only fail.
+        ``gateways``: those of ours, which hang up over their link too."""
         self._clients = {client.name: client for client in clients}
         self._archive = archive
         self._is_there = is_there
+        self._gateways = gateways
 
     def data(self) -> tuple[tuple[str, Route], ...]:
         """What is read."""
@@ -161,15 +166,30 @@ class ServerRoutes:
         call = None if self._archive is None else await self._archive.call(correlation_id)
         if call is None:
             return error_response(404, "unknown_call", f"no call {correlation_id!r} is known")
-        if call.server not in self._clients:
-            message = f"the Admin API of {call.server!r} is not configured; console.admin would name it"
+        ids = call.session_id, call.handle_id
+        if call.server in self._clients:
+
+            async def hang_up(client: AdminClient) -> dict[str, Any]:
+                await client.ask("hangup_webrtc", *ids)
+                return {}
+
+            return await self._ask(self._clients[call.server], hang_up)
+        return await self._hang_up_over_link(call.server, *ids)
+
+    async def _hang_up_over_link(self, server: str, session_id: int, handle_id: int) -> web.Response:
+        """A gateway of ours obeys its collector, whether or not its Admin API is known here."""
+        try:
+            if self._gateways is None:
+                raise LookupError
+            await self._gateways.request(server, "hangup", {"session_id": session_id, "handle_id": handle_id})
+        except LookupError:
+            message = f"the Admin API of {server!r} is not configured; console.admin would name it"
             return error_response(404, "unknown_server", message)
-
-        async def hang_up(client: AdminClient) -> dict[str, Any]:
-            await client.ask("hangup_webrtc", call.session_id, call.handle_id)
-            return {}
-
-        return await self._ask(self._clients[call.server], hang_up)
+        except (ConnectionError, TimeoutError) as problem:
+            return error_response(502, "unreachable", f"{server}: {problem or 'no answer'}")
+        except RequestRefusedError as refusal:
+            return error_response(502, "refused", f"{server}: {refusal}")
+        return json_response({})
 
     # --- asking --------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from appliance.console.admin_client import AdminClient, AdminRefusedError
 from appliance.console.servers import MAX_SESSIONS, ServerRoutes
 from appliance.console.settings import ServerAddress
+from appliance.net.link_connection import RequestRefusedError
 from tests.console.recorded import MemoryArchive
 from tests.console.serve import application
 from tests.console.test_api import only
@@ -164,6 +165,31 @@ async def test_a_call_of_a_server_that_is_not_configured_can_not_be(archive: Mem
         assert said["error"]["message"] == (
             "the Admin API of 'janus-ref' is not configured; console.admin would name it"
         )
+
+
+class Linked:
+    """Gateways that are connected: one, which knows one handle."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    async def request(self, server: str, verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        if server != "janus-ref":
+            raise LookupError(f"no gateway {server!r} is connected")
+        if self.asked:
+            raise RequestRefusedError("no such session 1")
+        self.asked.append((verb, args))
+        return {"hung_up": True}
+
+
+async def test_a_gateway_of_ours_hangs_up_over_its_link(archive: MemoryArchive) -> None:
+    linked, call = Linked(), archive.summaries[only(archive, "opq-echo_http")]
+    servers = ServerRoutes([], archive, gateways=linked)
+    async with TestClient(TestServer(application(archive, servers=servers))) as client:
+        await post(client, f"/api/calls/{call.correlation_id}/hangup")
+        assert linked.asked == [("hangup", {"session_id": call.session_id, "handle_id": call.handle_id})]
+        said = await post(client, f"/api/calls/{call.correlation_id}/hangup", status=502)
+        assert said["error"]["message"] == "janus-ref: no such session 1"
 
 
 @pytest.mark.parametrize(
