@@ -436,7 +436,8 @@ class IceAgent:
 
     def let_go(self) -> None:
         """Know nobody any more: nothing happens after :meth:`close`."""
-        del self._emit, self._proven, self._selected_changed
+        self.remote.let_go()
+        del self._emit, self._proven, self._released, self._selected_changed
 
     # --- telling -----------------------------------------------------------------------------------------
 

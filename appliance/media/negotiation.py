@@ -54,12 +54,17 @@ class Offer(Struct, frozen=True, kw_only=True):
     lowest_rid_first: bool = False
     """Simulcast is listed from the lowest to the highest."""
 
+    def settled(self) -> "Offer":
+        """What is kept of it once it is answered: without its m-lines, of a browser's the larger part of a call."""
+        return replace(self, description=replace(self.description, media=()))
+
 
 class NegotiatedLine(Struct, frozen=True, kw_only=True):
     """One m-line of the answer."""
 
     medium: Medium
     offered: MediaDescription
+    """The other side's, as far as :func:`remembered` keeps it."""
     codec: Codec | None = None
     feedback: tuple[str, ...] = ()
     extensions: tuple[HeaderExtension, ...] = ()
@@ -150,12 +155,12 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
     is_used = bool(media.port or media.bundle_only) and mid in offer.bundled
     if media.kind == "application" and is_used and policy.data and _is_data_channel(media):
         medium = Medium(mid=mid, mindex=index, kind="application", direction="sendrecv")
-        return NegotiatedLine(medium=medium, offered=media)
+        return NegotiatedLine(medium=medium, offered=remembered(media))
     wanted = {"audio": policy.audio, "video": policy.video}.get(media.kind, False)
     codec = _choose(media, policy) if is_used and wanted and media.is_rtp else None
     if codec is None or not _is_usable(media):
         medium = Medium(mid=mid, mindex=index, kind=media.kind, direction="inactive", rejected=True)
-        return NegotiatedLine(medium=medium, offered=media)
+        return NegotiatedLine(medium=medium, offered=remembered(media))
     direction = _direction(media, policy)
     encodings = offered(media, lowest_first=offer.lowest_rid_first) if direction.receives else None
     by_rid = encodings is not None and bool(encodings.rids)
@@ -169,7 +174,7 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
             codec=codec.name.lower(),
             simulcast=encodings is not None,
         ),
-        offered=media,
+        offered=remembered(media),
         codec=codec,
         feedback=tuple(item for item in FEEDBACK if item in codec.rtcp_feedback),
         extensions=tuple(
@@ -184,6 +189,21 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
         rtx=_retransmission(media, codec),
         remote_repairs=_repairs(media),
         encodings=encodings,
+    )
+
+
+def remembered(media: MediaDescription) -> MediaDescription:
+    """Of an m-line what later descriptions repeat, and what data channels ask."""
+    return MediaDescription(
+        kind=media.kind,
+        port=media.port,
+        protocol=media.protocol,
+        formats=media.formats,
+        mid=media.mid,
+        rtcp_rsize=media.rtcp_rsize,
+        sctp_port=media.sctp_port,
+        max_message_size=media.max_message_size,
+        msid=media.msid,
     )
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from appliance.core.peer import Medium, OfferLine, SdpRefusedError
 from appliance.media.config import MAX_MEDIA_LINES
 from appliance.media.line import Line
-from appliance.media.negotiation import FEEDBACK, NegotiatedLine, Offer, read_offer
+from appliance.media.negotiation import FEEDBACK, NegotiatedLine, Offer, read_offer, remembered
 from appliance.media.simulcast import REPAIRED_RID, RID
 from appliance.wire import twcc
 from appliance.wire.description import Codec, Direction, HeaderExtension, MediaDescription
@@ -157,7 +157,7 @@ def _agreed(theirs: MediaDescription, ours: NegotiatedLine, answer: Offer) -> Ne
         raise SdpRefusedError(f"m-line {medium.mindex} is {found}, wanted {medium.kind} {medium.mid}")
     accepts = bool(theirs.port) and (medium.mid in answer.bundled or theirs.mid is None)
     if ours.codec is None:
-        return replace(ours, offered=theirs, medium=replace(medium, rejected=not accepts))
+        return replace(ours, offered=remembered(theirs), medium=replace(medium, rejected=not accepts))
     if not accepts or str(ours.codec.payload_type) not in theirs.formats:
         return replace(ours, medium=replace(medium, direction="inactive", rejected=not accepts))
     sends = medium.direction == "sendonly" and theirs.direction.receives

@@ -202,7 +202,7 @@ class Peer(MediaLines):
         answer, agreed = read_answer(sdp, self._offered)
         if not self.association.is_with(answer):
             raise SdpRefusedError("the answer has another fingerprint, wanted that of the running DTLS association")
-        self.offer, self._offered, self._offers = answer, None, True
+        self.offer, self._offered, self._offers = answer.settled(), None, True
         self._negotiated = agreed
         self._apply(agreed)
         self._restarting = self.ice.set_remote(answer.ufrag, answer.pwd)
@@ -237,6 +237,7 @@ class Peer(MediaLines):
         self._apply(self._negotiated)
         self.association.begin(offer)
         self.answer = write_answer(offer, self._negotiated, self._local_transport(offers=False))
+        self.offer = offer.settled()
         self._begin_ice()
         return self.answer
 

@@ -61,6 +61,10 @@ class RemoteCandidates:
         """The peer has no more."""
         self._emit(EndOfCandidates(count=self._count))
 
+    def let_go(self) -> None:
+        """Know nobody any more: the agent is closed."""
+        del self._emit
+
     def _tell(self, text: str) -> None:
         self.texts.append(text)
         self._emit(RemoteCandidate(candidate=text))
