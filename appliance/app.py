@@ -32,7 +32,7 @@ from appliance.core.intake import CanWait, Intake
 from appliance.core.measure import Measured
 from appliance.core.recordings import RECORDING_VERBS, Recordings, serve_recordings
 from appliance.core.selection import selector_of
-from appliance.core.stamp import Stamper
+from appliance.core.stamp import COLLECTORS, Stamper
 from appliance.core.transport import ApiTransport, ServesAdmin
 from appliance.folder import data_dir, server_name
 from appliance.health import Health
@@ -209,7 +209,9 @@ class Collector:
         self.name = server_name(self.server)
         self.data_dir = data_dir(self.server)
         self.clock = LoopClock()
-        self.stamper = Stamper(self.clock)
+        if not 0 <= self.server.collector <= COLLECTORS:
+            raise ConfigError(f"server.collector: {self.server.collector} came, wanted 0 to {COLLECTORS}")
+        self.stamper = Stamper(self.clock, collector=self.server.collector)
         self.bus = EventBus(self.clock, self.stamper.stamp)
         self.deliveries = Deliveries()
         self.queries = HandlerQueries(self.bus, is_secret)

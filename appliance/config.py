@@ -43,6 +43,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Where the collector listens for gateways: ``unix:/path`` or ``tcp://host:port``; empty: a socket in data_dir."""
     link_token_file: str = ""
     """A secret that gateways show the collector; asked for when ``link`` can be reached from other machines."""
+    collector: int = 0
+    """Which collector this is of those that share a store, 1 to 16, each another; 0: the store is its own."""
     log_level: str = "info"
     """debug, info, warning or error."""
 

@@ -6,6 +6,9 @@ from appliance.core.clock import Clock
 from appliance.core.correlation import Correlator
 from appliance.core.events import Event
 
+COLLECTORS = 16
+"""That can share a store: each numbers by steps of as many, so no two give the same number."""
+
 
 class Stamper:
     """Numbers are the collector's wall clock in microseconds where that rises, else the last one plus one.
@@ -14,7 +17,11 @@ class Stamper:
     is what ``last`` is for: the highest number that the store holds.
     """
 
-    def __init__(self, clock: Clock, *, last: int = 0, correlator: Correlator | None = None) -> None:
+    def __init__(
+        self, clock: Clock, *, last: int = 0, correlator: Correlator | None = None, collector: int = 0
+    ) -> None:
+        """``collector``: 1 to :data:`COLLECTORS`, which of those that share a store; 0: it is alone."""
+        self._collector = collector
         self._clock = clock
         self._last = last
         self.correlator = correlator or Correlator()
@@ -32,5 +39,9 @@ class Stamper:
         self._last = max(self._last, last)
 
     def _next(self) -> int:
-        self._last = max(self._last + 1, self._clock.wall_us())
+        if self._collector:
+            step = max(self._last // COLLECTORS + 1, self._clock.wall_us() // COLLECTORS)
+            self._last = step * COLLECTORS + self._collector - 1
+        else:
+            self._last = max(self._last + 1, self._clock.wall_us())
         return self._last

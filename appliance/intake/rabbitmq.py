@@ -19,10 +19,12 @@ from appliance.core.events import Counter
 from appliance.core.intake import Deliver, Progress
 from appliance.intake.queue_reader import QueueReader
 from appliance.intake.reader import Reader
+from appliance.intake.shares import Share, Shares
 from appliance.net.keeper import Keeper
 from appliance.net.rabbitmq import Broker, RabbitMqConfig, connect
 from appliance.net.tls import context_if_wanted
 
+MAX_SHARES = 256
 FINISH_S = 2.0
 """For what was taken to be kept, when we are to end."""
 
@@ -40,6 +42,12 @@ class RabbitMqIntakeConfig(RabbitMqConfig, frozen=True, kw_only=True, forbid_unk
     """rabbitmqevh's ``exchange_type``, for an exchange that is not there yet."""
     route_key: str = ""
     """What the queue is bound with, where ``exchange_type`` asks for it: rabbitmqevh's ``route_key``."""
+    shares: int = 0
+    """For several collectors: so many queues, ``queue`` with ``-0`` and on behind it, that a consistent-hash exchange
+    named ``exchange`` spreads events over; every collector is told the same number. 0: one queue, read by whoever is
+    free, which keeps no order. See docs/scaling.md."""
+    balance_s: float = 5.0
+    """How often a collector asks whether it reads more of the shares than its part."""
     durable: bool = False
     """Make what is not there yet so that it outlives a broker's restart; rabbitmqevh makes its own without."""
     acknowledge: str = "kept"
@@ -61,6 +69,12 @@ class RabbitMqIntake:
         """:raises ValueError: there is nothing to read from, a bound is none, or a file is no good."""
         if not config.queue and not config.exchange:
             raise ValueError("queue, exchange: wanted at least one of them")
+        if not 0 <= config.shares <= MAX_SHARES:
+            raise ValueError(f"shares: {config.shares} came, wanted 0 to {MAX_SHARES}")
+        if config.shares and not (config.queue and config.exchange):
+            raise ValueError("shares: wanted queue and exchange with them")
+        if not config.balance_s > 0:
+            raise ValueError(f"balance_s: {config.balance_s} came, wanted more than 0")
         if not 1 <= config.prefetch <= 10_000:
             raise ValueError(f"prefetch: {config.prefetch} came, wanted 1 to 10000")
         if config.acknowledge not in {"kept", "taken"}:
@@ -77,7 +91,8 @@ class RabbitMqIntake:
         """Contract: :class:`appliance.core.intake.CanWait`."""
         self.deliveries = Deliveries()
         self._consuming = False
-        self._readings: list[QueueReader] = []
+        self._reading: QueueReader | None = None
+        self._shares: list[Share] = []
         self.reader = Reader(self.name, max_bytes=config.max_message_bytes)
 
     @property
@@ -92,7 +107,8 @@ class RabbitMqIntake:
 
     async def stop(self) -> None:
         """Close, once what was taken is kept; what is not in time the broker gives to the next."""
-        await asyncio.gather(*(reading.finish(FINISH_S) for reading in self._readings))
+        readings = [self._reading, *(share.reading for share in self._shares)]
+        await asyncio.gather(*(reading.finish(FINISH_S) for reading in readings if reading is not None))
         await self._keeper.stop()
 
     def measure(self) -> Iterable[Counter]:
@@ -115,15 +131,33 @@ class RabbitMqIntake:
 
     async def _read(self, broker: Broker) -> None:
         config = self._config
+        if config.shares:
+            shares = Shares(
+                broker,
+                config.queue,
+                config.shares,
+                declare=lambda line, name: line.share(config.exchange, name, durable=config.durable),
+                make=self._make,
+                prefetch=config.prefetch,
+                balance_s=config.balance_s,
+            )
+            self._shares = shares.shares
+            self._consuming = True
+            await shares.run()
+            return
         queue = await broker.queue(config.queue, durable=config.durable)
         if config.exchange:
             exchange = await broker.exchange(config.exchange, config.exchange_type, durable=config.durable)
             await queue.bind(exchange, routing_key=config.route_key or config.queue)
         self._consuming = True
-        await self._read_queue(queue)
+        self._reading = self._make(queue)
+        try:
+            await self._reading.run()
+        finally:
+            self._reading = None
 
-    async def _read_queue(self, queue: AbstractQueue) -> None:
-        reading = QueueReader(
+    def _make(self, queue: AbstractQueue) -> QueueReader:
+        return QueueReader(
             queue,
             self.reader,
             self.progress,
@@ -131,8 +165,3 @@ class RabbitMqIntake:
             prefetch=self._config.prefetch,
             until_kept=self._config.acknowledge == "kept",
         )
-        self._readings.append(reading)
-        try:
-            await reading.run()
-        finally:
-            self._readings.remove(reading)

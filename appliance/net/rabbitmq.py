@@ -18,6 +18,15 @@ ERRORS = (AMQPError, asyncio.InvalidStateError, RuntimeError)
 """What the library raises beside ``OSError`` when a connection goes, an error of its own state included."""
 
 
+HASHING = "x-consistent-hash"
+"""The type of exchange that spreads messages by their routing key (plugin ``rabbitmq_consistent_hash_exchange``)."""
+
+
+def share_names(queue: str, count: int) -> list[str]:
+    """Of the queues behind such an exchange."""
+    return [f"{queue}-{number}" for number in range(count)]
+
+
 class RabbitMqConfig(ClientTls, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What everything that connects to a RabbitMQ broker is told."""
 
@@ -88,6 +97,14 @@ class Broker:
         return await self.channel.declare_queue(
             name, durable=durable, auto_delete=auto_delete, arguments=arguments, timeout=TIMEOUT
         )
+
+    async def share(self, exchange: str, name: str, *, durable: bool) -> AbstractQueue:
+        """One of the queues behind a consistent-hash exchange, which gets as much as each of the others."""
+        source = await self.exchange(exchange, HASHING, durable=durable)
+        queue = await self.queue(name, durable=durable, one_at_a_time=True)
+        # The key of such a binding is its weight.
+        await queue.bind(source, routing_key="1")
+        return queue
 
     async def _exists(self, declare: Callable[[AbstractChannel], Awaitable[object]]) -> bool:
         """To declare what is there with other settings is an error, so it is asked first; a no ends the channel."""

@@ -24,6 +24,20 @@ def test_numbers_rise_over_a_restart_with_a_clock_that_was_set_back() -> None:
     assert Stamper(clock, last=clock.wall_us() + 5).stamp(UP).id == clock.wall_us() + 6
 
 
+def test_collectors_that_share_a_store_never_give_the_same_number() -> None:
+    clock = FakeClock()
+    stampers = [Stamper(clock, collector=number) for number in range(1, 17)]
+    given: list[int] = []
+    for _ in range(3):
+        for stamper in stampers:
+            numbers = [stamper.stamp(UP).id for _ in range(10)]
+            assert numbers == sorted(numbers)
+            given += numbers
+        clock.advance(0.001)
+    assert len(set(given)) == len(given)
+    assert max(given) - clock.wall_us() < 1000
+
+
 def test_each_peerconnection_of_a_handle_has_its_own_correlation() -> None:
     stamper = Stamper(FakeClock())
     ids = [stamper.stamp(item).correlation_id for item in (OFFER, UP, HANGUP, OFFER, UP)]

@@ -41,7 +41,7 @@ class RabbitMq:
                     f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\nssl_options.certfile = {certificate[0]}\n"
                     f"ssl_options.keyfile = {certificate[1]}\nssl_options.verify = verify_none\n"
                 )
-        (folder / "enabled_plugins").write_text("[].\n")
+        (folder / "enabled_plugins").write_text("[rabbitmq_consistent_hash_exchange].\n")
         cookie = folder / ".erlang.cookie"
         cookie.write_text("APPLIANCETESTS")
         cookie.chmod(0o400)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import ClassVar, NamedTuple
 
 import aio_pika
+import msgspec
 from aio_pika.abc import AbstractExchange
 from msgspec import Struct
 
@@ -15,10 +16,11 @@ from appliance.core.handler import HandlerContext
 from appliance.handlers.output.base import OutputConfig, OutputHandler, RemoteConfig, part
 from appliance.handlers.output.packing import Message
 from appliance.net.keeper import Keeper
-from appliance.net.rabbitmq import ERRORS, TIMEOUT, Broker, RabbitMqConfig, connect
+from appliance.net.rabbitmq import ERRORS, HASHING, TIMEOUT, Broker, RabbitMqConfig, connect, share_names
 from appliance.net.tls import context_if_wanted
 
-AT_ONCE = 20
+MAX_SHARES = 256
+AT_ONCE = 100
 """Messages on their way to the broker before the first has been confirmed."""
 
 
@@ -46,10 +48,29 @@ class RabbitMqOutputConfig(RemoteConfig, frozen=True, kw_only=True, forbid_unkno
     """Of an exchange that is not there yet."""
     route_key: str = "janus-events"
     """What events are published with."""
+    shares: int = 0
+    """For several collectors: publish by server and session, and make ``exchange`` a consistent-hash exchange with so
+    many queues behind it, ``route_key`` with ``-0`` and on. The ``shares`` of their ``intake.rabbitmq``."""
     declare_outgoing_queue: bool = True
     """Make a queue named ``route_key``, and bind it to the exchange, so that events wait where nobody reads yet."""
     durable: bool = True
     """Exchange, queue and messages outlive a restart of the broker; a confirmed message is on its disk then."""
+
+
+class _Whose(Struct):
+    emitter: str = ""
+    session_id: int = 0
+
+
+_whose = msgspec.json.Decoder(_Whose | list[_Whose])
+
+
+def key_of(data: bytes) -> str:
+    """The routing key of an event, or of a group of one session's: server and session."""
+    found = _whose.decode(data)
+    whose = found[0] if isinstance(found, list) else found
+    # At most 255 bytes are a routing key.
+    return f"{whose.emitter:.48}.{whose.session_id}"
 
 
 class _Outlet(NamedTuple):
@@ -82,6 +103,10 @@ class RabbitMqOutput(OutputHandler):
         assert isinstance(config, RabbitMqOutputConfig)
         if not config.route_key and not config.exchange:
             raise ValueError("route_key, exchange: wanted at least one of them")
+        if not 0 <= config.shares <= MAX_SHARES:
+            raise ValueError(f"shares: {config.shares} came, wanted 0 to {MAX_SHARES}")
+        if config.shares and not (config.route_key and config.exchange):
+            raise ValueError("shares: wanted route_key and exchange with them")
         context_if_wanted(part(config, RabbitMqConfig))
 
     async def _open(self) -> None:
@@ -94,8 +119,11 @@ class RabbitMqOutput(OutputHandler):
     async def _dial(self) -> AsyncIterator[_Outlet]:
         config = self._config
         async with connect(part(config, RabbitMqConfig), self._password, name="appliance events") as broker:
-            exchange = await broker.exchange(config.exchange, config.exchange_type, durable=config.durable)
-            if config.declare_outgoing_queue and config.route_key:
+            kind = HASHING if config.shares else config.exchange_type
+            exchange = await broker.exchange(config.exchange, kind, durable=config.durable)
+            for name in share_names(config.route_key, config.shares):
+                await broker.share(config.exchange, name, durable=config.durable)
+            if not config.shares and config.declare_outgoing_queue and config.route_key:
                 queue = await broker.queue(config.route_key, durable=config.durable)
                 if config.exchange:
                     await queue.bind(exchange, routing_key=config.route_key)
@@ -104,6 +132,15 @@ class RabbitMqOutput(OutputHandler):
     async def _until_lost(self, outlet: _Outlet) -> None:
         await asyncio.wait((outlet.broker.lost,))
         await outlet.broker.lost
+
+    def _pack(self, items: Sequence[tuple[int, bytes]]) -> list[Message]:
+        """What is published by session holds one session's events."""
+        if not self._config.shares:
+            return super()._pack(items)
+        by_session: dict[str, list[tuple[int, bytes]]] = {}
+        for item in items:
+            by_session.setdefault(key_of(item[1]), []).append(item)
+        return [message for some in by_session.values() for message in super(RabbitMqOutput, self)._pack(some)]
 
     async def send(self, message: Message) -> None:
         """Publish one."""
@@ -145,7 +182,7 @@ class RabbitMqOutput(OutputHandler):
                         # The same when it is sent again, so that whoever reads can tell.
                         message_id=hashlib.blake2b(message.data, digest_size=16).hexdigest(),
                     ),
-                    self._config.route_key,
+                    key_of(message.data) if self._config.shares else self._config.route_key,
                     mandatory=False,
                     timeout=TIMEOUT,
                 )
