@@ -94,6 +94,7 @@ class Gateway:
         for transport in transports:
             self.transports[transport.name] = transport
             self._measured.append(transport)
+        self._meter.expect(self.transports)
         self.context.emit(events.Core(status="started", info=self.server_info()))
         self._every("watchdog", WATCHDOG_S, self._expire_sessions)
         self._every("update", UPDATE_S, self._tell_update)

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from appliance.core import events
+from appliance.core.api_meter import REQUESTS, ApiMeter
 from appliance.core.gateway import GatewayConfig
 from appliance.core.transport import ModuleInfo
+from appliance.transports.websocket import WebSocketTransport
 from tests.core.world import FakeClient, JsonObject, World
 
 
@@ -263,6 +265,32 @@ def test_words_that_clients_choose_make_no_label() -> None:
         {"transport": "websocket", "request": "other", "outcome": "error"},
         {"transport": "other", "request": "other", "outcome": "error"},
     ]
+
+
+def test_what_may_come_is_counted_before_it_comes() -> None:
+    meter = ApiMeter()
+    meter.expect(["janus.transport.http", "a third party's"])
+    before = {tuple(c.labels.values()): c.value for c in meter.measure()}
+    assert set(before.values()) == {0}
+    assert {transport for transport, *_ in before} == {"http", "other"}
+    assert {(request, outcome) for transport, request, outcome in before if transport == "http"} == {
+        *((verb, outcome) for verb in REQUESTS - {"keepalive", "trickle"} for outcome in ("success", "error")),
+        *((verb, outcome) for verb in ("keepalive", "trickle") for outcome in ("ack", "error")), ("message", "ack"),
+    }  # fmt: skip
+    meter.add("janus.transport.http", "keepalive", "ack", 0.001)
+    after = {tuple(c.labels.values()): c.value for c in meter.measure() if c.name == "api_requests_total"}
+    assert after == before | {("http", "keepalive", "ack"): 1}
+
+
+def test_the_answers_of_a_call_are_among_those_that_are_expected() -> None:
+    world = World()
+    world.gateway.start([WebSocketTransport(WebSocketTransport.Config(), world.clock)])
+    labels = {tuple(c.labels.values()) for c in world.gateway.measure() if c.name == "api_requests_total"}
+    ids = world.call()
+    for verb in ("keepalive", "trickle", "hangup", "detach", "destroy", "info", "ping", "nonsense"):
+        world.say(verb, **ids)
+    told = [c for c in world.gateway.measure() if c.name == "api_requests_total"]
+    assert {tuple(c.labels.values()) for c in told} - labels == {("websocket", "other", "error")}
 
 
 def test_a_transport_event_is_published_as_it_is() -> None:
