@@ -15,7 +15,7 @@ test: $(VENV)/.tested
 	@tests/programs.sh
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: $(VENV)/.tested
 	@exec $(BIN)/python -m benchmarks
