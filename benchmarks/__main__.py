@@ -12,6 +12,7 @@ NAMES = [
     "delay",
     "gateway",
     "sessions",
+    "data",
     "room",
     "metrics",
     "store",
