@@ -233,6 +233,48 @@ async def test_a_call_is_replayed_from_its_events(browser: Browser, archive: Mem
         shown.complaints.clear()
 
 
+async def test_addresses_are_hidden_everywhere_for_a_picture(browser: Browser, archive: MemoryArchive) -> None:
+    async with opened(browser, archive) as shown:
+        page = shown.page
+        await page.goto(f"{shown.url}/call/{only(archive, 'opq-echo_http')}")
+        await expect(page.locator("#ladder .rung", has_text="Pair in use")).to_contain_text("127.0.0.1:32921")
+        hide = page.get_by_role("button", name="Hide addresses")
+        await hide.click()
+        await expect(hide).to_have_attribute("aria-pressed", "true")
+        await expect(page.locator("#ladder .rung", has_text="Pair in use")).to_contain_text("127.0.x.x:32921")
+        await expect(page.locator("#events tbody tr").first).to_be_visible()
+        await page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        await expect(page.locator(".events .json").first).to_contain_text("emitter")
+        assert "127.0.0.1" not in await page.locator("main").inner_html()
+        await page.reload()
+        await expect(page.locator(".pairs")).to_contain_text("127.0.x.x")
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("192.0.2.7:5000, then 10.1.2.3.", "192.0.x.x:5000, then 10.1.x.x."),
+        ("2001:db8:0:1:2:3:4:5 and 2001:db8::1, fe80::1:2, ::1", "2001:db8:x and 2001::x, fe80::x, :x"),
+        ("at 12:04:05, version 1.4.1, 1.2.3.4.5", "at 12:04:05, version 1.4.1, 1.2.3.4.5"),
+        ("3A:A3:1E:BC:CD:93:69:F1:58:34:EC:25:F4:C3:4A:82", "3A:A3:1E:BC:CD:93:69:F1:58:34:EC:25:F4:C3:4A:82"),
+    ],
+)
+async def test_what_is_an_address_and_what_is_not(
+    browser: Browser, archive: MemoryArchive, text: str, cut: str
+) -> None:
+    async with opened(browser, archive) as shown:
+        await shown.page.goto(shown.url)
+        found = await shown.page.evaluate(
+            """async text => {
+              const dom = await import("/static/dom.js");
+              dom.hideAddresses(true);
+              return dom.plain(text);
+            }""",
+            text,
+        )
+        assert found == cut
+
+
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>\u202ereversed'
 
 

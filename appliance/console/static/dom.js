@@ -5,7 +5,46 @@ const SVG = "http://www.w3.org/2000/svg";
 // Characters that turn the reading order around would let an endpoint rewrite the words beside its own.
 const TURNING = /[\u202A-\u202E\u2066-\u2069]/g;
 
-export const plain = (text) => String(text).replace(TURNING, "\uFFFD");
+// Whole addresses only: a time of day and a fingerprint have colons too.
+const ADDRESSES = [
+  [/(?<![\d.])(\d{1,3}\.\d{1,3})\.\d{1,3}\.\d{1,3}(?!\d|\.\d)/g, "$1.x.x"],
+  [/(?<![\w:.])((?:[0-9a-f]{1,4}:){2})(?:[0-9a-f]{1,4}:){5}[0-9a-f]{1,4}(?![\w:])/gi, "$1x"],
+  [/(?<![\w:.])([0-9a-f]{1,4}:)?(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*)?:?:(?<=::)(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*)(?![\w:])/gi, "$1:x"],
+];
+
+/** What a reader chose stays chosen, where the browser lets a page keep anything. */
+export function recall(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+export function remember(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // Then it holds as long as the page is open.
+  }
+}
+
+const HIDING = "hide-addresses";
+let hiding = recall(HIDING) === "true";
+
+/** Whether addresses are cut: a picture of the page may then be passed on. */
+export const hidesAddresses = () => hiding;
+
+export function hideAddresses(wanted) {
+  hiding = wanted;
+  remember(HIDING, String(wanted));
+}
+
+/** The text as it is shown, whatever wrote it. */
+export function plain(text) {
+  const harmless = String(text).replace(TURNING, "\uFFFD");
+  return hiding ? ADDRESSES.reduce((shown, [address, cut]) => shown.replace(address, cut), harmless) : harmless;
+}
 
 /** h("a", {href, class, onclick, "aria-label": ...}, children...): null and false children are left out. */
 export function h(tag, props = {}, ...children) {
@@ -15,7 +54,7 @@ export function h(tag, props = {}, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "style") for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
     else if (name in element && typeof value !== "string") element[name] = value;
-    else element.setAttribute(name, value === true ? "" : String(value));
+    else element.setAttribute(name, value === true ? "" : name === "title" ? plain(value) : String(value));
   }
   append(element, children);
   return element;

@@ -1,7 +1,7 @@
 // The call as a ladder: signalling, ICE, DTLS, media and the plugin on one time axis, each message between its two ends.
 
 import { getEvents } from "./api.js";
-import { h, replace } from "./dom.js";
+import { h, recall, remember, replace } from "./dom.js";
 import { count, isoTime, offset } from "./format.js";
 
 const LANES = ["Browser", "Gateway API", "Gateway media", "Plugin"];
@@ -42,10 +42,10 @@ export class Ladder {
   constructor(correlationId, startUs, reveal) {
     Object.assign(this, { correlationId, startUs, reveal });
     this.rows = [];
-    this.reports = localStorage.getItem(KEPT) === "true";
+    this.reports = recall(KEPT) === "true";
     this.button = h("button", { type: "button", class: "chip", "aria-pressed": String(this.reports), onclick: () => {
       this.reports = !this.reports;
-      localStorage.setItem(KEPT, String(this.reports));
+      remember(KEPT, String(this.reports));
       this.button.setAttribute("aria-pressed", String(this.reports));
       this.draw();
     } }, "Reports and statistics");

@@ -2,6 +2,7 @@
 
 import { showCall } from "./call.js";
 import { showCode } from "./code.js";
+import { hideAddresses, hidesAddresses } from "./dom.js";
 import { showFleet } from "./fleet.js";
 import { showList } from "./list.js";
 import { showLive } from "./live.js";
@@ -41,4 +42,8 @@ for (const link of document.querySelectorAll("[data-route]")) link.addEventListe
 onNavigate(() => { show(); main.focus({ preventScroll: true }); });
 window.addEventListener("popstate", show);
 begin(main, show);
+const hide = document.getElementById("hide-addresses");
+const drawHide = () => hide.setAttribute("aria-pressed", String(hidesAddresses()));
+hide.addEventListener("click", () => { hideAddresses(!hidesAddresses()); drawHide(); show(); });
+drawHide();
 watchHealth();
