@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 from msgspec import Struct
 
 from appliance.console.answer import error_response, json_response
-from appliance.console.guard import SECURITY_HEADERS, other_site
+from appliance.console.guard import SECURITY_HEADERS, UNTIL_S, other_site
 from appliance.console.login import Login, Role, Visitor, last_forwarded
 
 COOKIE = "appliance_session"
@@ -49,6 +49,7 @@ class Gate:
             visitor = self.visitor(request)
             reads = request.method in {"GET", "HEAD"} or request.path in READS_BY_POST
             if visitor.role >= (Role.READER if reads else Role.OPERATOR):
+                request[UNTIL_S] = visitor.until_s
                 return await handler(request)
             if visitor.role is Role.NOBODY:
                 response = error_response(401, "login", "this is for those who have logged in")

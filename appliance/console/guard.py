@@ -14,6 +14,9 @@ from aiohttp.typedefs import Handler, Middleware
 from appliance.console.answer import error_response
 from appliance.net.host import HostGuard
 
+UNTIL_S = "until_s"
+"""Key of a request: the Unix time until which whoever sent it may read on; absent or ``None``: as long as it likes."""
+
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from aiohttp import web
 
-from appliance.console.guard import SECURITY_HEADERS
+from appliance.console.guard import SECURITY_HEADERS, UNTIL_S
 from appliance.core.archive import Archive, CallSummary
 from appliance.core.clock import Clock
 
@@ -201,8 +201,13 @@ class Live:
                 "Cache-Control": "no-store",
             }
         )
-        transport = request.transport
-        watcher = Watcher(correlation_id, lambda: transport is None or transport.is_closing())
+        transport, until_s = request.transport, request.get(UNTIL_S)
+
+        def gone() -> bool:
+            over = until_s is not None and self._clock.wall_us() >= until_s * 1_000_000
+            return over or transport is None or transport.is_closing()
+
+        watcher = Watcher(correlation_id, gone)
         self._join(watcher, archive)
         try:
             await response.prepare(request)

@@ -52,6 +52,8 @@ class Visitor(Struct, frozen=True):
     role: Role
     user: str = ""
     """Empty where no proxy says."""
+    until_s: int | None = None
+    """Unix time at which that ends; ``None``: each request says it anew."""
 
 
 class Attempts:
@@ -180,9 +182,10 @@ class Login:
         claim, _, signature = token[:MAX_TOKEN].rpartition(".")
         if not hmac.compare_digest(signature.encode("utf-8", "surrogatepass"), self._signature(claim).encode()):
             return Visitor(Role.NOBODY)
-        role, _, end = claim.partition(".")
-        alive = int(end) > self._clock.wall_us() // 1_000_000
-        return Visitor(Role(int(role)) if alive else Role.NOBODY)
+        role, end = map(int, claim.split("."))
+        if end <= self._clock.wall_us() // 1_000_000:
+            return Visitor(Role.NOBODY)
+        return Visitor(Role(role), until_s=end)
 
     def measure(self) -> Iterable[Counter]:
         """Failures."""

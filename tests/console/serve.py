@@ -17,7 +17,7 @@ from appliance.console.guard import host_guard
 from appliance.console.login import Login
 from appliance.console.servers import ServerRoutes
 from appliance.console.settings import Options
-from appliance.core.clock import Clock
+from appliance.core.clock import Clock, LoopClock
 from appliance.health import Health
 from tests.clock import FakeClock
 from tests.console.recorded import MemoryArchive, MemoryJournal, another, moved, recorded
@@ -49,16 +49,18 @@ def application(
     clock: Clock | None = None,
     servers: ServerRoutes | None = None,
 ) -> web.Application:
-    """What the collector mounts. ``left_out``: handlers that could not start; ``clock``: that of the login."""
+    """What the collector mounts. ``left_out``: handlers that could not start; ``clock``: that of everything here."""
+    clock = clock or LoopClock()
     console = Console(
         archive,
         MemoryJournal(archive),
         options,
         servers=servers,
+        clock=clock,
         live_interval_s=live_interval_s,
         max_watchers=max_watchers,
     )
-    gate = Gate(Login(options or Options(), clock or FakeClock()))
+    gate = Gate(Login(options or Options(), clock))
     app = web.Application(middlewares=[host_guard((options or Options()).allowed_hosts), gate.middleware()])
     app.add_routes(gate.routes())
     app.add_routes(console.routes())

@@ -148,7 +148,7 @@ async def test_a_header_counts_from_a_proxy_only(archive: MemoryArchive) -> None
 
 async def test_behind_a_proxy_with_tls_the_cookie_stays_there(archive: MemoryArchive, files: dict[str, Any]) -> None:
     options = Options(**files, proxy_addresses=("127.0.0.1",))
-    async with TestClient(TestServer(application(archive, options))) as client:
+    async with TestClient(TestServer(application(archive, options, clock=FakeClock()))) as client:
         sent = {"X-Forwarded-Proto": "https"}
         async with client.post("/api/login", json={"secret": SECRET}, headers=sent) as reply:
             assert "Secure" in reply.headers["Set-Cookie"]
