@@ -4,9 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiortc import RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 
-from tests.interop.faults.case import Case, Line, check, leave, run
+from tests.interop.faults.case import Case, Line, check, leave, run, stay
 from tests.interop.faults.house import house
 from tests.interop.faults.phone import Voice
 from tests.interop.faults.way import Way, is_rtp
@@ -97,6 +98,40 @@ async def page_closed(line: Line) -> None:
     await line.drop()
 
 
+async def watches(line: Line) -> None:
+    """A subscriber, who sends nothing but reports."""
+    publisher = await line.another(VIDEOROOM)
+    body = {"request": "joinandconfigure", "room": ROOM, "ptype": "publisher"}
+    joined = await publisher.phone(Voice()).call(publisher.api, body=body)
+    await publisher.up()
+    await line.api.ask("message", body={
+        "request": "join", "room": ROOM, "ptype": "subscriber",
+        "streams": [{"feed": joined["plugindata"]["data"]["id"]}],
+    })  # fmt: skip
+    offered = await line.api.next("event")
+    phone = line.phone()
+    await phone.pc.setRemoteDescription(RTCSessionDescription(**offered["jsep"]))
+    await phone.pc.setLocalDescription(await phone.pc.createAnswer())
+    jsep = {"type": "answer", "sdp": phone.pc.localDescription.sdp}
+    await line.api.ask("message", body={"request": "start"}, jsep=jsep)
+    await talk(line)
+
+
+async def publishes_for_a_while(line: Line) -> None:
+    body = {"request": "joinandconfigure", "room": ROOM, "ptype": "publisher"}
+    await line.phone(Voice()).call(line.api, body=body)
+    await line.up()
+    await asyncio.sleep(1.5)
+
+
+async def unpublishes(line: Line) -> None:
+    await line.api.ask("message", body={"request": "unpublish"})
+
+
+async def by_admin(line: Line) -> None:
+    line.house.gateway.command("hangup", {"session_id": line.session_id, "handle_id": line.api.ids["handle_id"]})
+
+
 HEALTHY = [
     Case(name="audio, video, data", play=audio_and_video, code="ended_by_app", live="healthy"),
     Case(name="muted", play=muted, code="ended_by_app", live="healthy"),
@@ -104,12 +139,15 @@ HEALTHY = [
     Case(name="receives alone", play=receives_alone, code="ended_by_app", live="healthy"),
     Case(name="discontinuous", play=discontinuous, code="ended_by_app", live="healthy"),
     Case(name="reordered", play=swapped, code="ended_by_app", live="healthy"),
+    Case(name="watches", play=watches, code="ended_by_app", live="healthy", plugin=VIDEOROOM),
     Case(name="sends alone", play=sends_alone, code="ended_by_app", live="healthy", plugin=VIDEOROOM),
 ]
 ENDS = [
     Case(name="close_notify", play=short, end=closes, code="normal_close"),
     Case(name="hangup", play=short, end=hangs_up, code="ended_by_app"),
     Case(name="destroy", play=short, end=leave, code="ended_by_app"),
+    Case(name="unpublish", play=publishes_for_a_while, end=unpublishes, code="ended_by_plugin", plugin=VIDEOROOM),
+    Case(name="administrator", play=short, end=by_admin, code="ended_by_admin"),
     Case(name="page closed", play=short, end=page_closed, code="client_gone"),
 ]
 
@@ -121,3 +159,9 @@ async def test_nothing_is_wrong(tmp_path: Path) -> None:
     assert [name for name, outcome in outcomes.items() if outcome.final["severity"] == "fault"] == []
     told = [one for outcome in outcomes.values() for one in outcome.live]
     assert [one for one in told if one["severity"] == "fault"] == []
+
+
+async def test_an_application_that_falls_asleep(tmp_path: Path) -> None:
+    async with house(tmp_path, session_timeout_s=3.0) as gateway:
+        cases = [Case(name="no keep-alive", play=short, end=stay, code="session_timeout")]
+        check(cases, await run(gateway, cases))

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from OpenSSL import SSL
 
 from tests.interop.faults.case import Case, Line, check, run, stay
 from tests.interop.faults.house import house
@@ -11,6 +12,9 @@ from tests.interop.faults.phone import Rewrite, Voice
 from tests.interop.faults.way import Way, is_dtls, is_stun_request, nothing, without
 
 pytestmark = pytest.mark.interop
+
+VIDEOROOM = "janus.plugin.videoroom"
+ROOM = 1234
 
 
 def without_candidates(sdp: str) -> str:
@@ -103,6 +107,48 @@ async def no_flights_back(line: Line) -> None:
     await line.phone(Voice(), way=Way(to_client=without(is_dtls))).call(line.api)
 
 
+async def unknown_cipher(line: Line) -> None:
+    phone = line.phone(Voice())
+    phone.shake_hands_by(lambda context: context.set_cipher_list(b"AES256-SHA"))
+    await phone.call(line.api)
+
+
+async def no_srtp(line: Line) -> None:
+    """A handshake that never mentions SRTP."""
+
+    def bare(usual: SSL.Context) -> SSL.Context:
+        (certificate,) = phone.pc._RTCPeerConnection__certificates
+        context = SSL.Context(SSL.DTLS_METHOD)
+        context.set_verify(SSL.VERIFY_PEER, lambda *_args: True)
+        context.use_certificate(certificate._cert)
+        context.use_privatekey(certificate._key)
+        return context
+
+    phone = line.phone(Voice())
+    phone.shake_hands_by(bare)
+    await phone.call(line.api)
+
+
+async def never_answers(line: Line) -> None:
+    """Somebody who asks to watch, gets an offer, and leaves it at that."""
+    publisher = await line.another(VIDEOROOM)
+    body = {"request": "joinandconfigure", "room": ROOM, "ptype": "publisher"}
+    joined = await publisher.phone(Voice()).call(publisher.api, body=body)
+    await publisher.up()
+    feed = joined["plugindata"]["data"]["id"]
+    body = {"request": "join", "room": ROOM, "ptype": "subscriber", "streams": [{"feed": feed}]}
+    await line.api.ask("message", body=body)
+
+
+async def refused_by_the_plugin(line: Line) -> None:
+    """An offer to a room that was never joined: the plugin says no, and gives no answer."""
+    await line.phone(Voice()).call(line.api, body={"request": "configure"})
+
+
+async def given_up(line: Line) -> None:
+    await line.phone(Voice(), way=Way(to_client=nothing)).call(line.api)
+
+
 SETUP = [
     Case(name="broken description", play=broken_sdp, code="sdp_invalid", live="sdp_invalid"),
     Case(name="answer to no offer", play=answer_to_nothing, code="sdp_unexpected", live="sdp_unexpected"),
@@ -124,6 +170,11 @@ SETUP = [
     Case(name="no checks", play=never_checks, code="ice_failed_unknown", end=stay),
     Case(name="another certificate", play=wrong_fingerprint, code="fingerprint_mismatch", end=stay),
     Case(name="DTLS dropped", play=no_dtls, code="dtls_no_response", live="dtls_no_response"),
+    Case(name="no cipher in common", play=unknown_cipher, code="dtls_alert_sent", end=stay),
+    Case(name="no SRTP", play=no_srtp, code="srtp_no_profile", end=stay),
+    Case(name="no answer", play=never_answers, code="no_answer", live="no_answer", plugin=VIDEOROOM),
+    Case(name="refused", play=refused_by_the_plugin, code="no_local_answer", live="no_local_answer", plugin=VIDEOROOM),
+    Case(name="given up at once", play=given_up, code="cancelled"),
     Case(name="flights dropped", play=no_flights_back, code="dtls_failed_unknown", end=stay),
 ]
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -23,8 +23,9 @@ BUSY = "high_jitter"
 class Line:
     """What a case plays on: an API connection with a handle, and the phones that it uses."""
 
-    def __init__(self, house: House, api: Caller) -> None:
+    def __init__(self, house: House, api: Caller, stack: AsyncExitStack) -> None:
         self.house = house
+        self._stack = stack
         self.api = api
         self.session_id = 0
         self.phones: list[Phone] = []
@@ -39,6 +40,12 @@ class Line:
         self.house.recording.start_rule(f"session {self.session_id}")
         self.api.began.set()
         self.api.ids["handle_id"] = (await self.api.ask("attach", plugin=plugin))["data"]["id"]
+
+    async def another(self, plugin: str) -> "Line":
+        """Somebody else's, for as long as this one's."""
+        line = await self._stack.enter_async_context(_line(self.house))
+        await line.begin(plugin)
+        return line
 
     async def drop(self) -> None:
         """Lose the API connection without a word."""
@@ -98,8 +105,8 @@ def said(verdict: JsonObject, wanted: str | None) -> str | None:
 
 @asynccontextmanager
 async def _line(house: House) -> AsyncIterator[Line]:
-    async with caller(house.server, "websocket") as api:
-        line = Line(house, api)
+    async with caller(house.server, "websocket") as api, AsyncExitStack() as stack:
+        line = Line(house, api, stack)
         try:
             yield line
         finally:

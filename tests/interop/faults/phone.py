@@ -10,6 +10,7 @@ from typing import Any
 import av
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
+from OpenSSL import SSL
 
 from tests.interop.faults.way import Way
 from tests.test_call import Caller, JsonObject
@@ -100,6 +101,17 @@ class Phone:
         if take and "jsep" in told:
             await self.answered(told["jsep"], answer)
         return told
+
+    def shake_hands_by(self, change: Callable[[SSL.Context], SSL.Context | None]) -> None:
+        """Change the DTLS settings, or replace them."""
+        (certificate,) = self.pc._RTCPeerConnection__certificates
+        usual = certificate._create_ssl_context
+
+        def create(srtp_profiles: Any) -> SSL.Context:
+            context = usual(srtp_profiles=srtp_profiles)
+            return change(context) or context
+
+        certificate._create_ssl_context = create
 
     async def answered(self, jsep: JsonObject, answer: Rewrite = same) -> None:
         """Take the server's answer."""
