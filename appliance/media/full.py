@@ -8,7 +8,7 @@ regular, and may be repeated when the pair in use falls silent, as browsers take
 
 import secrets
 
-from appliance.media.ice import NEVER, Check, IceAgent
+from appliance.media.ice import NEVER, PROBE_INTERVAL, Check, IceAgent
 from appliance.media.local import HOST_PREFERENCE
 from appliance.media.pair import Pair
 from appliance.wire import stun
@@ -60,8 +60,9 @@ class FullIceAgent(IceAgent):
             self._trigger(pair, now)
 
     def has_consent(self, seconds: float) -> bool:
-        """RFC 7675: who has not answered for so long wants no more packets."""
-        return self.awaiting_pair or self._clock.monotonic() - self._consented < seconds
+        """RFC 7675: who has not answered for so long, and for three checks, wants no more packets."""
+        patience = max(seconds, 3 * PROBE_INTERVAL)
+        return self.awaiting_pair or self._clock.monotonic() - self._consented < patience
 
     # --- checks ------------------------------------------------------------------------------------------
 

@@ -1,11 +1,13 @@
-"""A lossy way between a client and the media port: drops RTP by count, so that each run loses the same share."""
+"""A bad way between a client and the media port: drops RTP by count, so that each run loses the same share; or does to
+every datagram, by a seeded chance, what networks do."""
 
 import asyncio
+import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import NamedTuple, cast
 
 Address = tuple[str, int]
 _CANDIDATE = re.compile(r"^(a=candidate:\S+ \d+ udp \d+ (\S+) )(\d+)", re.IGNORECASE | re.MULTILINE)
@@ -18,10 +20,24 @@ def ssrc_of_rtp(data: bytes) -> int | None:
     return int.from_bytes(data[8:12], "big")
 
 
+class Weather(NamedTuple):
+    """What happens to any datagram, either way; chances are 0..1."""
+
+    lost: float = 0.0
+    doubled: float = 0.0
+    late: float = 0.0
+    """Overtaken by what comes within the next 30 ms."""
+    delay: float = 0.0
+    """Seconds, of every datagram."""
+
+
+FAIR = Weather()
+
+
 class Relay(asyncio.DatagramProtocol):
     """Loses every ``every_in``-th RTP packet to the server and every ``every_out``-th to the client; 0 is none."""
 
-    def __init__(self, *, every_in: int, every_out: int) -> None:
+    def __init__(self, *, every_in: int, every_out: int, weather: Weather = FAIR) -> None:
         self.port = 0
         self.dropped_in: Counter[int] = Counter()
         """By SSRC."""
@@ -29,10 +45,17 @@ class Relay(asyncio.DatagramProtocol):
         self.carried_in: Counter[int] = Counter()
         """By SSRC: what did arrive."""
         self.carried_out: Counter[int] = Counter()
+        self.dark = False
+        """Nothing gets through."""
+        self.happened = Counter[str]()
+        """To how many datagrams: lost, doubled, late, dark."""
+        self.weather = weather
+        self._chance = random.Random(7)
         self._server: Address | None = None
         self._every = {"in": every_in, "out": every_out}
         self._seen = Counter[str]()
         self._transport: asyncio.DatagramTransport | None = None
+        self._closed = False
         self._towards: dict[Address, asyncio.Task[asyncio.DatagramTransport]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -40,7 +63,37 @@ class Relay(asyncio.DatagramProtocol):
         self.port = transport.get_extra_info("sockname")[1]
 
     def datagram_received(self, data: bytes, client: Address) -> None:
-        if self._is_lost("in", data):
+        if not self._is_lost("in", data):
+            self._suffer(lambda: self._carry(data, client))
+
+    def _suffer(self, go: Callable[[], None]) -> None:
+        """Let a datagram go on as the weather is."""
+        weather, chance = self.weather, self._chance.random
+        if self.dark or (weather.lost and chance() < weather.lost):
+            self.happened["dark" if self.dark else "lost"] += 1
+            return
+        delay = weather.delay
+        if weather.late and chance() < weather.late:
+            self.happened["late"] += 1
+            delay += 0.03
+        copies = 1
+        if weather.doubled and chance() < weather.doubled:
+            self.happened["doubled"] += 1
+            copies = 2
+        for _ in range(copies):
+            if delay:
+                asyncio.get_running_loop().call_later(delay, go)
+            else:
+                go()
+
+    def move(self) -> None:
+        """As if a NAT gave every client another port: the server sees them come from elsewhere, and they don't know."""
+        before, self._towards = self._towards, {}
+        for towards in before.values():
+            towards.result().close()
+
+    def _carry(self, data: bytes, client: Address) -> None:
+        if self._closed:
             return
         towards = self._towards.get(client)
         if towards is None:
@@ -57,7 +110,11 @@ class Relay(asyncio.DatagramProtocol):
 
     def answer(self, data: bytes, client: Address) -> None:
         """From the server to a client."""
-        if not self._is_lost("out", data) and self._transport is not None:
+        if not self._is_lost("out", data):
+            self._suffer(lambda: self._answer(data, client))
+
+    def _answer(self, data: bytes, client: Address) -> None:
+        if self._transport is not None and not self._closed:
             self._transport.sendto(data, client)
 
     def _is_lost(self, direction: str, data: bytes) -> bool:
@@ -87,6 +144,7 @@ class Relay(asyncio.DatagramProtocol):
 
     async def close(self) -> None:
         """Close every socket."""
+        self._closed = True
         for towards in self._towards.values():
             (await towards).close()
         if self._transport is not None:
@@ -103,11 +161,11 @@ class _Back(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def relay(*, every_in: int = 0, every_out: int = 0) -> AsyncIterator[Relay]:
+async def relay(*, every_in: int = 0, every_out: int = 0, weather: Weather = FAIR) -> AsyncIterator[Relay]:
     """Relay on a free port of loopback until the block ends."""
     loop = asyncio.get_running_loop()
     _, made = await loop.create_datagram_endpoint(
-        lambda: Relay(every_in=every_in, every_out=every_out), local_addr=("127.0.0.1", 0)
+        lambda: Relay(every_in=every_in, every_out=every_out, weather=weather), local_addr=("127.0.0.1", 0)
     )
     try:
         yield made
