@@ -121,7 +121,8 @@ class Timeline(Facts):
 
     def _transport(self, body: e.Transport, at: Mark) -> None:
         what = body.data.get("event")
-        if what in {"disconnected", "failed"}:
+        # A tuple: what a transport says of itself may be anything, also what has no hash.
+        if what in ("disconnected", "failed"):
             if body.id == self._session_transport:
                 self.transport_closed = at
             else:

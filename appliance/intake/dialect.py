@@ -57,16 +57,19 @@ def read_one(item: object) -> Iterator[Event]:
     if isinstance(item, dict):
         item = _modern(item)
     for found in from_janus(item):
-        for name, number, limit in (
-            ("timestamp", found.timestamp, MAX_COUNT),
-            ("session_id", found.session_id or 0, MAX_ID),
-            ("handle_id", found.handle_id or 0, MAX_ID),
-        ):
-            if not 0 <= number < limit:
-                raise EventDecodeError(f"event of type {found.type}: {name}: {number} came, wanted 0 to {limit - 1}")
+        if not 0 <= found.timestamp < MAX_COUNT:
+            raise _beyond_bounds(found, "timestamp", found.timestamp, MAX_COUNT)
+        if found.session_id is not None and not 0 <= found.session_id < MAX_ID:
+            raise _beyond_bounds(found, "session_id", found.session_id, MAX_ID)
+        if found.handle_id is not None and not 0 <= found.handle_id < MAX_ID:
+            raise _beyond_bounds(found, "handle_id", found.handle_id, MAX_ID)
         if not 0 < found.type < 2**15 or not 0 <= found.subtype < 2**15:
             raise EventDecodeError(f"event: type {found.type}, subtype {found.subtype} came, wanted small numbers")
         yield checked(found)
+
+
+def _beyond_bounds(found: Event, name: str, number: int, limit: int) -> EventDecodeError:
+    return EventDecodeError(f"event of type {found.type}: {name}: {number} came, wanted 0 to {limit - 1}")
 
 
 def _modern(item: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +84,9 @@ def _modern(item: dict[str, Any]) -> dict[str, Any]:
         item = {**item, "opaque_id": first["opaque_id"]}
     if isinstance(bodies, list):
         return {**item, "event": [_modern_body(kind, each) if isinstance(each, dict) else each for each in bodies]}
-    return {**item, "event": _modern_body(kind, first)}
+    body = _modern_body(kind, first)
+    # What nearly every one is.
+    return item if body is first else {**item, "event": body}
 
 
 def _subtype(kind: object, body: dict[str, Any]) -> int:
@@ -123,7 +128,7 @@ def _modern_media(body: dict[str, Any]) -> dict[str, Any]:
         named = body.get(f"{body.get('media')}-codec")
         if isinstance(named, str):
             body = {**body, "codec": named}
-    numbers = [value for value in body.values() if value.__class__ is int]
+    numbers = [value for value in body.values() if value.__class__ is int or value.__class__ is float]
     if not drop and (not numbers or (max(numbers) < MAX_COUNT and min(numbers) >= -MAX_COUNT)):
         # What nearly every one is, and there are many.
         return body
@@ -131,7 +136,7 @@ def _modern_media(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _beyond(value: object) -> bool:
-    return isinstance(value, int) and not -MAX_COUNT <= value < MAX_COUNT
+    return isinstance(value, int | float) and not -MAX_COUNT <= value < MAX_COUNT
 
 
 def _flag(key: str, value: object) -> object:

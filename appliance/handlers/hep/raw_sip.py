@@ -36,8 +36,8 @@ class RawSip(NamedTuple):
 
 def raw_sip(body: Plugin) -> RawSip | None:
     """The message of a plugin's event; ``None`` where there is none, or nothing that receivers take for SIP."""
-    text = body.data.get("sip")
-    if body.data.get("event") not in RAW_SIP or not isinstance(text, str):
+    text, what = body.data.get("sip"), body.data.get("event")
+    if not isinstance(what, str) or what not in RAW_SIP or not isinstance(text, str):
         return None
     if "\r\n" not in text:
         text = text.replace("\n", "\r\n")
