@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, insert
 from sqlalchemy.exc import DBAPIError
 
+from appliance.handlers.store import schema
+
 
 class Bulk:
     """The tables of one engine."""
@@ -20,6 +22,9 @@ class Bulk:
         """Rows in the order of the table's columns. :raises SQLAlchemyError: refused, or the database is away."""
         statement, names = self._statements[name]
         if self._copies:
+            if name in _LARGE:
+                # A call's rows beside each other touch a page of each index once: a fifth of the server's work.
+                rows = sorted(rows, key=_session)
             self._copy(connection, statement, rows)
         elif names is None:
             connection.exec_driver_sql(statement, list(rows))
@@ -39,6 +44,14 @@ class Bulk:
             raise DBAPIError.instance(
                 statement, None, problem, driver.Error, hide_parameters=True, dialect=self._dialect
             ) from problem
+
+
+_LARGE = {table.name for table in schema.PARTITIONED}
+_SESSION = schema.events.columns.keys().index("session")
+
+
+def _session(row: tuple[Any, ...]) -> int:
+    return row[_SESSION] or 0
 
 
 def _copy(engine: Engine, table: Table) -> tuple[str, None]:
