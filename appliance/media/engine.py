@@ -48,6 +48,9 @@ class Engine:
         """Proven addresses."""
         self._by_tag: dict[bytes, Peer] = {}
         """By what the transaction ids of its probes begin with."""
+        # The same the other way round, so that one of a thousand begins and ends without a look at the others.
+        self._ufrags: dict[Peer, set[str]] = {}
+        self._addresses: dict[Peer, set[tuple[Port, bytes]]] = {}
         self._stun_rates: dict[bytes, int] = {}
         self._stun_second = 0.0
         self._next_log = 0.0
@@ -129,39 +132,49 @@ class Engine:
 
     def register(self, peer: Peer) -> None:
         """Its username is known from now on."""
-        names = {peer.ice.ufrag, peer.ice.old_ufrag}
+        names = self._ufrags.setdefault(peer, set())
         # After an ICE restart the name before it is still good; those before that are not.
-        for ufrag in [ufrag for ufrag, other in self._by_ufrag.items() if other is peer and ufrag not in names]:
-            del self._by_ufrag[ufrag]
+        for ufrag in names - {peer.ice.ufrag, peer.ice.old_ufrag}:
+            names.remove(ufrag)
+            self._unname(peer, ufrag)
+        names.add(peer.ice.ufrag)
         self._by_ufrag[peer.ice.ufrag] = peer
         self._by_tag[peer.tag] = peer
+
+    def _unname(self, peer: Peer, ufrag: str) -> None:
+        # Names are random: two can be the same, and then it is the later one's.
+        if self._by_ufrag.get(ufrag) is peer:
+            del self._by_ufrag[ufrag]
 
     def prove(self, peer: Peer, pair: Pair) -> bool:
         """An address has shown that it is the peer's; false when it is another live peer's."""
         key = (pair.port, pair.key)
         owner = self._owners.setdefault(key, peer)
-        if owner is peer and peer.path.ready:
+        if owner is not peer:
+            return False
+        self._addresses.setdefault(peer, set()).add(key)
+        if peer.path.ready:
             pair.port.media[pair.key] = peer.path.receiver(pair.port, pair.key)
-        return owner is peer
+        return True
 
     def release(self, peer: Peer, pair: Pair) -> None:
         """An address is the peer's no more."""
         if self._owners.get((pair.port, pair.key)) is peer:
             del self._owners[pair.port, pair.key]
+            self._addresses[peer].remove((pair.port, pair.key))
             pair.port.media.pop(pair.key, None)
 
     def take_media(self, peer: Peer) -> None:
         """It has keys: its packets are welcome. Again when what is to see them has changed."""
-        for (port, key), owner in self._owners.items():
-            if owner is peer:
-                port.media[key] = peer.path.receiver(port, key)
+        for port, key in self._addresses.get(peer, ()):
+            port.media[key] = peer.path.receiver(port, key)
 
     def forget(self, peer: Peer) -> None:
         """It is closed."""
         self.peers.discard(peer)
-        for ufrag in [ufrag for ufrag, other in self._by_ufrag.items() if other is peer]:
-            del self._by_ufrag[ufrag]
-        for port, key in [address for address, owner in self._owners.items() if owner is peer]:
+        for ufrag in self._ufrags.pop(peer, ()):
+            self._unname(peer, ufrag)
+        for port, key in self._addresses.pop(peer, ()):
             del self._owners[port, key]
             port.media.pop(key, None)
         self._by_tag.pop(peer.tag, None)
