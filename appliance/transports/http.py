@@ -165,7 +165,7 @@ class HttpTransport(JsonHttp):
     async def get(self, request: web.Request, request_id: str, parts: list[str]) -> web.Response:
         """A long poll, or the way to one."""
         if not parts:
-            return web.Response(status=403)
+            return web.Response(status=404)
         if len(parts) == 2:
             return web.Response(status=302, headers={"Location": f"{self.base.rstrip('/')}/{number(parts[0])}"})
         return await self._long_poll(request, number(parts[0]))

@@ -230,7 +230,7 @@ async def test_the_polls_of_a_session_are_bounded(server: Server) -> None:
 async def test_paths(server: Server) -> None:
     session = await server.session()
     handle = await server.handle(session)
-    assert (await server.ask("GET", "/janus"))[0] == 403
+    assert (await server.ask("GET", "/janus"))[0] == 404
     assert (await server.ask("GET", "/janusx"))[0] == 404
     assert (await server.ask("POST", handle + "/more", data="{}"))[0] == 404
     assert (await server.ask("POST", "/janus/info", data="{}"))[0] == 400

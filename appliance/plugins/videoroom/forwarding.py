@@ -98,7 +98,11 @@ class Forwarding:
         read((messages.SECRET,), body)
         room.authorize(body)
         publishers = [
-            {"publisher_id": one.id, "forwarders": [described(item) for item in one.forwarders.values()]}
+            {
+                "publisher_id": one.id,
+                **({} if one.display is None else {"display": one.display}),
+                "forwarders": [described(item) for item in one.forwarders.values()],
+            }
             for one in room.participants.values()
             if one.forwarders
         ]
@@ -161,7 +165,7 @@ def _old_style(body: JsonObject, publisher: Participant) -> list[JsonObject]:
 
 
 def _legacy(host: str, opened: Sequence[Forwarder]) -> JsonObject:
-    told: JsonObject = {"host": host}
+    told: JsonObject = {"host": host, "warning": "deprecated_api"}
     for one in opened:
         told |= {one.kind: one.port, f"{one.kind}_stream_id": one.stream_id}
     return {"rtp_stream": told}

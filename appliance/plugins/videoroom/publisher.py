@@ -38,7 +38,7 @@ class Publisher:
             raise RefusedError(Code.UNAUTHORIZED, "Unauthorized, you have been kicked")
         room = self.room
         if room is None or room.destroyed:
-            raise RefusedError(Code.JOIN_FIRST, "Not in a room (create a new handle)")
+            raise RefusedError(Code.NO_SUCH_ROOM, "No such room")
         match verb:
             case "publish" | "configure":
                 if verb == "publish" and self.participant.published:
@@ -217,7 +217,7 @@ class Publisher:
 
     def down(self) -> None:
         """Its PeerConnection has ended."""
-        if self.room is not None and self.participant.streams:
+        if self.room is not None and self.participant.streams and not self.participant.kicked:
             self._tell_unpublished(self.room)
         self.participant.published = False
         self.participant.deaf()
@@ -320,7 +320,12 @@ class Publisher:
             told |= {"room": self.room.id, "bitrate": self._bitrate}
         if me.tape.files:
             told["recording"] = me.tape.files
-        return told | {"streams": [stream.as_configured() for stream in me.streams]}
+        listeners = [] if self.room is None else list(self.room.audience.values())
+        streams = [
+            stream.as_published(talking=True) | {"subscribers": sum(one.count(me, stream.mid) for one in listeners)}
+            for stream in me.streams
+        ]
+        return told | {"streams": streams, "hangingup": 0, "destroyed": 0}
 
 
 def extensions(config: RoomConfig) -> tuple[str, ...]:

@@ -113,6 +113,9 @@ class Listener(Protocol):
     def data_from(self, feed: Participant, label: str, protocol: str, message: str | bytes) -> None:
         """A message of that one."""
 
+    def count(self, feed: Participant, mid: str) -> int:
+        """How many of its m-lines show that stream."""
+
 
 class Room:
     """One room while it is there."""

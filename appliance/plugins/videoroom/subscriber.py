@@ -158,6 +158,9 @@ class Subscriber:
         items = messages.read_list(body, "streams", (*OPTIONS, Element("mid", Kind.STRING, required=True)))
         for item in (*items, body):
             check_layers(item)
+        mids = {line.mid for line in self._lines}
+        if unknown := [item["mid"] for item in items if item["mid"] not in mids]:
+            raise RefusedError(Code.NO_SUCH_FEED, f"No such mid '{unknown[0][:64]}' in subscription")
         offer = self._offer(restart=True) if body.get("restart") else None
         for line in self._lines:
             line.send = body.get(line.kind, line.send)
@@ -379,7 +382,13 @@ class Subscriber:
     def query(self) -> JsonObject:
         """For the Admin API."""
         told: JsonObject = {"type": "subscriber"} | ({} if self.room is None else {"room": self.room.id})
-        return told | {"paused": self._paused, "streams": self._told()}
+        told |= {"private_id": self._private_id or 0, "answered": not self._pending, "pending_offer": self._dirty}
+        told["pending_restart"] = False
+        return told | {"paused": self._paused, "streams": self._told(), "hangingup": 0, "destroyed": 0}
+
+    def count(self, feed: Participant, mid: str) -> int:
+        """How many of its m-lines show that stream."""
+        return sum(line.feed is feed and line.source is not None and line.source.mid == mid for line in self._lines)
 
 
 def join(rooms: Rooms, api: HandleApi, body: JsonObject, transaction: str) -> Subscriber:

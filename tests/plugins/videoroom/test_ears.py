@@ -140,7 +140,7 @@ def test_packets_go_on_with_the_numbers_asked_for(room: tuple[Person, Person], s
     assert int.from_bytes(data[8:12], "big") == 77
     assert data[2:8] + data[12:] == bytes(packet(10, marker=True))[2:8] + bytes(packet(10, marker=True))[12:]
     listed = bob.ask("listforwarders", room=1234)
-    assert listed["publishers"] == [{"publisher_id": 1, "forwarders": [made]}]
+    assert listed["publishers"] == [{"publisher_id": 1, "display": "ann", "forwarders": [made]}]
 
 
 def test_a_forwarder_ends_when_it_is_told_to_or_its_stream_ends(

@@ -72,6 +72,15 @@ def test_what_is_said_has_janus_shape() -> None:
         assert shape(said) in recorded, said
 
 
+def test_the_admin_api_sees_who_watches_what() -> None:
+    show = Show(private_id=7)
+    sessions = show.ann.world.gateway.sessions
+    ann, sue = (sessions[one.session_id].handles[one.ids["handle_id"]].query() for one in (show.ann, show.sue))
+    assert [stream["subscribers"] for stream in ann["streams"]] == [1, 1, 0]
+    expected = {"private_id": 7, "answered": True, "pending_offer": False, "pending_restart": False, "paused": False}
+    assert expected.items() <= sue.items()
+
+
 def test_media_flow_once_answered() -> None:
     show = Show()
     assert calls(show.ann, "forward") == [("forward", "0", "0"), ("forward", "1", "1")]
