@@ -76,8 +76,7 @@ class DtlsIdentity:
 
 def fingerprint_of(certificate: x509.Certificate, algorithm: str) -> Fingerprint:
     """As SDP writes it (RFC 8122)."""
-    digest = certificate.fingerprint(HASHES[algorithm])
-    return Fingerprint(algorithm, ":".join(f"{byte:02X}" for byte in digest))
+    return Fingerprint(algorithm, certificate.fingerprint(HASHES[algorithm]).hex(":").upper())
 
 
 def preferred(fingerprints: Sequence[Fingerprint]) -> tuple[Fingerprint, ...]:
