@@ -1,4 +1,4 @@
-"""Full ICE with a real STUN and TURN server, and aiortc as the client."""
+"""Full ICE with a real STUN and TURN server, aiortc and Chromium as clients."""
 
 import asyncio
 import logging
@@ -16,10 +16,15 @@ from aiortc.mediastreams import AudioStreamTrack
 from appliance.core.events import LocalCandidate, MediaStats, SelectedPair
 from appliance.media import gathering
 from appliance.media.engine import Engine
+from appliance.media.full import FullIceAgent
 from appliance.media.turn import RelayPort
+from tests.interop.test_congestion import call as browser_call
+from tests.interop.test_congestion import decoded
+from tests.interop.test_congestion import until as seen
 from tests.media.harness import Handle, engine
 from tests.media.test_aiortc import until
 from tests.peers.coturn import PASSWORD, USER, Coturn, coturn
+from tests.peers.relay import relay
 
 pytestmark = pytest.mark.interop
 
@@ -151,3 +156,12 @@ async def test_a_refusal_keeps_nothing_from_working(tmp_path: Path, caplog: pyte
             await connection.close()
     assert "TURN server 127.0.0.1 port" in caplog.text
     assert PASSWORD not in caplog.text
+
+
+async def test_a_browser_and_a_gateway_with_full_ice() -> None:
+    async with relay() as way, browser_call(way, ice="full") as (page, handle):
+        await seen(page, lambda stats: decoded(stats) > 30)
+        assert isinstance(handle.peer.ice, FullIceAgent)
+        assert not handle.peer.ice.controlling
+        assert handle.peer.ice.selected is not None
+        assert handle.peer.ice.selected.responses_received
