@@ -49,7 +49,8 @@ class Gate:
             visitor = self.visitor(request)
             reads = request.method in {"GET", "HEAD"} or request.path in READS_BY_POST
             if visitor.role >= (Role.READER if reads else Role.OPERATOR):
-                request[UNTIL_S] = visitor.until_s
+                if visitor.until_s is not None:
+                    request[UNTIL_S] = visitor.until_s
                 return await handler(request)
             if visitor.role is Role.NOBODY:
                 response = error_response(401, "login", "this is for those who have logged in")

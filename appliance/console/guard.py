@@ -14,8 +14,8 @@ from aiohttp.typedefs import Handler, Middleware
 from appliance.console.answer import error_response
 from appliance.net.host import HostGuard
 
-UNTIL_S = "until_s"
-"""Key of a request: the Unix time until which whoever sent it may read on; absent or ``None``: as long as it likes."""
+UNTIL_S = web.RequestKey("until_s", int)
+"""Key of a request: the Unix time until which whoever sent it may read on; absent: as long as it likes."""
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
