@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from appliance.core.clock import Clock
 from appliance.core.events import Counter, Event, EventType
 from appliance.core.measure import Durations
-from appliance.core.queue import EventQueue, Stamp, unstamped
+from appliance.core.queue import EventQueue, Stamp, size_of, unstamped
 from appliance.core.selection import NOWHERE, Selector, Whereabouts
 
 logger = logging.getLogger(__name__)
@@ -96,12 +96,12 @@ class Subscription(EventQueue):
         """The consumer's."""
         return self.consumer.name
 
-    def offer(self, item: Event) -> None:
+    def put(self, item: Event, size: int, now: float) -> None:
         """Queue an event of the consumer's mask, or lose one and count it. Never blocks, never raises."""
         # Not the flag's own operator, which makes a flag of the result and costs more than all the rest here.
         if not int.__and__(item.type, self.consumer.mask):
             return
-        super().offer(item)
+        super().put(item, size, now)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
@@ -212,9 +212,11 @@ class EventBus:
         """Hand an event to everyone whose mask has its type. Never blocks and never raises."""
         self.last_number = item.id
         place = NOWHERE if self._whereabouts is None else self._whereabouts.of(item)
+        # Once for all of them.
+        size, now = size_of(item), self._clock.monotonic()
         for subscription in self._subscriptions:
             if subscription.selector is None:
-                subscription.offer(item)
+                subscription.put(item, size, now)
             else:
                 for chosen in subscription.selector.choose(item, place):
                     subscription.offer(chosen)

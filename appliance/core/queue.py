@@ -49,7 +49,8 @@ class EventQueue:
         self._clock = clock
         self._reason = reason
         self._stamp = stamp
-        self._queue: deque[tuple[float, Event]] = deque()
+        self._queue: deque[tuple[float, int, Event]] = deque()
+        """Since when, how large, and what."""
         self._gap: dict[str, int] = {}
         self._gap_since = 0
         self._gap_emitter = ""
@@ -67,17 +68,20 @@ class EventQueue:
 
     def oldest_number(self) -> int | None:
         """The number of the event that comes next; ``None`` when there is none."""
-        return self._queue[0][1].id if self._queue else None
+        return self._queue[0][2].id if self._queue else None
 
     def offer(self, item: Event) -> None:
         """Queue an event, or lose one and count it. Never blocks, never raises."""
-        size = size_of(item)
+        self.put(item, size_of(item), self._clock.monotonic())
+
+    def put(self, item: Event, size: int, now: float) -> None:
+        """The same, where its size and the time are known already."""
         while self._queue and (len(self._queue) >= self.depth or self.bytes + size > self.max_bytes):
             if is_expendable(item):
                 self.lose(item)
                 return
             self.lose(self._take_out_least_wanted())
-        self._queue.append((self._clock.monotonic(), item))
+        self._queue.append((now, size, item))
         self.bytes += size
 
     def take(self, limit: int) -> list[Event]:
@@ -88,29 +92,29 @@ class EventQueue:
             batch.append(self._stamp(event(gap, emitter=self._gap_emitter, timestamp=self._clock.wall_us())))
             self._gap.clear()
         while self._queue and len(batch) < limit:
-            _, item = self._queue.popleft()
-            self.bytes -= size_of(item)
+            _, size, item = self._queue.popleft()
+            self.bytes -= size
             batch.append(item)
         return batch
 
     def _take_out_least_wanted(self) -> Event:
         # Only a full queue comes here, and it loses a tenth at once so that the scan is paid rarely.
-        kept: deque[tuple[float, Event]] = deque()
+        kept: deque[tuple[float, int, Event]] = deque()
         quota = max(1, self.depth // 10)
         victim: Event | None = None
         for entry in self._queue:
-            if quota and is_expendable(entry[1]):
+            if quota and is_expendable(entry[2]):
                 if victim is not None:
                     self.lose(victim)
-                victim = entry[1]
-                self.bytes -= size_of(victim)
+                self.bytes -= entry[1]
+                victim = entry[2]
                 quota -= 1
             else:
                 kept.append(entry)
         self._queue = kept
         if victim is None:
-            _, victim = self._queue.popleft()
-            self.bytes -= size_of(victim)
+            _, size, victim = self._queue.popleft()
+            self.bytes -= size
         return victim
 
     def lose(self, item: Event) -> None:

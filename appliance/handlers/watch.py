@@ -72,11 +72,20 @@ class WatchHandler:
     name = "watch"
 
     def __init__(self, config: WatchConfig, context: HandlerContext) -> None:
-        self.mask = parse_mask(config.events)
+        self._wanted = parse_mask(config.events)
         self._watchers: set[_Watcher] = set()
         self._refused = 0
         self._lost = 0
         context.measured.append(self)
+
+    @property
+    def mask(self) -> EventType:
+        """Nothing while nobody watches."""
+        return self._wanted if self._watchers else EventType.NONE
+
+    @mask.setter
+    def mask(self, wanted: EventType) -> None:
+        self._wanted = wanted
 
     async def start(self) -> None:
         """Nothing to open: clients come through :meth:`routes`."""

@@ -111,7 +111,7 @@ def from_janus(item: object) -> Iterator[Event]:
     bodies = item.get("event")
     for content in bodies if isinstance(bodies, list) else [bodies]:
         try:
-            envelope = msgspec.convert({**item, "event": content}, Event, strict=False)
+            envelope = msgspec.convert(item, Event, strict=False)
             kind = BODY_OF.get((envelope.type, envelope.subtype))
             if not isinstance(content, dict):
                 raise TypeError(f"event: {type(content).__name__} came, wanted an object")
