@@ -1,6 +1,5 @@
 """The page of what a server has now, with the two real processes and a real call, in Chromium."""
 
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,9 +7,17 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
+from appliance.console.admin_client import AdminClient
+from appliance.console.servers import ServerRoutes
+from appliance.console.settings import Options, ServerAddress
 from appliance.demo.client import EchoCall
+from tests.console.recorded import MemoryArchive
+from tests.console.serve import application
+from tests.console.test_browser import served
 from tests.peers.appliance import appliance
 from tests.peers.chromium import chromium
+from tests.peers.janus import Everything, free_port, janus
+from tests.programs import need
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
 
@@ -19,12 +26,6 @@ pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
 async def browser() -> AsyncIterator[Browser]:
     async with chromium() as started:
         yield started
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_sessions_handles_settings_and_hanging_up(browser: Browser, tmp_path: Path) -> None:
@@ -70,3 +71,32 @@ async def test_sessions_handles_settings_and_hanging_up(browser: Browser, tmp_pa
         await page.get_by_role("button", name="Hang up this call?").click()
         await expect(page.locator(".verdict-word strong")).to_have_text("Ended by an administrator")
         await page.close()
+
+
+async def test_a_real_janus_is_looked_into_and_a_call_there_is_hung_up(browser: Browser, tmp_path: Path) -> None:
+    need("janus")
+    (tmp_path / "secret").write_text("janusoverlord")
+    async with janus(tmp_path / "janus", everything=Everything()) as peer:
+        address = ServerAddress(name="janus-ref", url=peer.admin, secret_file=str(tmp_path / "secret"))
+        console = application(
+            MemoryArchive(), Options(janus_http=peer.url), servers=ServerRoutes([AdminClient(address)])
+        )
+        async with served(console) as url:
+            caller, page = await browser.new_page(), await browser.new_page()
+            await caller.goto(f"{url}/demo")
+            await caller.get_by_role("button", name="Call", exact=True).click()
+            await expect(caller.locator("#state")).to_have_text("In the call", timeout=20_000)
+            await page.goto(f"{url}/live")
+            await expect(page.locator(".server-facts")).to_contain_text("Janus WebRTC Server 1.1.2")
+            handle = page.locator(".tree .tree > li")
+            await expect(handle).to_contain_text("DTLS connected")
+            await page.get_by_label("Slowlink threshold").fill("7")
+            await page.keyboard.press("Enter")
+            await page.reload()
+            await expect(page.get_by_label("Slowlink threshold")).to_have_value("7")
+            await handle.locator("summary").click()
+            await handle.get_by_role("button", name="Hang up").click()
+            await handle.get_by_role("button", name="Hang up this call?").click()
+            await expect(caller.locator("#state")).to_have_text("Not in a call")
+            await caller.close()
+            await page.close()
