@@ -47,15 +47,13 @@ class FullIceAgent(IceAgent):
         if restarts:
             self._first_answer = NEVER
             self._nominating = self._wanted = None
-            for pair in self.pairs.values():
-                pair.triggered = 0.0
         return restarts
 
     def begin(self) -> None:
         """Check what is known of the peer at once."""
         super().begin()
         now = self._clock.monotonic()
-        fresh = [pair for pair in self.pairs.values() if not pair.triggered]
+        fresh = [pair for pair in self.pairs if not pair.triggered]
         for pair in fresh[:CHECKS_PER_TICK] if self.awaiting_pair else ():
             self._trigger(pair, now)
 
@@ -72,7 +70,7 @@ class FullIceAgent(IceAgent):
             return [self._nominating]
         if not self.awaiting_pair:
             return super()._due(now)
-        pairs = sorted(self.pairs.values(), key=self._rank, reverse=True)
+        pairs = sorted(self.pairs, key=self._rank, reverse=True)
         if len(pairs) <= CHECKS_PER_TICK:
             return pairs
         begin = self._turn = self._turn % len(pairs)
@@ -165,11 +163,11 @@ class FullIceAgent(IceAgent):
             self._nominating = None
         if not self.controlling or self._nominating is not None:
             return None
-        working = (pair for pair in self.pairs.values() if pair.answered and pair.proven)
+        working = (pair for pair in self.pairs if pair.answered and pair.proven)
         best = max(working, key=self._rank, default=None) if self.awaiting_pair else self._moved_to(now)
         if best is None:
             return None
-        is_best = self._rank(best) >= max(map(self._rank, self.pairs.values()))
+        is_best = self._rank(best) >= max(map(self._rank, self.pairs))
         if self.awaiting_pair and not is_best and now - self._first_answer < PATIENCE:
             return None
         self._nominating, self._nominating_since = best, now

@@ -19,9 +19,10 @@ from appliance.core.events import (
     SelectedPair,
 )
 from appliance.core.peer import WireTap
-from appliance.media.config import MAX_REMOTE_ADDRESSES, OUTSTANDING_PROBES
+from appliance.media.config import OUTSTANDING_PROBES
 from appliance.media.local import PRFLX_PREFERENCE, priority
 from appliance.media.pair import Pair
+from appliance.media.pairs import Pairs
 from appliance.media.port import Port
 from appliance.media.remote import RemoteCandidates
 from appliance.media.stages import STAGES, IceStage
@@ -33,14 +34,10 @@ PROBE_INTERVAL = 5.0
 """Seconds between probes of the selected pair; until nomination every tick probes every pair."""
 PROBE_TIMEOUT = 5.0
 """Seconds after which an answer is of no use."""
-MAX_UNPROVEN_PAIRS = 4
-"""Pairs that are kept for sources which never proved who they are, to show their bad requests."""
 SILENT_PAIR = 1.5
 """Seconds without a request after which a selected pair yields to any other that is nominated."""
 DOUBT = 1.5
 """Seconds that the selected pair has to answer in, when the peer is heard from elsewhere."""
-STALE_PAIR = 30.0
-"""Seconds without a request after which an address makes room for another of a peer that has moved often."""
 NEVER = float("inf")
 
 
@@ -84,8 +81,7 @@ class IceAgent:
         self._old_pwd = ""
         self.remote_ufrag: str | None = None
         self.remote_pwd: str | None = None
-        self.pairs: dict[tuple[int, bytes], Pair] = {}
-        """By index of our port and their sockaddr."""
+        self.pairs = Pairs(released)
         self.selected: Pair | None = None
         self.local_texts: list[str] = []
         self._local_types: dict[tuple[str, int], str] = {}
@@ -93,17 +89,13 @@ class IceAgent:
             self.local_texts.append(candidate.to_sdp())
             self._local_types[candidate.address, candidate.port] = candidate.type
         self.remote = RemoteCandidates(emit)
-        self.refused_addresses = 0
-        """Sources beyond the bound, or that belong to another live peer."""
         self.wire: WireTap | None = None
         """Is shown what is sent, while somebody records."""
         self._ports = list(ports)
         self._clock = clock
         self._emit = emit
         self._proven = proven
-        self._released = released
         self._selected_changed = selected_changed
-        self._types: dict[bytes, str] = {}
         self._tag = tag
         self._tie_breaker = secrets.randbits(64)
         self._checks: dict[bytes, Check] = {}
@@ -131,12 +123,8 @@ class IceAgent:
             self._doubted_since = NEVER
             self._answered = False
             self._checks.clear()
-            for key in [key for key, pair in self.pairs.items() if pair is not self.selected]:
-                del self.pairs[key]
-            for pair in self.pairs.values():
-                pair.nominated = pair.answered = False
-            self._types.clear()
-            self.remote.texts.clear()
+            self.pairs.restart(self.selected)
+            self.remote.restart()
         return restarts
 
     def renew(self) -> None:
@@ -173,12 +161,12 @@ class IceAgent:
 
     def _pair_with(self, candidate: Candidate) -> None:
         is_ipv6 = ":" in candidate.address
-        for index, port in enumerate(self._ports):
+        for port in self._ports:
             if (":" in port.host) is not is_ipv6:
                 continue
             key = sockaddr(candidate.address, candidate.port)
-            self._types.setdefault(key, candidate.type)
-            pair = self.pairs.get((index, key))
+            self.pairs.told(key, candidate.type)
+            pair = self.pairs.get(port, key)
             if pair is not None:
                 if pair.remote_type == "prflx" and candidate.type != "prflx":
                     # Signalled only now, as usual with trickle: the pair's name becomes the right one.
@@ -186,38 +174,26 @@ class IceAgent:
                     if pair is self.selected:
                         self._tell_selected(pair)
                 continue
-            pair = self._add_pair(index, port, key)
+            pair = self.pairs.add(port, key)
             if pair is not None:
                 pair.priority = candidate.priority
-
-    def _add_pair(self, index: int, port: Port, key: bytes) -> Pair | None:
-        remotes = {known for _, known in self.pairs}
-        if key not in remotes and len(remotes) >= MAX_REMOTE_ADDRESSES:
-            self.refused_addresses += 1
-            return None
-        pair = Pair(port, key, self._types.get(key, "prflx"))
-        self.pairs[index, key] = pair
-        return pair
 
     # --- messages ----------------------------------------------------------------------------------------
 
     def request(self, port: Port, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         """Answer a Binding request whose username names us; false when it is not proven to be the peer's."""
-        index = self._index(port)
-        pair = self.pairs.get((index, key))
+        pair = self.pairs.get(port, key)
         ours = (message.username or "").partition(":")[0]
         pwd = self.pwd if ours == self.ufrag else self._old_pwd
         if not message.verify_integrity(data, pwd.encode()):
-            if pair is None and sum(not known.proven for known in self.pairs.values()) < MAX_UNPROVEN_PAIRS:
-                pair = self._add_pair(index, port, key)
+            pair = pair or self.pairs.add_unproven(port, key)
             if pair is not None:
                 pair.bad_integrity += 1
             return False
         now = self._clock.monotonic()
         is_new = pair is None
         if pair is None:
-            self._make_room(now)
-            pair = self._add_pair(index, port, key)
+            pair = self.pairs.add_proven(port, key, now, self.selected)
             if pair is None:
                 return False
         pair.requests_received += 1
@@ -225,7 +201,7 @@ class IceAgent:
         pair.priority = pair.priority or message.priority or 0
         if not pair.proven:
             if not self._proven(pair):
-                self.refused_addresses += 1
+                self.pairs.refused_addresses += 1
                 return False
             pair.proven = True
             if is_new and pair.remote_type == "prflx":
@@ -241,23 +217,6 @@ class IceAgent:
         if ours == self.ufrag:
             self._requested(pair, nominates=message.use_candidate)
         return True
-
-    def _make_room(self, now: float) -> None:
-        """Whoever has proven itself comes before what was only told, and before where it was long ago."""
-        heard: dict[bytes, float] = {}
-        for (_, key), pair in self.pairs.items():
-            heard[key] = max(heard.get(key, 0.0), NEVER if pair is self.selected else pair.heard)
-        if len(heard) < MAX_REMOTE_ADDRESSES:
-            return
-        oldest = min(heard, key=lambda key: heard[key])
-        if not heard[oldest] or now - heard[oldest] > STALE_PAIR:
-            for where in [where for where in self.pairs if where[1] == oldest]:
-                self._released(self.pairs.pop(where))
-
-    def _index(self, port: Port) -> int:
-        if port not in self._ports:
-            self._ports.append(port)  # a TURN server gave it only now
-        return self._ports.index(port)
 
     def _is_role_conflict(self, message: stun.StunMessage) -> bool:
         """Whether the peer has to change its role (RFC 8445 section 7.3.1.1); a lite agent takes every role."""
@@ -288,7 +247,7 @@ class IceAgent:
             return None
         working = [
             pair
-            for pair in self.pairs.values()
+            for pair in self.pairs
             if pair is not self.selected and pair.proven and pair.answered_at >= self._doubted_since
         ]
         return max(working, key=lambda pair: pair.priority, default=None)
@@ -375,7 +334,7 @@ class IceAgent:
     def _due(self, now: float) -> list[Pair]:
         """The pairs that are to be checked at this tick."""
         if self._awaiting_pair:
-            return list(self.pairs.values())
+            return list(self.pairs)
         if self.selected is not None and now >= self._next_probe:
             self._next_probe = now + PROBE_INTERVAL
             return [self.selected]
@@ -437,14 +396,15 @@ class IceAgent:
     def let_go(self) -> None:
         """Know nobody any more: nothing happens after :meth:`close`."""
         self.remote.let_go()
-        del self._emit, self._proven, self._released, self._selected_changed
+        self.pairs.let_go()
+        del self._emit, self._proven, self._selected_changed
 
     # --- telling -----------------------------------------------------------------------------------------
 
     def tell_counters(self) -> None:
         """Emit every pair's counters."""
         if self.pairs:
-            pairs = (pair.stats(selected=pair is self.selected) for pair in self.pairs.values())
+            pairs = (pair.stats(selected=pair is self.selected) for pair in self.pairs)
             self._emit(PairCounters(pairs=tuple(pairs)))
 
     def _tell_selected(self, pair: Pair) -> None:

@@ -13,7 +13,7 @@ class RemoteCandidates:
 
     def __init__(self, emit: Callable[[Body], None]) -> None:
         self.texts: list[str] = []
-        """Since ICE began or was restarted."""
+        """Since ICE began or was restarted, the latest ``2 * MAX_CANDIDATES``."""
         self.ignored: dict[str, int] = {}
         """Candidates that were not used, by why: mdns, tcp, component, malformed, too_many.
 
@@ -57,6 +57,11 @@ class RemoteCandidates:
             f" typ prflx raddr {pair.host} rport {pair.remote_port}"
         )
 
+    def restart(self) -> None:
+        """ICE begins anew, with candidates of its own."""
+        self.texts.clear()
+        self._count = 0
+
     def end(self) -> None:
         """The peer has no more."""
         self._emit(EndOfCandidates(count=self._count))
@@ -67,6 +72,7 @@ class RemoteCandidates:
 
     def _tell(self, text: str) -> None:
         self.texts.append(text)
+        del self.texts[: -2 * MAX_CANDIDATES]  # of one who moves all day
         self._emit(RemoteCandidate(candidate=text))
 
     def _ignore(self, why: str) -> None:

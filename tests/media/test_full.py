@@ -263,7 +263,7 @@ async def test_many_candidates_are_checked_in_turn(call: Call, clock: FakeClock)
     _, handle = call(connect=False, trickle=True)
     for number in range(20):
         handle.peer.add_remote_candidate(f"1 1 udp {1000 + number} 127.0.0.{1 + number} 9 typ host")
-    pairs = list(handle.peer.ice.pairs.values())
+    pairs = list(handle.peer.ice.pairs)
     assert len(pairs) == 16
     for _ in range(100):
         before = sum(pair.requests_sent for pair in pairs)

@@ -157,6 +157,22 @@ async def test_candidates_and_addresses_are_bounded(call: Call, clock: FakeClock
     assert len(handle.peer.ice.pairs) == MAX_REMOTE_ADDRESSES
 
 
+async def test_each_restart_has_candidates_of_its_own(call: Call) -> None:
+    client, handle = call()
+    for restart in range(3):
+        client.ufrag = f"again{restart}"
+        client.take(handle.answer(client.offer(), trickle=True))
+        for number in range(MAX_CANDIDATES - 1):
+            handle.peer.add_remote_candidate(TOLD.format("127.0.0.1", 1 + number, "host"))
+    assert handle.peer.ice.remote.ignored == {}
+    assert len(handle.peer.ice.remote.texts) == MAX_CANDIDATES - 1
+    assert len(handle.peer.ice.pairs) == MAX_REMOTE_ADDRESSES
+    client.check()
+    client.pump()
+    assert handle.peer.ice.selected is not None
+    assert handle.peer.up
+
+
 async def test_a_client_cannot_invent_addresses_but_may_move_as_often_as_people_do(
     call: Call, clock: FakeClock
 ) -> None:
@@ -168,7 +184,7 @@ async def test_a_client_cannot_invent_addresses_but_may_move_as_often_as_people_
         client.check(nominate=False)
         client.pump()
     assert len(client.responses) == len(handle.peer.ice.pairs) == MAX_REMOTE_ADDRESSES
-    assert handle.peer.ice.refused_addresses == 4
+    assert handle.peer.ice.pairs.refused_addresses == 4
     clock.advance(31.0)
     assert handle.hangup() == "ICE failed"
     assert not client.engine._owners
@@ -250,7 +266,7 @@ async def test_forged_answers_prove_nothing(call: Call, clock: FakeClock) -> Non
     old, client.socket = client.socket, client._bound()
     client.send(stun.binding_response(probe.transaction_id, client.server, client.pwd.encode()))
     client.pump()
-    (pair,) = handle.peer.ice.pairs.values()
+    (pair,) = handle.peer.ice.pairs
     assert (pair.responses_received, pair.bad_integrity, pair.proven) == (0, 1, False)
     client.socket.close()
     client.socket = old
