@@ -24,7 +24,8 @@ _INTRODUCTIONS = {
         """,
     Source.COUNTERS: """
         Told by our gateways every few seconds, and by the collector at each scrape; `server` is the teller's name.
-        A gateway that has been silent for a minute is no longer shown. Janus servers do not tell these.
+        A gateway that has been silent for a minute is no longer shown. Janus servers do not tell these. API requests
+        that may come by an open transport are there as 0 from its start on, so that a rate sees the first.
         """,
     Source.OWN: """
         With them, `process_*` and `python_info` of the collector, under the names that every exporter has.
