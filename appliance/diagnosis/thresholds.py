@@ -63,8 +63,8 @@ CLOCK_DRIFT = 0.02
 44.1 kHz that are called 48 kHz are 8 % off."""
 CLOCK_JUMP = 1.0
 """Beyond it is a jump (another source under the same SSRC), not a rate."""
-CLOCK_STEP_S = 0.5
-"""Between reports that are compared; closer ones tell more of rounding than of rates."""
+CLOCK_STEP_S = 1.8
+"""Between reports that are compared; closer ones tell more of when a busy sender got to it than of rates."""
 CLOCK_INTERVALS = 3
 CLOCK_WINDOW_S = 10.0
 """So long, in so many reports in a row, and always in the same direction."""

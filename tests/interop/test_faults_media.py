@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiortc.mediastreams import AudioStreamTrack
 
-from tests.interop.faults.case import Case, Line, check, run, stay
+from tests.interop.faults.case import LIVE_S, Case, Line, check, leave, run, stay
 from tests.interop.faults.house import house
 from tests.interop.faults.phone import Voice, Withheld
 from tests.interop.faults.way import Way, damaged, is_rtp, losing
@@ -91,6 +91,19 @@ async def lossy_down(line: Line) -> None:
     await line.up()
 
 
+async def lossy_for_a_while(line: Line) -> None:
+    phone = line.phone(Voice(), way=Way(to_server=losing(8)))
+    await phone.call(line.api)
+    await line.up()
+    await line.house.heard(line.session_id, lambda one: one["code"] == "uplink_loss", LIVE_S)
+    phone.way.mend()
+
+
+async def until_it_resolves(line: Line) -> None:
+    assert await line.house.heard(line.session_id, lambda one: one["resolves"] == "uplink_loss", LIVE_S)
+    await leave(line)
+
+
 async def uneven(line: Line) -> None:
     phone = line.phone(Voice())
     loop = asyncio.get_running_loop()
@@ -101,7 +114,7 @@ async def uneven(line: Line) -> None:
 
 
 async def wrong_rate(line: Line) -> None:
-    await line.phone(Voice(speed=1.1)).call(line.api)
+    await line.phone(Voice(speed=1.25)).call(line.api)
     await line.up()
 
 
@@ -123,6 +136,13 @@ MEDIA = [
 QUALITY = [
     Case(name="black-out", play=blacked_out, code="network_interrupted", live="network_interrupted"),
     Case(name="loss to the server", play=lossy_up, code="uplink_loss", live="uplink_loss"),
+    Case(
+        name="loss for a while",
+        play=lossy_for_a_while,
+        code="uplink_loss",
+        live="uplink_loss",
+        end=until_it_resolves,
+    ),
     Case(name="loss to the client", play=lossy_down, code="downlink_loss", live="downlink_loss"),
     Case(name="uneven arrival", play=uneven, code="high_jitter", live="high_jitter"),
     Case(name="wrong clock rate", play=wrong_rate, code="clock_or_timestamp_fault", live="clock_or_timestamp_fault"),
@@ -130,13 +150,8 @@ QUALITY = [
 ]
 
 
-async def test_what_is_missing_in_a_call(tmp_path: Path) -> None:
-    async with house(tmp_path, ice_timeout=18.0) as gateway:
-        outcomes = await run(gateway, MEDIA)
-    check(MEDIA, outcomes)
-
-
-async def test_what_is_bad_in_a_call(tmp_path: Path) -> None:
-    async with house(tmp_path) as gateway:
-        outcomes = await run(gateway, QUALITY)
-    check(QUALITY, outcomes)
+async def test_what_goes_wrong_in_a_call(tmp_path: Path) -> None:
+    cases = MEDIA + QUALITY
+    async with house(tmp_path, ice_timeout=13.0) as gateway:
+        outcomes = await run(gateway, cases)
+    check(cases, outcomes)

@@ -15,7 +15,7 @@ from tests.test_call import SmallVideo
 
 pytestmark = pytest.mark.interop
 
-TALK_S = 8.0
+TALK_S = 7.0
 """Longer than any rule waits for what does not come."""
 VIDEOROOM = "janus.plugin.videoroom"
 ROOM = 1234

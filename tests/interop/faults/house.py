@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from appliance.commands.replay import Options, explain_files
 from appliance.core.bus import EventBus
@@ -30,6 +31,8 @@ from tests.test_call import Journal, Server
 
 JsonObject = dict[str, Any]
 NAME = "faults"
+LOOK_EVERY_S = 1.0
+"""At a call that is up: less than usual, so that nobody waits for hysteresis."""
 
 
 class House:
@@ -149,7 +152,8 @@ async def house(folder: Path, *, session_timeout_s: float = 60.0, **media: Any) 
     made.server = Server(made.journal, {made.transport.name: made.transport.url})
     pump = asyncio.create_task(made.pump(), name="pump")
     try:
-        yield made
+        with patch("appliance.handlers.diagnosis.UP_EVERY_S", LOOK_EVERY_S):
+            yield made
     finally:
         made.gateway.shutdown()
         await made.transport.stop()
