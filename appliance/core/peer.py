@@ -47,9 +47,15 @@ class AnswerPolicy(Struct, frozen=True, kw_only=True):
     audio: bool = True
     video: bool = True
     data: bool = True
-    audio_codec: str | None = None
-    """Preferred (``opus``); ``None`` takes the client's first that anyone can forward."""
-    video_codec: str | None = None
+    audio_codecs: tuple[str, ...] = ()
+    """The first of them that the client offers (``opus``); empty: the client's first that anyone can forward."""
+    video_codecs: tuple[str, ...] = ()
+    other_codecs: bool = True
+    """Where the client offers none of them, its first is taken all the same; else the m-line is rejected."""
+    vp9_profile: str = ""
+    """``profile-id`` that is taken where it is offered (RFC 9628 section 6); empty: the client's first."""
+    h264_profile: str = ""
+    """The same of ``profile-level-id`` (RFC 6184 section 8.1)."""
     extensions: tuple[str, ...] = (
         "urn:ietf:params:rtp-hdrext:sdes:mid",
         "urn:ietf:params:rtp-hdrext:ssrc-audio-level",

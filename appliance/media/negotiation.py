@@ -217,12 +217,18 @@ def _direction(media: MediaDescription, policy: AnswerPolicy) -> Direction:
 
 def _choose(media: MediaDescription, policy: AnswerPolicy) -> Codec | None:
     real = [codec for codec in media.codecs.values() if codec.name.lower() not in _HELPERS]
-    preferred = policy.audio_codec if media.kind == "audio" else policy.video_codec
-    if preferred is not None:
-        for codec in real:
-            if codec.name.lower() == preferred.lower():
-                return codec
-    return real[0] if real else None
+    preferred = policy.audio_codecs if media.kind == "audio" else policy.video_codecs
+    for name in map(str.lower, preferred):
+        found = [codec for codec in real if codec.name.lower() == name]
+        if found:
+            return next((codec for codec in found if _has_profile(codec, policy)), found[0])
+    return real[0] if real and (policy.other_codecs or not preferred) else None
+
+
+def _has_profile(codec: Codec, policy: AnswerPolicy) -> bool:
+    wanted = {"vp9": ("profile-id", policy.vp9_profile), "h264": ("profile-level-id", policy.h264_profile)}
+    parameter, profile = wanted.get(codec.name.lower(), ("", ""))
+    return bool(profile) and codec.parameters.get(parameter, "").lower() == profile.lower()
 
 
 def _is_usable(media: MediaDescription) -> bool:

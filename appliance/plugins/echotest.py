@@ -109,7 +109,13 @@ class EchoHandle(PluginHandle):
             self.api.notify(told | self._recording())
 
     def _answer(self, body: dict[str, Any]) -> SessionDescription:
-        policy = AnswerPolicy(audio_codec=body.get("audiocodec"), video_codec=body.get("videocodec"))
+        profile = body.get("videoprofile", "")
+        policy = AnswerPolicy(
+            audio_codecs=(body["audiocodec"],) if "audiocodec" in body else (),
+            video_codecs=(body["videocodec"],) if "videocodec" in body else (),
+            vp9_profile=profile,
+            h264_profile=profile,
+        )
         try:
             answer = self.api.answer(policy)
         except PluginError as error:

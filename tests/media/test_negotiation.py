@@ -105,9 +105,29 @@ def test_another_tool_reads_our_answers(text: str) -> None:
     [("vp8", 96, "vp8"), ("H264", 102, "h264"), ("av1", 45, "av1"), ("vp9", 98, "vp9"), ("h265", 96, "vp8")],
 )
 def test_any_codec_that_is_offered_can_be_asked_for(wanted: str, payload_type: int, name: str) -> None:
-    _, lines = respond(CHROME, AnswerPolicy(video_codec=wanted))
+    _, lines = respond(CHROME, AnswerPolicy(video_codecs=(wanted,)))
     assert lines[1].codec is not None
     assert (lines[1].codec.payload_type, lines[1].medium.codec) == (payload_type, name)
+
+
+# Payload types as Debian's Janus 1.1.2 chose them of the same offer.
+@pytest.mark.parametrize(
+    ("policy", "payload_type"),
+    [
+        (AnswerPolicy(video_codecs=("h265", "h264"), other_codecs=False), 102),
+        (AnswerPolicy(video_codecs=("h265",), other_codecs=False), None),
+        (AnswerPolicy(video_codecs=("vp9",), vp9_profile="2"), 100),
+        (AnswerPolicy(video_codecs=("vp9", "vp8"), vp9_profile="3"), 98),
+        (AnswerPolicy(video_codecs=("h264",), h264_profile="4D001F"), 116),
+        (AnswerPolicy(video_codecs=("h264",), h264_profile="640c1f"), 102),
+    ],
+)
+def test_of_several_codecs_and_profiles_the_first_that_is_offered(
+    policy: AnswerPolicy, payload_type: int | None
+) -> None:
+    _, lines = respond(CHROME, policy)
+    assert (lines[1].codec.payload_type if lines[1].codec is not None else None) == payload_type
+    assert lines[1].medium.rejected is (payload_type is None)
 
 
 def test_a_codec_that_only_helps_others_is_no_medium() -> None:

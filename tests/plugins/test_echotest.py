@@ -102,7 +102,7 @@ def test_codecs_are_asked_for(world: World) -> None:
     body = {"audiocodec": "pcmu", "videocodec": "h264"}
     assert ask(world, ids, body, jsep={"type": "offer", "sdp": OFFER})["result"] == "ok"
     (policy,) = [call[1] for call in world.media.peer.calls if call[0] == "create_answer"]
-    assert (policy.audio_codec, policy.video_codec) == ("pcmu", "h264")
+    assert (policy.audio_codecs, policy.video_codecs) == (("pcmu",), ("h264",))
 
 
 def test_switching_and_capping(world: World, ids: JsonObject) -> None:

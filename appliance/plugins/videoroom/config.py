@@ -36,9 +36,13 @@ class RoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fir_freq: int = 0
     """Seconds between key frame requests; 0: only when somebody needs one. Kept and told, not applied."""
     audiocodec: str = "opus"
-    """Comma-separated, the preferred first."""
+    """Comma-separated, the preferred first; who offers none of them publishes no audio."""
     videocodec: str = "vp8"
     """The same for video."""
+    vp9_profile: str = ""
+    """``profile-id`` of VP9 that is preferred where a publisher offers several; empty: the publisher's first."""
+    h264_profile: str = ""
+    """The same of H.264: its ``profile-level-id`` (``42e01f``)."""
     opus_fec: bool = True
     """Told in ``list``; what is negotiated is what both sides can do."""
     opus_dtx: bool = False

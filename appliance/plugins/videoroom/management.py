@@ -91,7 +91,7 @@ class Management:
         check_secret(body, "admin_key", self._rooms.config.admin_key)
         allowed = set(messages.read_texts(body, "allowed")) if "allowed" in body else None
         messages.check_codecs(body)
-        messages.check_lengths(body, "description", "secret", "pin")
+        messages.check_lengths(body, "description", "secret", "pin", "vp9_profile", "h264_profile")
         room_id = self._rooms.ids.read(body, "room", required=False)
         if room_id is not None and room_id in self._rooms:
             raise RefusedError(Code.ROOM_EXISTS, f"Room {room_id} already exists")

@@ -31,6 +31,8 @@ CREATE = (
     Element("publishers", Kind.POSITIVE),
     Element("audiocodec", Kind.STRING),
     Element("videocodec", Kind.STRING),
+    Element("vp9_profile", Kind.STRING),
+    Element("h264_profile", Kind.STRING),
     Element("opus_fec", Kind.BOOLEAN),
     Element("opus_dtx", Kind.BOOLEAN),
     Element("audiolevel_ext", Kind.BOOLEAN),

@@ -123,8 +123,11 @@ class Publisher:
             text = f"Maximum number of publishers ({room.config.publishers}) already reached"
             raise RefusedError(Code.PUBLISHERS_FULL, text)
         policy = AnswerPolicy(
-            audio_codec=body.get("audiocodec", codecs(room.config.audiocodec)[0]),
-            video_codec=body.get("videocodec", codecs(room.config.videocodec)[0]),
+            audio_codecs=tuple(codecs(body.get("audiocodec", room.config.audiocodec))),
+            video_codecs=tuple(codecs(body.get("videocodec", room.config.videocodec))),
+            other_codecs=False,
+            vp9_profile=room.config.vp9_profile,
+            h264_profile=room.config.h264_profile,
             extensions=extensions(room.config),
             receive_only=True,
         )

@@ -15,6 +15,9 @@ EXTENSION_KEYS = {
 """What the publisher itself is told of its header extensions."""
 PER_KIND = {"audio": {"audiolevel_ext_id"}, "video": {"videoorient_ext_id", "playoutdelay_ext_id"}}
 
+PROFILES = {"vp9": "profile-id", "h264": "profile-level-id"}
+"""The codec's parameter that says which of its profiles it is."""
+
 
 class PublishedStream:
     """One m-line of a publisher."""
@@ -25,6 +28,8 @@ class PublishedStream:
         self.kind = kind
         """audio, video or data."""
         self.codec = codec
+        self.profile: str | None = None
+        """Of VP9 and H.264, as the codec's parameters in the answer have it."""
         self.disabled = False
         """Negotiated away, while the m-line stays."""
         self.description: str | None = None
@@ -60,6 +65,8 @@ class PublishedStream:
             head["description"] = self.description
         if self.codec is not None:
             head["codec"] = self.codec
+        if self.profile is not None:
+            head[f"{self.codec}_profile"] = self.profile
         return head
 
     def _tail(self, flags: dict[str, bool]) -> dict[str, Any]:
@@ -112,10 +119,12 @@ def _comes(medium: Medium) -> bool:
 
 
 def _describe(stream: PublishedStream, described: MediaDescription | None) -> None:
-    stream.flags, stream.extension_ids = {}, {}
+    stream.flags, stream.extension_ids, stream.profile = {}, {}, None
     if described is None:
         return
     parameters = next((codec.parameters for codec in described.codecs.values()), {})
+    if stream.codec in PROFILES:
+        stream.profile = parameters.get(PROFILES[stream.codec])
     if stream.codec == "opus":
         named = (("stereo", "stereo"), ("fec", "useinbandfec"), ("dtx", "usedtx"))
         stream.flags = {flag: True for flag, name in named if parameters.get(name) == "1"}

@@ -101,6 +101,8 @@ class Subscription:
             told["feed_description"] = self.source.description
         if self.source.codec is not None:
             told["codec"] = self.source.codec
+        if self.source.profile is not None:
+            told[f"{self.source.codec}-profile"] = self.source.profile
         told |= self.delay.as_told() or self.source.delay.as_told()
         if self.source.flags.get("simulcast"):
             told["simulcast"] = self.wishes.as_told(None if peer is None else peer.layers(self.mid))

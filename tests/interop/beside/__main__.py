@@ -14,7 +14,7 @@ import aioice
 from tests.interop.beside.call_talks import call
 from tests.interop.beside.core_talks import admin_api, core_errors, over_http
 from tests.interop.beside.guarded_talks import ADMIN_KEY, SECRET, claims, signed_tokens, string_ids, tokens
-from tests.interop.beside.room_talks import participants, rooms
+from tests.interop.beside.room_talks import codec_lists, participants, rooms
 from tests.interop.beside.side import Side
 from tests.peers.appliance import appliance
 from tests.peers.janus import Everything, janus
@@ -27,7 +27,7 @@ SERVERS: list[tuple[Everything, list[str], list[Talk]]] = [
     (
         Everything(rooms=DEMO),
         ["plugins.videoroom.rtp_forward_to=[\"127.0.0.0/8\"]"],
-        [core_errors, over_http, admin_api, rooms, participants, call],
+        [core_errors, over_http, admin_api, rooms, codec_lists, participants, call],
     ),
     (
         Everything(
@@ -65,7 +65,18 @@ async def both(folder: Path, everything: Everything, options: list[str]) -> Asyn
         ]
         for side in sides:
             await stack.enter_async_context(side)
+        await linked(sides[1])
         yield sides
+
+
+async def linked(ours: Side) -> None:
+    """Until our gateway has found its collector, which answers for event handlers."""
+    async with asyncio.timeout(15):
+        while True:
+            answer = await ours.admin("linked", "query_eventhandler", handler="nobody", request={})
+            if answer["error"]["code"] == 460:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def converse(folder: Path, everything: Everything, options: list[str], talks: list[Talk]) -> dict[str, Any]:

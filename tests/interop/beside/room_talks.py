@@ -1,5 +1,7 @@
 """What both are asked of VideoRoom while nobody is connected."""
 
+import re
+
 from tests.interop.beside.core_talks import OFFER
 from tests.interop.beside.side import JsonObject, Side
 
@@ -149,3 +151,46 @@ async def participants(side: Side) -> None:
         await side.room(f"{name}: after the end", guest, "configure")
     await side.say("destroy", "destroy", session_id=side.session_id)
     side.unasked.clear()
+
+
+async def codec_lists(side: Side) -> None:
+    """Which of a room's codecs, and which of their profiles, an answer takes."""
+    await side.session()
+    choices: dict[str, tuple[JsonObject, JsonObject]] = {
+        "first": ({"audiocodec": "g722,opus", "videocodec": "vp9,vp8"}, {}),
+        "second": ({"audiocodec": "isac32,pcma", "videocodec": "h265,h264"}, {}),
+        "none": ({"audiocodec": "isac16", "videocodec": "h265"}, {}),
+        "asked": ({"audiocodec": "opus,pcmu", "videocodec": "vp8,av1"}, {"audiocodec": "pcmu", "videocodec": "av1"}),
+        "asked in vain": ({"audiocodec": "opus,isac32", "videocodec": "vp8,h265"},
+                          {"audiocodec": "isac32", "videocodec": "h265"}),
+        "asked of another room": ({"videocodec": "vp8"}, {"videocodec": "vp9"}),
+        "vp9 profile": ({"videocodec": "vp9", "vp9_profile": "2"}, {}),
+        "unknown vp9 profile": ({"videocodec": "vp9,vp8", "vp9_profile": "3"}, {}),
+        "h264 profile": ({"videocodec": "h264", "h264_profile": "4d001f"}, {}),
+        "unknown h264 profile": ({"videocodec": "h264", "h264_profile": "640c1f"}, {}),
+    }  # fmt: skip
+    for name, (properties, body) in choices.items():
+        ids = await side.attach()
+        await side.room(f"{name}: create", ids, "create", room=90, **properties)
+        offer = {"type": "offer", "sdp": OFFER}
+        said = await side.room(
+            f"{name}: publish", ids, "joinandconfigure", room=90, ptype="publisher", jsep=offer, **body
+        )
+        side.steps[f"{name}: answer"] = [{"media": taken(said.get("jsep", {}).get("sdp", ""))}]
+        await side.room(f"{name}: destroy", ids, "destroy", room=90)
+    await side.say("destroy", "destroy", session_id=side.session_id)
+    side.unasked.clear()
+
+
+def taken(answer: str) -> list[JsonObject]:
+    """Of each m-line, whether it is there, its codec and profile."""
+    lines: list[JsonObject] = []
+    for section in answer.replace("\r\n", "\n").split("\nm=")[1:]:
+        head, *rest = section.split("\n")
+        kind, port, _, number = head.split()[:4]
+        codec = next((each.split()[1] for each in rest if each.startswith(f"a=rtpmap:{number} ")), "")
+        profile = re.search(rf"a=fmtp:{number} .*\b((?:profile-id|profile-level-id)=\w+)", section)
+        # Janus leaves the port of what it rejects first, and names no codec.
+        there = port != "0" and (codec != "" or kind == "application")
+        lines.append({"kind": f"{kind} {codec} {profile[1] if profile else ''}".lower() if there else f"no {kind}"})
+    return lines
