@@ -25,6 +25,8 @@ pytestmark = pytest.mark.interop
 LOAD = int(os.environ.get("APPLIANCE_SCALE_LOAD", "5000"))
 """Events at least, while something is killed; 100000 takes a minute or two."""
 SESSIONS = 100
+BURST = 5
+"""Of a session, before the next one's turn."""
 SHARES = 6
 
 
@@ -112,9 +114,9 @@ class Fleet:
             await self.stored(lambda: queue.delivered == self.total)
 
     async def _feed(self, bus: EventBus, queue: Subscription) -> None:
-        while self.total < LOAD or not self.killed.is_set() or self.total % SESSIONS:
+        while self.total < LOAD or not self.killed.is_set() or self.total % (BURST * SESSIONS):
             number, self.total = self.total, self.total + 1
-            session, turn = 1 + number % SESSIONS, number // SESSIONS
+            session, turn = 1 + number // BURST % SESSIONS, number // (BURST * SESSIONS) * BURST + number % BURST
             while len(queue) >= queue.depth:  # noqa: ASYNC110  # a turn of the loop at a time
                 await asyncio.sleep(0.001)
             body = MediaStats(media="audio", packets_sent=turn)
