@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from appliance.console.answer import error_response
-from appliance.net.host import HostGuard
+from appliance.net.host import HostGuard, host_name
 
 UNTIL_S = web.RequestKey("until_s", int)
 """Key of a request: the Unix time until which whoever sent it may read on; absent: as long as it likes."""
@@ -69,5 +69,17 @@ def host_guard(allowed: Iterable[str] = ()) -> Middleware:
 
 
 def other_site(request: web.Request) -> bool:
-    """A page of another origin asks; browsers say so themselves (Fetch Metadata)."""
-    return request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}
+    """A page of another origin asks. Browsers say so themselves (Fetch Metadata), but to an address of plain HTTP only
+    whose page it is: ``Origin`` is then this server's name, or the one that a reverse proxy was asked by. No page can
+    set either header for another site.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in {"cross-site", "same-site"}
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return False
+    names = [request.headers.get("Host", ""), *request.headers.get("X-Forwarded-Host", "").split(",")]
+    own = origin.partition("://")[2].lower()
+    # Proxies are often told to pass the name on without its port.
+    return {own, host_name(own)}.isdisjoint(name.strip().lower() for name in names if name)

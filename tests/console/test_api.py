@@ -216,8 +216,30 @@ async def test_data_is_refused_to_pages_of_other_origins_and_never_shared_with_t
     for site in ("cross-site", "same-site"):
         assert (await get(client, "/api/calls", 403, **{"Sec-Fetch-Site": site}))["error"]["code"] == "other_site"
     reply = await client.get("/api/calls", headers={"Origin": "https://evil.example"})
+    assert reply.status == 403
     assert "Access-Control-Allow-Origin" not in reply.headers
     assert (await client.options("/api/calls")).status == 405
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (403, {"Origin": "http://evil.example"}),
+        (403, {"Origin": "null"}),
+        (403, {"Origin": "http://127.0.0.1:9", "Host": "127.0.0.1:8"}),
+        (403, {"Origin": "http://console.example.evil.example", "Host": "console.example"}),
+        (403, {"Origin": "http://[", "Host": "127.0.0.1:8"}),
+        (200, {"Origin": "http://127.0.0.1:8", "Host": "127.0.0.1:8"}),
+        (200, {"Origin": "http://[::1]:8", "Host": "[::1]:8"}),
+        (200, {"Origin": "http://console.example:81", "Host": "console.example"}),
+        (200, {"Origin": "http://pbx.example", "Host": "127.0.0.1:8", "X-Forwarded-Host": "pbx.example, inner"}),
+        (200, {"Origin": "https://pbx.example", "Host": "127.0.0.1:8", "Sec-Fetch-Site": "same-origin"}),
+    ],
+)
+async def test_browsers_that_tell_only_the_page_are_asked_for_that(
+    client: Client, status: int, headers: dict[str, str]
+) -> None:
+    assert (await client.get("/api/calls", headers=headers)).status == status
 
 
 @pytest.mark.parametrize("path", ["/", "/call/x", "/demo", "/static/app.css", "/api/calls", "/api/nothing"])
