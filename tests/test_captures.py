@@ -16,12 +16,17 @@ NAMES = [
     "chrome_echo",
     "chrome_echo_1.4",
     "decrypted",
+    "dtls_alert_received",
+    "dtls_alert_sent",
     "dtls_badfp",
+    "dtls_no_response",
     "gateway_chrome",
     "ice_restart",
     "ice_wrongcand",
+    "one_way_network",
     "pc_close",
     "snapped",
+    "udp_blocked",
 ]
 MAX_BYTES = 60_000
 

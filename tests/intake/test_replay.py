@@ -30,6 +30,7 @@ from appliance.wire.pcap import LinkType, Skipped, Writer
 from appliance.wire.rtp import RtpHeader
 
 DATA = Path(__file__).parent.parent / "data" / "replay"
+CAPTURES = Path(__file__).parents[2] / "captures"
 EXPECTED = {
     "aiortc_echo": "ended_by_app",
     "chrome_echo_http": "ended_by_app",
@@ -46,6 +47,23 @@ def explained(events: list[Event]) -> list[Explanation]:
 
 def raw(case: str) -> bytes:
     return gzip.decompress((DATA / f"{case}.pcap.gz").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("case", "code"),
+    [
+        ("udp_blocked", "udp_blocked_or_firewall"),
+        ("one_way_network", "one_way_network"),
+        ("dtls_no_response", "dtls_no_response"),
+        ("dtls_alert_sent", "dtls_alert_sent"),
+        ("dtls_alert_received", "dtls_alert_received"),
+    ],
+)
+def test_packets_alone_tell_what_broke_the_call(case: str, code: str) -> None:
+    """Calls through this gateway that were broken on purpose; without their signalling."""
+    (call,) = explained(read_recording(CAPTURES / f"{case}.pcap").events)
+    assert call.verdict.code == code
+    assert call.verdict.also == ("evidence_incomplete",)
 
 
 def records(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -231,6 +231,9 @@ class CaptureReader:
         way.requests += 1
         if message.controlling is not None:
             association.controlling = end
+        elif association.controlling is None and message.controlled is not None:
+            # Where one end is never heard, the other's word has to do.
+            association.controlling = 1 - end
         if message.use_candidate and len(way.flow.nominating) < MAX_WAITING_STUN:
             way.flow.nominating.add(message.transaction_id)
 
