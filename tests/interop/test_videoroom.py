@@ -66,22 +66,32 @@ async def until(page: Page, condition: str) -> None:
         pytest.fail(f"{condition}: {await page.evaluate('frames()')}, {await page.evaluate('seen')}")
 
 
-async def test_three_people_see_each_other_and_one_leaves(tmp_path: Path) -> None:
+async def test_three_people_see_each_other_one_switches_and_one_leaves(tmp_path: Path) -> None:
     runner, port = await serve(tmp_path / "site")
     try:
         async with appliance(tmp_path / "data") as running, chromium() as browser:
             pages: list[Page] = []
             ids: list[int] = []
-            for name in ("ann", "bob", "eve"):
+            for name, width in (("ann", 320), ("bob", 160), ("eve", 240)):
                 page = await browser.new_page()
                 await page.goto(f"http://127.0.0.1:{port}/room.html")
                 await page.wait_for_function("window.ready === true")
                 ids.append(
-                    await page.evaluate("([url, name]) => enter(url, name)", [running.addresses["websocket"], name])
+                    await page.evaluate(
+                        "([url, name, width]) => enter(url, name, width)", [running.addresses["websocket"], name, width]
+                    )
                 )
                 pages.append(page)
             for page in pages:
                 await until(page, "watching(2)")
+            eve = pages[2]
+            different = "widths().then(all => new Set(Object.values(all)).size === 2)"
+            await until(eve, different)
+            await eve.evaluate("([ann, bob]) => switchTo(ann, bob)", ids[:2])
+            of_bob = f"one.type === 'video' && one.feed_id === {ids[1]}"
+            await until(eve, f"seen.streams.filter(one => {of_bob}).length === 2")
+            # Twice Bob, from a key frame on, and no new description.
+            await until(eve, different.replace("=== 2", "=== 1"))
             await pages[0].evaluate("leave()")
             for page in pages[1:]:
                 await until(page, f"seen.gone.includes({ids[0]})")

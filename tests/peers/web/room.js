@@ -2,7 +2,7 @@
 import Janus from './janus.es.js';
 
 const promise = (start) => new Promise((success, error) => start({ success, error: (e) => error(new Error(String(e))) }));
-const seen = { gone: [], problems: [], videos: {} };
+const seen = { gone: [], problems: [], videos: {}, streams: [] };
 window.seen = seen;
 let privateId = null;
 let subscriber = null;
@@ -27,6 +27,7 @@ const subscribe = async (publishers) => {
   subscriber = await attach('browser-sub', {
     onmessage: (message, jsep) => {
       if (message.error) seen.problems.push(message.error);
+      if (message.streams) seen.streams = message.streams;
       if (jsep) answer(jsep).catch((error) => seen.problems.push(String(error)));
     },
     onremotetrack: (track, mid, on) => {
@@ -42,7 +43,7 @@ const subscribe = async (publishers) => {
   await send(subscriber, { request: 'join', room: 1234, ptype: 'subscriber', streams, private_id: privateId });
 };
 
-window.enter = async (server, display) => {
+window.enter = async (server, display, width) => {
   await new Promise((callback) =>
     Janus.init({ debug: false, dependencies: Janus.useDefaultDependencies({ adapter: window.adapter }), callback }));
   await promise(({ success, error }) => { window.janus = new Janus({ server, iceServers: [], success, error }); });
@@ -64,7 +65,7 @@ window.enter = async (server, display) => {
   const jsep = await promise(({ success, error }) => window.publisher.createOffer({
     tracks: [
       { type: 'audio', capture: true, recv: false },
-      { type: 'video', capture: { width: 320, height: 240, frameRate: 15 }, recv: false },
+      { type: 'video', capture: { width, height: (width * 3) / 4, frameRate: 15 }, recv: false },
     ],
     success, error }));
   await send(window.publisher, { request: 'configure', audio: true, video: true }, jsep);
@@ -78,6 +79,20 @@ window.frames = async () => {
     if (item.type === 'inbound-rtp' && item.kind === 'video') found[item.mid] = item.framesDecoded;
   }
   return found;
+};
+/** Width of the picture that came last, by the same mid: who is who, since everybody sends another size. */
+window.widths = async () => {
+  const found = {};
+  for (const item of (await subscriber?.webrtcStuff.pc?.getStats())?.values() ?? []) {
+    if (item.type === 'inbound-rtp' && item.kind === 'video') found[item.mid] = item.frameWidth;
+  }
+  return found;
+};
+/** Show one person's video where another's was. */
+window.switchTo = (from, to) => {
+  const videoOf = (feed) => seen.streams.find((one) => one.type === 'video' && one.feed_id === feed);
+  const streams = [{ feed: to, mid: videoOf(to).feed_mid, sub_mid: videoOf(from).mid }];
+  return send(subscriber, { request: 'switch', streams });
 };
 window.watching = async (people) => Object.values(await window.frames()).filter((frames) => frames > 10).length >= people;
 window.leave = () => send(window.publisher, { request: 'leave' });
