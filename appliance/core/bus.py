@@ -255,9 +255,11 @@ class EventBus:
                         await subscription.consumer.start()
                 except Exception as problem:
                     # One handler that can't start is that handler's trouble.
-                    logger.error("handler %s does not start and is left out: %s", subscription.name, problem)
+                    durable = subscription in self._durable
+                    until = "; what a broker brings waits there until it does" if durable else ""
+                    logger.error("handler %s does not start and is left out: %s%s", subscription.name, problem, until)
                     self._subscriptions.remove(subscription)
-                    if subscription in self._durable:
+                    if durable:
                         self._missing.append(subscription.name)
                     continue
                 stack.push_async_callback(self._stop, subscription)
