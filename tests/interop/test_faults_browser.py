@@ -82,10 +82,16 @@ def cases(browser: Browser) -> list[Case]:
         await tab.page.evaluate("pc.close()")
 
     return [
-        Case(name="answer of another server", play=refuses, code="dtls_alert_received", end=stay),
+        Case(
+            name="answer of another server",
+            wire="dtls_alert_received",
+            play=refuses,
+            code="dtls_alert_received",
+            end=stay,
+        ),
         Case(name="simulcast", play=simulcast, code="ended_by_app", live="healthy"),
         Case(name="muted", play=muted, code="ended_by_app", live="healthy"),
-        Case(name="closed", play=tab_closed, code="normal_close", end=stay),
+        Case(name="closed", wire="normal_close", play=tab_closed, code="normal_close", end=stay),
     ]
 
 

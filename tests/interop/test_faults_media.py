@@ -130,21 +130,28 @@ MEDIA = [
     Case(name="no microphone", play=camera_alone, code="no_media_from_client", live="no_media_from_client"),
     Case(name="no camera", play=microphone_alone, code="no_video_from_client", live="no_video_from_client"),
     Case(name="no echo", play=no_echo, code="no_media_to_client", live="no_media_to_client"),
-    Case(name="network gone", play=vanishes, code="network_lost", live="network_lost", end=stay),
-    Case(name="track ended", play=dries_up, code="media_stopped", live="media_stopped"),
+    Case(name="network gone", wire="network_lost", play=vanishes, code="network_lost", live="network_lost", end=stay),
+    Case(name="track ended", wire="media_stopped", play=dries_up, code="media_stopped", live="media_stopped"),
 ]
 QUALITY = [
-    Case(name="black-out", play=blacked_out, code="network_interrupted", live="network_interrupted"),
-    Case(name="loss to the server", play=lossy_up, code="uplink_loss", live="uplink_loss"),
+    Case(
+        name="black-out",
+        wire="network_interrupted",
+        play=blacked_out,
+        code="network_interrupted",
+        live="network_interrupted",
+    ),
+    Case(name="loss to the server", wire="uplink_loss", play=lossy_up, code="uplink_loss", live="uplink_loss"),
     Case(
         name="loss for a while",
+        wire="uplink_loss",
         play=lossy_for_a_while,
         code="uplink_loss",
         live="uplink_loss",
         end=until_it_resolves,
     ),
     Case(name="loss to the client", play=lossy_down, code="downlink_loss", live="downlink_loss"),
-    Case(name="uneven arrival", play=uneven, code="high_jitter", live="high_jitter"),
+    Case(name="uneven arrival", wire="high_jitter", play=uneven, code="high_jitter", live="high_jitter"),
     Case(name="wrong clock rate", play=wrong_rate, code="clock_or_timestamp_fault", live="clock_or_timestamp_fault"),
     Case(name="silence alone", play=speechless, code="ended_by_app", live="silent_source", also=("silent_source",)),
 ]

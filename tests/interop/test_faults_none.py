@@ -143,7 +143,7 @@ HEALTHY = [
     Case(name="sends alone", play=sends_alone, code="ended_by_app", live="healthy", plugin=VIDEOROOM),
 ]
 ENDS = [
-    Case(name="close_notify", play=short, end=closes, code="normal_close"),
+    Case(name="close_notify", wire="normal_close", play=short, end=closes, code="normal_close"),
     Case(name="hangup", play=short, end=hangs_up, code="ended_by_app"),
     Case(name="destroy", play=short, end=leave, code="ended_by_app"),
     Case(name="unpublish", play=publishes_for_a_while, end=unpublishes, code="ended_by_plugin", plugin=VIDEOROOM),

@@ -84,6 +84,8 @@ class Case(Struct, frozen=True, kw_only=True):
     end: Play = leave
     plugin: str = "janus.plugin.echotest"
     also: tuple[str, ...] = ()
+    wire: str | None = None
+    """What the packets alone must tell, without signalling and keys; ``None``: they can't know."""
 
 
 class Outcome(Struct):
@@ -146,7 +148,7 @@ async def run(house: House, cases: Sequence[Case]) -> dict[str, Outcome]:
 
 def check(cases: Sequence[Case], outcomes: dict[str, Outcome]) -> None:
     """Every case, live and from its recording, in one comparison."""
-    wanted = {case.name: (case.live, case.code, case.code, True) for case in cases}
+    wanted = {case.name: (case.live, case.code, case.code, case.wire, True) for case in cases}
     found = {}
     for case in cases:
         outcome = outcomes[case.name]
@@ -155,6 +157,7 @@ def check(cases: Sequence[Case], outcomes: dict[str, Outcome]) -> None:
             case.live if case.live in live else live[-1] if case.live and live else None,
             said(outcome.final, case.code),
             said(outcome.recorded, case.code),
+            outcome.wire if case.wire is not None else None,
             set(case.also) <= {*outcome.recorded.get("also", ())},
         )
     assert found == wanted

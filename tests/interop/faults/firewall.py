@@ -89,14 +89,27 @@ async def behind_nat(line: Line) -> None:
 CASES = [
     Case(
         name="all dropped",
+        wire="udp_blocked_or_firewall",
         play=dropping(FROM_CLIENT, TO_CLIENT),
         code="udp_blocked_or_firewall",
         live="udp_blocked_or_firewall",
     ),
-    Case(name="way back dropped", play=dropping(TO_CLIENT), code="one_way_network", live="one_way_network"),
+    Case(
+        name="way back dropped",
+        wire="one_way_network",
+        play=dropping(TO_CLIENT),
+        code="one_way_network",
+        live="one_way_network",
+    ),
     Case(name="large dropped", play=dropping((*FROM_CLIENT, *LARGE)), code="dtls_failed_unknown", end=stay),
-    Case(name="an eighth dropped", play=lossy, code="uplink_loss", live="uplink_loss"),
-    Case(name="black-out", play=blacked_out, code="network_interrupted", live="network_interrupted"),
+    Case(name="an eighth dropped", wire="uplink_loss", play=lossy, code="uplink_loss", live="uplink_loss"),
+    Case(
+        name="black-out",
+        wire="network_interrupted",
+        play=blacked_out,
+        code="network_interrupted",
+        live="network_interrupted",
+    ),
     Case(name="behind a NAT", play=behind_nat, code="ended_by_app", live="healthy"),
 ]
 
