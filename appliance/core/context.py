@@ -39,7 +39,7 @@ class GatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_handles: int = 100
     """Of one session."""
     max_sdp_bytes: int = 262_144
-    """Of one description; a larger one is refused (465)."""
+    """Of one description; a larger one is refused (465), and so is one of more than 262,144 characters."""
     max_early_candidates: int = 100
     """Of one handle, before its description."""
     max_opaque_id: int = 1024
