@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page
 
+from appliance.core.events import MediaStats
 from tests.interop.faults.case import Case, Line, check, run, stay
 from tests.interop.faults.house import house
 from tests.peers.chromium import chromium
@@ -66,6 +67,8 @@ def cases(browser: Browser) -> list[Case]:
         await Tab(browser).call(line, layers=True)
         await line.up()
         await asyncio.sleep(TALK_S)
+        told = [item for item in line.house.journal.items if item.session_id == line.session_id]
+        assert {"video", "video-sim1"} <= {item.body.media for item in told if isinstance(item.body, MediaStats)}
 
     async def muted(line: Line) -> None:
         tab = Tab(browser)
