@@ -5,7 +5,7 @@ import pytest
 from appliance.core.gateway import GatewayConfig
 from appliance.media.config import MediaConfig
 from appliance.media.engine import Engine
-from tests.core.world import World
+from tests.core.world import JsonObject, World
 from tests.interop.beside.core_talks import OFFER
 
 
@@ -21,7 +21,7 @@ def test_how_long_a_description_may_be(most: int, size: int, reason: str) -> Non
     world = World(GatewayConfig(max_sdp_bytes=most))
     world.gateway.context.media = Engine(MediaConfig(), world.clock)
     session_id = world.session()
-    ids = {"session_id": session_id, "handle_id": world.handle(session_id)}
+    ids: JsonObject = {"session_id": session_id, "handle_id": world.handle(session_id)}
     sdp = OFFER + "a=x-long:" + "y" * (size - len(OFFER) - 11) + "\r\n"
     assert len(sdp) == size
     told = world.say("message", **ids, body={"audio": True}, jsep={"type": "offer", "sdp": sdp})
