@@ -57,14 +57,6 @@ def read_one(item: object) -> Iterator[Event]:
     if isinstance(item, dict):
         item = _modern(item)
     for found in from_janus(item):
-        if not 0 <= found.timestamp < MAX_COUNT:
-            raise _beyond_bounds(found, "timestamp", found.timestamp, MAX_COUNT)
-        if found.session_id is not None and not 0 <= found.session_id < MAX_ID:
-            raise _beyond_bounds(found, "session_id", found.session_id, MAX_ID)
-        if found.handle_id is not None and not 0 <= found.handle_id < MAX_ID:
-            raise _beyond_bounds(found, "handle_id", found.handle_id, MAX_ID)
-        if not 0 < found.type < 2**15 or not 0 <= found.subtype < 2**15:
-            raise EventDecodeError(f"event: type {found.type}, subtype {found.subtype} came, wanted small numbers")
         yield checked(found)
 
 
@@ -148,8 +140,17 @@ def _flag(key: str, value: object) -> object:
 def checked(item: Event) -> Event:
     """Pass on an event that every handler can encode again.
 
-    :raises EventDecodeError: what is kept as it came is nested too deeply, or holds a number beyond 64 bits.
+    :raises EventDecodeError: its time, an id or its kind is beyond all measure; or what is kept as it came is nested
+        too deeply, or holds a number beyond 64 bits.
     """
+    if not 0 <= item.timestamp < MAX_COUNT:
+        raise _beyond_bounds(item, "timestamp", item.timestamp, MAX_COUNT)
+    if item.session_id is not None and not 0 <= item.session_id < MAX_ID:
+        raise _beyond_bounds(item, "session_id", item.session_id, MAX_ID)
+    if item.handle_id is not None and not 0 <= item.handle_id < MAX_ID:
+        raise _beyond_bounds(item, "handle_id", item.handle_id, MAX_ID)
+    if not 0 < item.type < 2**15 or not 0 <= item.subtype < 2**15:
+        raise EventDecodeError(f"event: type {item.type}, subtype {item.subtype} came, wanted small numbers")
     body = item.event
     if isinstance(body, Plugin | Transport | External):
         kept: object = body.data

@@ -561,3 +561,16 @@ def test_what_is_told_again_is_known_and_not_sent_again() -> None:
     rest = stored(play(target, items[up + 1 :]) + target.flush())
     # The BYE of a call whose INVITE went out before the restart still belongs to it.
     assert [row.payload.split(" ")[0] for row in rest if row.payload_type == 1] == ["BYE"]
+
+
+@pytest.mark.parametrize(
+    ("jitter_ms", "ticks"), [(1e308, 2**32 - 1), (float("inf"), 2**32 - 1), (float("nan"), 0), (-1.0, 0), (2.0, 96)]
+)
+def test_a_report_made_of_figures_beyond_measure_has_what_its_field_holds(jitter_ms: float, ticks: int) -> None:
+    figures = MediaStats(
+        media="audio", base=48_000, packets_received=9, lost=1, packets_sent=9, lost_by_remote=1, rtt=jitter_ms,
+        jitter_local=jitter_ms, jitter_remote=jitter_ms,
+    )  # fmt: skip
+    rows = stored(play(mapper(), [of_handle(figures)]))
+    reports = [json.loads(row.payload) for row in rows if row.payload_type == 5]
+    assert [report["report_blocks"][0]["ia_jitter"] for report in reports] == [ticks, ticks]

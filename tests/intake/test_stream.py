@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.core.events import Event, EventType, Gap, Plugin, encode_msgpack, event
 from appliance.intake import stream
@@ -174,8 +175,19 @@ def nested(levels: int) -> bytes:
 
 @pytest.mark.parametrize(
     "bad",
-    [b"", b"\xc1\xc1", b"\x80", b"\x91" * 100_000, nested(40), nested(700), encode_msgpack(DEEP)[:-1]],
-    ids=["empty", "reserved", "no-fields", "bomb", "deep", "very-deep", "truncated"],
+    [
+        b"",
+        b"\xc1\xc1",
+        b"\x80",
+        b"\x91" * 100_000,
+        nested(40),
+        nested(700),
+        encode_msgpack(DEEP)[:-1],
+        encode_msgpack(replace(state(1), timestamp=2**63)),
+        encode_msgpack(replace(state(1), session_id=2**64 - 1)),
+        encode_msgpack(replace(state(1), handle_id=-1)),
+    ],
+    ids=["empty", "reserved", "no-fields", "bomb", "deep", "very-deep", "truncated", "late", "session", "handle"],
 )
 async def test_a_malformed_event_costs_itself_alone(bad: bytes) -> None:
     got: list[Event] = []

@@ -133,7 +133,8 @@ def _made_report(
         fraction_lost=fraction,
         packets_lost=total_lost,
         highest_seq_no=max(0, total) & 0xFFFFFFFF,
-        ia_jitter=round((jitter_ms or 0) * clock / 1000),
+        # A server may say anything, also what is no number.
+        ia_jitter=round(min(0xFFFFFFFF, max(0, (jitter_ms or 0) * clock / 1000))),
         lsr=timing.lsr if timing else 0,
         dlsr=timing.dlsr if timing else 0,
     )
@@ -143,7 +144,7 @@ def _made_report(
             type=RECEIVER_REPORT,
             report_count=1,
             report_blocks=(block,),
-            report_blocks_xr=_Extended(round(rtt)) if rtt else None,
+            report_blocks_xr=_Extended(round(rtt)) if rtt and 0 < rtt <= LONGEST_ROUND_TRIP_MS else None,
             sdes_ssrc=ssrc,
             sdes_report_count=1,
             sdes_information=(_SdesItem(SDES_TOOL, MADE_FROM_STATISTICS),),
