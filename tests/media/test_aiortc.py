@@ -1,6 +1,8 @@
 """aiortc as a real client, over loopback: codecs, SCTP and congestion control that are not ours."""
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import aioice.ice
@@ -8,6 +10,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from aiortc.rtcsctptransport import DataChunk
+from msgspec import to_builtins
 
 from appliance.core.events import Body, Connection, MediaStats
 from appliance.core.peer import OfferLine
@@ -24,6 +27,17 @@ async def negotiate(connection: Any, handle: Handle) -> None:
     await connection.setLocalDescription(await connection.createOffer())
     answer = handle.answer(connection.localDescription.sdp)
     await connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+
+
+def fields_of_janus() -> dict[str, set[str]]:
+    """By medium, what a real Janus 1.4 told of a client of this kind."""
+    told: dict[str, set[str]] = {}
+    recording = Path(__file__).parent.parent / "data" / "janus-1.4" / "aiortc_echo.jsonl"
+    for line in recording.read_text().splitlines():
+        event = json.loads(line)["event"]
+        if (event["type"], event.get("subtype")) == (32, 3):
+            told.setdefault(event["event"]["media"], set()).update(event["event"])
+    return told
 
 
 async def until(handle: Handle, found: Any) -> None:
@@ -74,7 +88,9 @@ async def test_audio_video_and_data_come_back(live: Engine) -> None:
 
     def both_report() -> bool:
         latest = {stats.media: stats for stats in handle.all(MediaStats)}
-        return all(latest[kind].has_reports for kind in ("audio", "video") if kind in latest) and len(latest) == 3
+        return len(latest) == 3 and all(
+            latest[kind].has_reports and latest[kind].rtt_values is not None for kind in ("audio", "video")
+        )
 
     await until(handle, both_report)
     shown = {stats.media: stats for stats in handle.all(MediaStats)}
@@ -82,6 +98,20 @@ async def test_audio_video_and_data_come_back(live: Engine) -> None:
         assert shown[kind].lost == 0
         assert shown[kind].packets_received == shown[kind].packets_sent
         assert shown[kind].packets_received
+    told = {(one.type, one.kind): one for one in (await connection.getStats()).values() if hasattr(one, "kind")}
+    for kind in ("audio", "video"):
+        # The client was asked later, and had gone on.
+        received, sent = shown[kind].packets_received or 0, told["outbound-rtp", kind].packetsSent
+        assert 0 < received <= sent < 2 * received + 200
+        assert told["remote-inbound-rtp", kind].packetsLost == shown[kind].lost == 0
+        assert told["inbound-rtp", kind].packetsLost == shown[kind].lost_by_remote == 0
+        # Less what was on its way back.
+        assert received - 20 <= told["inbound-rtp", kind].packetsReceived <= sent
+    for kind, fields in fields_of_janus().items():
+        # Of the receiver's estimate the client need not have told in so short a life: tests/media/test_reports.py.
+        missing = fields - {name for name, value in to_builtins(shown[kind]).items() if value is not None}
+        missing.discard("remb-bitrate")
+        assert not missing, f"{kind}: {missing}"
     await connection.close()
     await until(handle, lambda: handle.hangup() is not None)
     assert handle.hangup() == "DTLS alert"
