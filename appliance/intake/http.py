@@ -69,7 +69,6 @@ class HttpIntake:
         self._logged = False
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._serve)
-        # The library would decompress before anybody counts the bytes.
         self._server = HttpServer(
             application,
             config.host,
@@ -77,7 +76,6 @@ class HttpIntake:
             what="intake.http (events of Janus servers)",
             grace_s=1.0,
             max_connections=MAX_CONNECTIONS,
-            decompress=False,
         )
 
     @property

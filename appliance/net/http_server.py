@@ -35,10 +35,9 @@ class HttpServer:
         grace_s: float = 2.0,
         tls: ssl.SSLContext | None = None,
         max_connections: int = MAX_CONNECTIONS,
-        decompress: bool = True,
     ) -> None:
-        """``tls``: serve with it, and only so. ``decompress``: bodies arrive without their Content-Encoding; without
-        it the handler does it, and counts while it does."""
+        """``tls``: serve with it, and only so. Bodies arrive as they were sent; who takes a Content-Encoding undoes it
+        and counts while it does."""
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -47,7 +46,8 @@ class HttpServer:
             shutdown_timeout=grace_s,
         )
         self._admission = Admission(max_connections)
-        self._options = {"access_log": None, "auto_decompress": decompress}
+        # The library would decompress before anybody asks who it is or counts the bytes, a thousand for each that came.
+        self._options = {"access_log": None, "auto_decompress": False}
         self._listener: asyncio.Server | None = None
         self._what = what
         self._tls = tls

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import socket
 
 import aiohttp
@@ -34,6 +35,28 @@ async def test_serves_and_says_which_port() -> None:
         await server.stop()
         await server.stop()
     assert server.connections == 0
+
+
+async def test_a_body_that_is_compressed_arrives_as_it_was_sent() -> None:
+    app = web.Application()
+
+    async def size(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    app.router.add_post("/", size)
+    bomb = gzip.compress(bytes(10_000_000))
+    server = HttpServer(app, "127.0.0.1", 0, what="test")
+    await server.start()
+    try:
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(
+                f"http://127.0.0.1:{server.port}/", data=bomb, headers={"Content-Encoding": "gzip"}
+            ) as response,
+        ):
+            assert await response.text() == str(len(bomb))
+    finally:
+        await server.stop()
 
 
 async def test_an_address_in_use_is_named() -> None:
