@@ -240,7 +240,7 @@ def is_secret(key: str) -> bool:
 
 
 def _masked(key: str, value: Any) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_masked(key, item) for item in value]
     if isinstance(value, dict):
         return {inner: _masked(inner, item) for inner, item in value.items()}
@@ -261,7 +261,7 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"

@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,11 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
         load(file, {})
     with pytest.raises(ConfigError, match=r"absent\.toml: No such file"):
         load(tmp_path / "absent.toml", {})
+
+
+def test_what_is_shown_is_a_configuration() -> None:
+    shown = "\n".join(load(None, {}, []).show())
+    assert tomllib.loads(shown)["handlers"]["recording"]["rules"] == []
 
 
 def test_a_password_inside_an_address_is_not_shown() -> None:
