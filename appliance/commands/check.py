@@ -16,6 +16,7 @@ import msgspec
 
 from appliance.commands.bearer import bearer
 from appliance.commands.check_events import ask_collector, ask_janus
+from appliance.commands.check_peers import named_peers
 from appliance.config import (
     ConfigError,
     ConsoleConfig,
@@ -201,6 +202,11 @@ async def check_everything(settings: Settings, *, say: Callable[[str], Any], jan
         else:
             tell(False, f"{where} can not be had: {reason}")
     await _check_hep(settings, tell)
+    for peer in named_peers(settings):
+        where = authority(peer.host, peer.port)
+        reason = await why_unreachable(f"tcp://{where}")
+        said = "answers" if reason is None else f"can't be reached: {reason}"
+        tell(reason is None, f"{peer.setting}: {where} {said}")
     if runs:
         console = settings.section("console", ConsoleConfig)
         headers: dict[str, str] = {}

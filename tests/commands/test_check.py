@@ -45,6 +45,30 @@ async def test_numbers_that_can_not_be_meant(tmp_path: Path, setting: str, messa
     assert (problems, text) == (1, f"PROBLEM  {refusal.value}")
 
 
+@pytest.mark.parametrize(
+    ("setting", "shown", "further"),
+    [
+        ("handlers.store.url=postgresql+psycopg://appliance@127.0.0.1:{port}/calls", "handlers.store.url", ()),
+        ("handlers.rabbitmq.port={port}", "handlers.rabbitmq", ("handlers.rabbitmq.enabled=true",)),
+        (
+            "handlers.http.backend=http://127.0.0.1:{port}/janus",
+            "handlers.http.backend",
+            ("handlers.http.enabled=true",),
+        ),
+    ],
+)
+async def test_databases_brokers_and_backends_are_tried(
+    tmp_path: Path, setting: str, shown: str, further: tuple[str, ...]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        port = there.getsockname()[1]
+        settings = settings_of(tmp_path, "handlers.store.enabled=true", setting.format(port=port), *further)
+        assert f"ok       {shown}: 127.0.0.1:{port} answers" in (await said(settings))[1]
+    problems, text = await said(settings)
+    assert problems == 1
+    assert f"PROBLEM  {shown}: 127.0.0.1:{port} can't be reached: " in text
+
+
 async def test_every_capture_server_is_tried(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("127.0.0.1", 0)) as gone:
         good, bad = there.getsockname()[1], gone.getsockname()[1]
