@@ -1,6 +1,7 @@
 """``appliance listen``: receives HEP, shows it as lines, JSON or ladders, writes a pcap, sends it on."""
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -196,8 +197,11 @@ async def listen_and_show(
         if (tls := asked.tls()) is not None:
             listeners.append(show.listener(port=asked.tls_port, udp=False, tls=tls))
         stack.callback(show.flush)
-        for listener in listeners:
-            await stack.enter_async_context(listener)
+        for listener, port in zip(listeners, (asked.port, asked.tls_port), strict=False):
+            try:
+                await stack.enter_async_context(listener)
+            except OSError as problem:
+                raise OSError(_not_had(f"{asked.host}:{port}", problem)) from None
         also = f" and TLS {asked.host}:{listeners[1].port}" if tls is not None else ""
         note(f"listening for HEP on UDP and TCP {asked.host}:{listeners[0].port}{also}; Ctrl-C ends it")
         if started is not None:
@@ -209,6 +213,13 @@ async def listen_and_show(
             task.cancel()
         await asyncio.gather(signalled, ended, return_exceptions=True)
     _sum_up(asked, listeners, note)
+
+
+def _not_had(where: str, problem: OSError) -> str:
+    hint = ""
+    if problem.errno == errno.EADDRINUSE:
+        hint = "; a running appliance listens on 9060 (listener.port): name another with --port"
+    return f"{where} can not be had: {problem.strerror or problem}{hint}"
 
 
 def _sum_up(asked: Listening, listeners: Sequence[HepListener], note: Callable[[str], Any]) -> None:

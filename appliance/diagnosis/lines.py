@@ -14,9 +14,10 @@ def call_lines(explained: dict[str, Any]) -> Iterator[str]:
     for phase in explained["phases"]:
         took = "" if phase["duration_us"] is None else f"{phase['duration_us'] / 1000:9.1f} ms"
         yield f"  {phase['name']:<12} {phase['outcome']:<8} {took}"
-    yield f"Selected pair  {explained['selected_pair']}"
+    yield f"Selected pair  {explained['selected_pair'] or 'not known'}"
     dtls = explained["dtls"] or {}
-    yield f"DTLS           {dtls.get('version')}, {dtls.get('cipher')}, {dtls.get('srtp_profile')}"
+    told = [dtls[key] for key in ("version", "cipher", "srtp_profile") if dtls.get(key)]
+    yield f"DTLS           {', '.join(told) or 'not known'}"
     yield "Tracks (from the client / to the client)"
     for track in explained["tracks"]:
         if track["kind"] == "data":
