@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from appliance.core.clock import Clock
-from appliance.core.events import DtlsAlert, DtlsDetail, DtlsState
+from appliance.core.events import DATA_FAULT, DtlsAlert, DtlsDetail, DtlsState, MediaFault
 from appliance.core.peer import PeerObserver
 from appliance.media.config import EARLY_DATAGRAMS, MAX_REMOTE_ADDRESSES
 from appliance.media.dtls import Dtls, DtlsStage
@@ -108,6 +108,11 @@ class Association:
                     received=self._data_received,
                 )
                 return
+
+    def tell_faults(self) -> None:
+        """Emit what data channels have dropped since the last call."""
+        for why, count in self.channels.new_errors().items() if self.channels is not None else ():
+            self._peer.emit(MediaFault(kind=f"{DATA_FAULT}{why}", count=count))
 
     def tell(self) -> None:
         """Emit what was agreed on, when it is news."""

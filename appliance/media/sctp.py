@@ -83,6 +83,7 @@ class DataChannels:
     ) -> None:
         self.errors: dict[str, int] = {}
         """What was dropped, by why: packet, harmful, busy, overflow, channels, closed, buffer, too_large."""
+        self._told: dict[str, int] = {}
         self.messages_received = self.messages_sent = 0
         self._opened = opened
         self._received = received
@@ -187,6 +188,12 @@ class DataChannels:
             return
         coroutine.close()
         self._count("packet")
+
+    def new_errors(self) -> dict[str, int]:
+        """Those since the last call."""
+        new = {why: count - self._told.get(why, 0) for why, count in self.errors.items()}
+        self._told = dict(self.errors)
+        return {why: count for why, count in new.items() if count}
 
     def _count(self, why: str) -> None:
         self.errors[why] = self.errors.get(why, 0) + 1

@@ -73,6 +73,7 @@ class Watch:
         for body in media_stats(self._peer.lines, self._peer.dtls):
             self._peer.emit(body)
         self._peer.path.tell_faults()
+        self._peer.association.tell_faults()
 
     def _tick(self) -> None:
         self._timer = None

@@ -352,7 +352,9 @@ class BoundedTier:
         self.table(n.RTCP_REPORTS).add(server.label, body.direction)
 
     def _media_fault(self, server: Server, item: Event, body: ev.MediaFault) -> None:
-        self.table(n.RTP_FAULTS).add(server.label, body.kind, by=max(0, body.count))
+        data = body.kind.removeprefix(ev.DATA_FAULT)
+        table = self.table(n.RTP_FAULTS if data == body.kind else n.DATA_FAULTS)
+        table.add(server.label, data, by=max(0, body.count))
 
     # --- the rest --------------------------------------------------------------------------------------------
 

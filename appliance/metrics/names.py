@@ -159,6 +159,10 @@ RTP_FAULTS = _events(
     Label("fault", ("srtp_auth", "srtp_replay", "unknown_payload_type", "unknown_ssrc", "ssrc_limit",
                    "ssrc_evicted", "malformed")),
 )  # fmt: skip
+DATA_FAULTS = _events(
+    "data_channel_faults_total", C, "Packets and messages of data channels that were dropped; our gateways only.",
+    Label("fault", ("packet", "harmful", "busy", "overflow", "channels", "closed", "buffer", "too_large")),
+)  # fmt: skip
 RTCP_FEEDBACK = _events(
     "rtcp_feedback_total", C,
     "RTCP feedback, from the client (in) and to it (out); all but NACK: our gateways only. Transport-wide feedback"

@@ -12,7 +12,7 @@ from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from aiortc.rtcsctptransport import DataChunk
 from msgspec import to_builtins
 
-from appliance.core.events import Body, Connection, MediaStats
+from appliance.core.events import Body, Connection, MediaFault, MediaStats
 from appliance.core.peer import OfferLine
 from appliance.media.engine import Engine
 from appliance.media.full import FullIceAgent
@@ -160,6 +160,13 @@ async def test_hostile_data_is_dropped_and_the_channel_lives(live: Engine) -> No
     assert channels.send("no such channel", "", "x") is False
     assert channels.errors["closed"] == 1
     assert channels.errors["packet"] >= 1
+    handle.peer.association.tell_faults()
+    told = handle.all(MediaFault)
+    assert {fault.kind: fault.count for fault in told} == {
+        f"data_{why}": count for why, count in channels.errors.items()
+    }
+    handle.peer.association.tell_faults()
+    assert handle.all(MediaFault) == told
     await connection.close()
 
 

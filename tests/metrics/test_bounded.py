@@ -399,6 +399,7 @@ def hostile(number: int) -> list[Event]:
         ev.MediaStats(media=word, mid=word, codec=word, packets_received=number, lost=-5, rtt=-1),
         ev.RtcpReport(direction=word, packet_type=number, ssrc=1),
         ev.MediaFault(kind=word, count=-3),
+        ev.MediaFault(kind=f"data_{word}", count=number),
         ev.Plugin(plugin=word, data={"room": word}),
         ev.Transport(transport=word, id=word, data={"event": word, "ip": word}),
         ev.External(schema=ev.VERDICT_SCHEMA, data={"code": word}),

@@ -21,6 +21,7 @@ from appliance.core.events.codec import (
 )
 from appliance.core.events.envelope import BODY_OF, KINDS, Event, Unknown, event
 from appliance.core.events.media import (
+    DATA_FAULT,
     MediaFault,
     MediaState,
     MediaStats,
@@ -60,6 +61,7 @@ from appliance.core.events.webrtc import (
 __all__ = [
     "BODY_OF",
     "CALL_SCHEMA",
+    "DATA_FAULT",
     "KINDS",
     "MASK_WORDS",
     "VERDICT_SCHEMA",

@@ -133,8 +133,15 @@ class RtcpReport(Body, frozen=True, kw_only=True):
     blocks: tuple[ReportBlock, ...] = ()
 
 
+DATA_FAULT = "data_"
+"""What :attr:`MediaFault.kind` begins with where data channels are meant."""
+
+
 class MediaFault(Body, frozen=True, kw_only=True):
-    """Errors since the last such event: ``kind`` is srtp_auth, srtp_replay, unknown_payload_type, ssrc_limit, ..."""
+    """Errors since the last such event: ``kind`` is srtp_auth, srtp_replay, unknown_payload_type, ssrc_limit, ...
+
+    Of data channels it begins with ``data_``: data_packet, data_harmful, data_busy, ...
+    """
 
     type: ClassVar[EventType] = EventType.MEDIA
     subtype: ClassVar[int] = 5
