@@ -54,7 +54,20 @@ def _run(main: Coroutine[Any, Any, Any], *, fast: bool = False) -> Any:
         sys.exit(130)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Says where the options of all commands go, to whom writes them behind a command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as problem:
+            if problem.option_name in ("--set", "--config"):
+                option, command = problem.option_name, ctx.invoked_subcommand
+                problem.message = f"{option} goes before the command: appliance {option} ... {command}"
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="handlers.hep.server=tcp://homer:9061")
