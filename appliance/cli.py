@@ -61,10 +61,11 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.NoSuchOption as problem:
-            if problem.option_name in ("--set", "--config"):
-                option, command = problem.option_name, ctx.invoked_subcommand
-                problem.message = f"{option} goes before the command: appliance {option} ... {command}"
-            raise
+            option = problem.option_name
+            if option not in ("--set", "--config"):
+                raise
+            place = f"{option} goes before the command: appliance {option} ... {ctx.invoked_subcommand}"
+            raise click.UsageError(place, problem.ctx) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
