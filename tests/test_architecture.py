@@ -31,6 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "net",
         "diagnosis",
         "wire",
+        "media",
+        "console",
         "intake",
         "config",
         "components",

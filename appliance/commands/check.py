@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from appliance.commands.bearer import bearer
+from appliance.commands.check_admin import ask_admins
 from appliance.commands.check_events import ask_collector, ask_janus
 from appliance.commands.check_peers import named_peers
 from appliance.config import (
@@ -28,6 +29,7 @@ from appliance.config import (
     section_struct,
 )
 from appliance.folder import data_dir, server_name, too_open
+from appliance.media.trial import try_servers
 from appliance.net.host import authority
 
 CONNECT_TIMEOUT = 5.0
@@ -207,8 +209,13 @@ async def check_everything(settings: Settings, *, say: Callable[[str], Any], jan
         reason = await why_unreachable(f"tcp://{where}")
         said = "answers" if reason is None else f"can't be reached: {reason}"
         tell(reason is None, f"{peer.setting}: {where} {said}")
+    media: Any = settings.section("media", section_struct("media"))
+    for trial in await try_servers(media):
+        tell(trial.good, trial.text)
+    console = settings.section("console", ConsoleConfig)
+    for finding in await ask_admins(console.admin):
+        tell(finding.good, finding.text)
     if runs:
-        console = settings.section("console", ConsoleConfig)
         headers: dict[str, str] = {}
         with suppress(ValueError):
             # What is wrong with the file has been said.
