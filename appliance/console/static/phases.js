@@ -14,6 +14,7 @@ const OUTCOMES = {
   unfinished: ["info", "not finished"],
   later: ["wait", "not yet"],
   skipped: ["info", "not reached"],
+  unseen: ["info", "not seen"],
 };
 
 /** What the phase takes in this server's good calls, and whether this one took much longer. */
@@ -27,8 +28,11 @@ function showUsual(usual, long) {
 /** `usual` by phase, from good calls. `live`: what is pending goes on and the rest may follow; in a call that has ended both were left undone. */
 export function showPhases(phases, live, nowUs, usual = {}) {
   if (!phases?.length) return h("p", { class: "empty" }, "No phase was seen yet.");
-  return h("ol", { class: "phases" }, phases.map((phase) => {
-    const outcome = (live ? { skipped: "later" } : { pending: "unfinished" })[phase.outcome] ?? phase.outcome;
+  // What a capture does not hold, or a call did not need, was not left unreached by a call that went further.
+  const furthest = phases.findLastIndex((phase) => phase.name !== "end" && phase.outcome !== "skipped");
+  return h("ol", { class: "phases" }, phases.map((phase, index) => {
+    const unseen = phase.outcome === "skipped" && index < furthest ? "unseen" : null;
+    const outcome = unseen ?? (live ? { skipped: "later" } : { pending: "unfinished" })[phase.outcome] ?? phase.outcome;
     const [tone, word] = OUTCOMES[outcome] ?? ["info", outcome];
     const since = outcome === "pending" && phase.start_us ? Math.max(0, nowUs - phase.start_us) : null;
     const long = phase.duration_us ?? since;
