@@ -12,7 +12,7 @@ import { showVerdict } from "./verdict.js";
 export function dropZone() {
   const input = h("input", { type: "file", class: "visually-hidden", tabindex: "-1", "aria-hidden": "true" });
   const button = h("button", { type: "button", class: "more" }, "Analyse a file …");
-  const status = h("p", { class: "muted", role: "status" }, "Or drop a capture (pcap, pcapng) or events (JSON) here.");
+  const status = h("p", { class: "muted", role: "status" }, "Or drop a capture (pcap, pcapng), a bundle (zip) or events (JSON) here.");
   const results = h("div", { class: "sections analysed" });
   const element = h("section", { class: "analyse", "aria-label": "Analyse a file" },
     h("div", { class: "list-head" }, button, input, status), results);
