@@ -176,11 +176,12 @@ async def _try_turn(config: MediaConfig) -> list[Trial]:
     except TimeoutError:
         why = f"no answer within {TRIAL_SECONDS:.0f} s: a firewall, or no TURN server there"
         return [Trial(False, f"{where} lends no address: {why}")]
-    except OSError as problem:
-        return [Trial(False, f"{where} lends no address: {_refusal(str(problem.strerror or problem))}")]
+    except (OSError, UnicodeError) as problem:
+        why = getattr(problem, "strerror", None) or str(problem)
+        return [Trial(False, f"{where} lends no address: {_refusal(why)}")]
     lent = _shown((relay.host, relay.port))
     await relay.close(CLOSE_SECONDS)
-    return [Trial(True, f"{where} lends an address, {lent}, and has it back")]
+    return [Trial(True, f"{where} lends an address, {lent}, which is given back at once")]
 
 
 def _refusal(problem: str) -> str:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -51,7 +53,8 @@ class Told(asyncio.DatagramProtocol):
 
 
 @pytest.mark.interop
-async def test_a_real_server_sees_us_and_lends_an_address(tmp_path: Path) -> None:
+async def test_a_real_server_sees_us_and_lends_an_address(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     with coturn(tmp_path / "coturn") as server:
         problems, text = await said(
             settings_of(
@@ -63,8 +66,13 @@ async def test_a_real_server_sees_us_and_lends_an_address(tmp_path: Path) -> Non
                 f"media.turn_password={PASSWORD}",
             )
         )
+    lent = re.search(
+        rf"ok       media.turn_server: turn:{server.address} lends an address, 127.0.0.1:(\d+), which", text
+    )
+    assert lent, text
+    # Logged when the server has agreed.
+    assert f"TURN allocation deleted ('127.0.0.1', {lent[1]})" in caplog.text
     assert f"ok       media.stun_servers[0]: {server.address}: answers, and sees 127.0.0.1 as 127.0.0.1:" in text
-    assert f"ok       media.turn_server: turn:{server.address} lends an address, 127.0.0.1:" in text
     assert problems == 0
     assert PASSWORD not in text
 
@@ -99,6 +107,13 @@ async def test_a_server_that_no_media_address_reaches_is_told() -> None:
     assert far == trial.Trial(
         False, "media.stun_servers[0]: 192.0.2.1:3478: no address of media.addresses can reach 192.0.2.1"
     )
+
+
+async def test_names_that_are_none_are_told() -> None:
+    found = await trial.try_servers(
+        MediaConfig(ice="full", stun_servers=["a..b:3478"], turn_server="turn:a..b:3478", turn_username="a")
+    )
+    assert [one.good for one in found] == [False, False]
 
 
 async def test_servers_that_disagree_show_a_symmetric_nat() -> None:
