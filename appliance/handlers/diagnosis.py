@@ -85,6 +85,9 @@ class DiagnosisHandler:
         self._due: deque[tuple[float, str]] = deque()
         self._urgent: deque[tuple[float, str]] = deque()
         self._tick_timer: Timer | None = None
+        self._closing: deque[str] = deque()
+        """Calls that are over and can be judged."""
+        self._close_timer: Timer | None = None
         self._final = 0
         self._changes = 0
         self._evaluations = 0
@@ -110,6 +113,8 @@ class DiagnosisHandler:
         """Look no more. What has not ended by now has no final verdict."""
         if self._tick_timer is not None:
             self._tick_timer.cancel()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
         for watch in self._watched.values():
             if watch.closing is not None:
                 watch.closing.cancel()
@@ -130,7 +135,20 @@ class DiagnosisHandler:
             self._urgent.append((now + SETUP_EVERY_S, name))
         watch.heard_at = now
         if watch.closing is None and self._calls[name].ends:
-            watch.closing = self._clock.call_later(GRACE_S, lambda: self._close(name))
+            watch.closing = self._clock.call_later(GRACE_S, lambda: self._close_in_turn(name))
+
+    def _close_in_turn(self, name: str) -> None:
+        """One at a turn of the loop: a server that goes takes all its calls along, and others' events must not wait."""
+        self._closing.append(name)
+        if self._close_timer is None:
+            self._close_timer = self._clock.call_later(0, self._close_next)
+
+    def _close_next(self) -> None:
+        self._close_timer = None
+        name = self._closing.popleft()
+        if self._closing:
+            self._close_timer = self._clock.call_later(0, self._close_next)
+        self._close(name)
 
     def _close(self, name: str) -> None:
         """The call is over and its last words are in."""
