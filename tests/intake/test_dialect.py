@@ -114,6 +114,29 @@ def test_combined_statistics_are_one_event_a_medium() -> None:
         assert [found.body.media for found in dialect.read_one(item)] == [each["media"] for each in item["event"]]  # type: ignore[attr-defined]  # statistics
 
 
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ({"packets-received": 2**63}, {}),
+        ({"rtt": 1e300, "lost": 3}, {"lost": 3}),
+        ({"packets-received": 2**63 - 1, "jitter-local": 0.5}, {"packets-received": 2**63 - 1, "jitter-local": 0.5}),
+    ],
+)
+def test_a_figure_beyond_all_measure_is_left_out_alone(said: dict[str, Any], left: dict[str, Any]) -> None:
+    body = {"mid": "0", "media": "audio", "codec": "opus", "rtt": 12, "base": 48000, **said}
+    whole = {"emitter": "j", "type": 32, "subtype": 3, "timestamp": 1, "session_id": 1, "handle_id": 2, "event": body}
+    kept = {key: value for key, value in body.items() if key not in said} | left
+    assert json.loads(e.body_json(one(whole))) == kept
+
+
+@pytest.mark.parametrize("key", ["session_id", "timestamp"])
+def test_bounds_hold_for_statistics_as_for_all(key: str) -> None:
+    body = {"mid": "0", "media": "audio", "codec": "opus", "rtt": 12}
+    whole = {"type": 32, "subtype": 3, "timestamp": 1, "session_id": 1, "handle_id": 2, "event": body, key: -1}
+    with pytest.raises(e.EventDecodeError, match=f"{key}: -1 came"):
+        one(whole)
+
+
 def test_what_is_only_ours_is_not_believed() -> None:
     item = {"type": 1, "timestamp": 1, "id": 5, "correlation_id": "x", "replayed": True, "event": {"name": "created"}}
     found = one(item)

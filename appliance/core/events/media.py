@@ -1,10 +1,15 @@
 """Type 32: media, its statistics and its reports."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from appliance.core.events.body import Body, EventType
+
+Count = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a database's integer holds; no counter is larger."""
+Amount = Count | Annotated[float, Meta(ge=-(2.0**63), lt=2.0**63)]
+"""The same, or a fraction."""
 
 
 class MediaState(Body, frozen=True, kw_only=True):
@@ -48,50 +53,50 @@ class MediaStats(Body, frozen=True, kw_only=True):
     type: ClassVar[EventType] = EventType.MEDIA
     subtype: ClassVar[int] = 3
     mid: str | None = None
-    mindex: int | None = None
+    mindex: Count | None = None
     media: str
     codec: str | None = None
-    base: int | None = None
-    rtt: int | float | None = None
+    base: Count | None = None
+    rtt: Amount | None = None
     rtt_values: RttValues | None = field(name="rtt-values", default=None)
-    lost: int | None = None
-    lost_by_remote: int | None = field(name="lost-by-remote", default=None)
-    jitter_local: int | float | None = field(name="jitter-local", default=None)
-    jitter_remote: int | float | None = field(name="jitter-remote", default=None)
-    in_link_quality: int | float | None = field(name="in-link-quality", default=None)
-    in_media_link_quality: int | float | None = field(name="in-media-link-quality", default=None)
-    out_link_quality: int | float | None = field(name="out-link-quality", default=None)
-    out_media_link_quality: int | float | None = field(name="out-media-link-quality", default=None)
-    packets_received: int | None = field(name="packets-received", default=None)
-    packets_sent: int | None = field(name="packets-sent", default=None)
-    bytes_received: int | None = field(name="bytes-received", default=None)
-    bytes_sent: int | None = field(name="bytes-sent", default=None)
-    bytes_received_lastsec: int | None = field(name="bytes-received-lastsec", default=None)
-    bytes_sent_lastsec: int | None = field(name="bytes-sent-lastsec", default=None)
-    nacks_received: int | None = field(name="nacks-received", default=None)
-    nacks_sent: int | None = field(name="nacks-sent", default=None)
-    retransmissions_received: int | None = field(name="retransmissions-received", default=None)
-    remb_bitrate: int | None = field(name="remb-bitrate", default=None)
+    lost: Count | None = None
+    lost_by_remote: Count | None = field(name="lost-by-remote", default=None)
+    jitter_local: Amount | None = field(name="jitter-local", default=None)
+    jitter_remote: Amount | None = field(name="jitter-remote", default=None)
+    in_link_quality: Amount | None = field(name="in-link-quality", default=None)
+    in_media_link_quality: Amount | None = field(name="in-media-link-quality", default=None)
+    out_link_quality: Amount | None = field(name="out-link-quality", default=None)
+    out_media_link_quality: Amount | None = field(name="out-media-link-quality", default=None)
+    packets_received: Count | None = field(name="packets-received", default=None)
+    packets_sent: Count | None = field(name="packets-sent", default=None)
+    bytes_received: Count | None = field(name="bytes-received", default=None)
+    bytes_sent: Count | None = field(name="bytes-sent", default=None)
+    bytes_received_lastsec: Count | None = field(name="bytes-received-lastsec", default=None)
+    bytes_sent_lastsec: Count | None = field(name="bytes-sent-lastsec", default=None)
+    nacks_received: Count | None = field(name="nacks-received", default=None)
+    nacks_sent: Count | None = field(name="nacks-sent", default=None)
+    retransmissions_received: Count | None = field(name="retransmissions-received", default=None)
+    remb_bitrate: Count | None = field(name="remb-bitrate", default=None)
     # Beyond Janus; our gateway alone fills them.
-    rtt_us: int | None = field(name="rtt-us", default=None)
+    rtt_us: Count | None = field(name="rtt-us", default=None)
     """Microseconds; ``rtt``, ``jitter-*`` are the same floored to milliseconds, as Janus has them."""
-    jitter_local_us: int | None = field(name="jitter-local-us", default=None)
-    jitter_remote_us: int | None = field(name="jitter-remote-us", default=None)
-    plis_received: int | None = field(name="plis-received", default=None)
-    plis_sent: int | None = field(name="plis-sent", default=None)
-    firs_received: int | None = field(name="firs-received", default=None)
-    firs_sent: int | None = field(name="firs-sent", default=None)
-    rembs_received: int | None = field(name="rembs-received", default=None)
+    jitter_local_us: Count | None = field(name="jitter-local-us", default=None)
+    jitter_remote_us: Count | None = field(name="jitter-remote-us", default=None)
+    plis_received: Count | None = field(name="plis-received", default=None)
+    plis_sent: Count | None = field(name="plis-sent", default=None)
+    firs_received: Count | None = field(name="firs-received", default=None)
+    firs_sent: Count | None = field(name="firs-sent", default=None)
+    rembs_received: Count | None = field(name="rembs-received", default=None)
     """Bitrate estimates (and caps), counted once each, with the first medium that they are about."""
-    rembs_sent: int | None = field(name="rembs-sent", default=None)
-    twccs_received: int | None = field(name="twccs-received", default=None)
+    rembs_sent: Count | None = field(name="rembs-sent", default=None)
+    twccs_received: Count | None = field(name="twccs-received", default=None)
     """Transport-wide feedback messages; of the PeerConnection, told with its first audio or video medium."""
-    twccs_sent: int | None = field(name="twccs-sent", default=None)
-    send_estimate: int | None = field(name="send-estimate", default=None)
+    twccs_sent: Count | None = field(name="twccs-sent", default=None)
+    send_estimate: Count | None = field(name="send-estimate", default=None)
     """Bits per second that the way to the peer carries, by its feedback; told like ``twccs-*``."""
-    retransmissions_sent: int | None = field(name="retransmissions-sent", default=None)
-    reordered: int | None = None
-    duplicates: int | None = None
+    retransmissions_sent: Count | None = field(name="retransmissions-sent", default=None)
+    reordered: Count | None = None
+    duplicates: Count | None = None
     has_reports: bool | None = field(name="has-reports", default=None)
     """The peer has reported on what we send: before that, ``lost-by-remote`` 0 and quality 100 say nothing."""
 
