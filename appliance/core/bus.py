@@ -23,6 +23,8 @@ DEPTH = 10_000
 MAX_BYTES = 32 * 2**20
 START_TIMEOUT = 20.0
 DRAIN_TIMEOUT = 5.0
+MAX_TOLD = 50
+"""Kinds of events lost to an error of a handler's that are logged."""
 STANDSTILL = 1.0
 """Seconds without a batch done after which a handler stands still: it is not waited for."""
 
@@ -82,9 +84,11 @@ class Subscription(EventQueue):
         """What it is given of the events of its mask; ``None``: all."""
         self.delivered = 0
         self.failed = 0
-        """Events whose batch raised."""
+        """Events that the consumer raised at, in their batch and then by themselves."""
         self.deliveries = Durations()
         """How long each batch took."""
+        self._told: set[tuple[type[Exception], int, int]] = set()
+        """What was raised, at which type and subtype: logged once each."""
         self._wake: asyncio.Future[None] | None = None
         self._closing = False
         self._in_hand: int | None = None
@@ -122,11 +126,31 @@ class Subscription(EventQueue):
                 await self.consumer.handle(batch)
                 self.delivered += len(batch)
             except Exception:
-                self.failed += len(batch)
-                logger.exception("handler %s lost %d events", self.name, len(batch))
+                await self._one_by_one(batch)
             self._in_hand = None
             self._moved_at = self._clock.monotonic()
             self.deliveries.add(self._moved_at - began)
+
+    async def _one_by_one(self, batch: Sequence[Event]) -> None:
+        """A batch that was raised at, each event once more by itself: one that is bad loses nothing but itself."""
+        for item in batch:
+            try:
+                await self.consumer.handle([item])
+                self.delivered += 1
+            except Exception as problem:
+                self.failed += 1
+                self._tell(item, problem)
+                # A handler that raises at everything does not keep the others from their work.
+                await asyncio.sleep(0)
+
+    def _tell(self, item: Event, problem: Exception) -> None:
+        kind = (type(problem), int(item.type), item.subtype or 0)
+        if kind not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(kind)
+            logger.error(
+                "handler %s lost event %d (type %d, subtype %d); further ones like it are counted in silence",
+                self.name, item.id, *kind[1:], exc_info=problem,
+            )  # fmt: skip
 
     @property
     def oldest_held(self) -> int | None:

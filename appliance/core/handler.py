@@ -34,7 +34,10 @@ class EventHandler(Protocol):
         """Open what it needs. :raises Exception: it can't work; the collector says so and goes on without it."""
 
     async def handle(self, batch: Sequence[Event]) -> None:
-        """Take one or more events, oldest first; the next batch comes when this returns."""
+        """Take one or more events, oldest first; the next batch comes when this returns.
+
+        :raises Exception: each of them comes once more, alone. Who raises after it has taken some takes those twice.
+        """
 
     async def stop(self) -> None:
         """Close. No ``handle`` runs or follows; all events that were queued have been handed over."""

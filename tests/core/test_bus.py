@@ -67,16 +67,23 @@ async def test_a_handler_that_does_not_start_is_left_out(caplog: pytest.LogCaptu
     assert "no capture server" in caplog.text
 
 
+class Moody(Recorder):
+    name = "moody"
+
+    def __init__(self, bad: set[int]) -> None:
+        super().__init__()
+        self.bad = bad
+        self.calls = 0
+
+    async def handle(self, batch: Sequence[Event]) -> None:
+        self.calls += 1
+        if any(item.timestamp in self.bad for item in batch):
+            raise RuntimeError("not today")
+        await super().handle(batch)
+
+
 async def test_a_handler_that_raises_harms_nobody_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    class Moody(Recorder):
-        name = "moody"
-
-        async def handle(self, batch: Sequence[Event]) -> None:
-            if batch[0].timestamp == 1:
-                raise RuntimeError("not today")
-            await super().handle(batch)
-
-    moody, recorder = Moody(), Recorder()
+    moody, recorder = Moody({1}), Recorder()
     bus = EventBus(LoopClock())
     subscription = bus.add(moody)
     bus.add(recorder)
@@ -88,6 +95,37 @@ async def test_a_handler_that_raises_harms_nobody_and_goes_on(caplog: pytest.Log
     assert [item.timestamp for item in moody.got] == [2]
     assert (subscription.failed, subscription.delivered) == (1, 1)
     assert "not today" in caplog.text
+
+
+async def test_an_event_that_a_handler_raises_at_costs_nothing_but_itself(caplog: pytest.LogCaptureFixture) -> None:
+    moody = Moody({30, 31, 60})
+    bus = EventBus(LoopClock())
+    subscription = bus.add(moody)
+    async with bus:
+        for number in range(100):
+            bus.publish(replace(state(number), id=1000 + number))
+    assert [item.timestamp for item in moody.got] == [number for number in range(100) if number not in {30, 31, 60}]
+    assert (subscription.failed, subscription.delivered) == (3, 97)
+    # The batch, and each event once.
+    assert moody.calls == 101
+    (record,) = caplog.records
+    assert "moody lost event 1030 " in record.getMessage()
+    assert record.exc_info is not None
+
+
+async def test_a_handler_that_raises_at_everything_leaves_others_their_turn(caplog: pytest.LogCaptureFixture) -> None:
+    moody, recorder = Moody(set(range(500))), Recorder()
+    bus = EventBus(LoopClock())
+    subscription = bus.add(moody)
+    bus.add(recorder)
+    async with bus:
+        for number in range(500):
+            bus.publish(state(number))
+        await recorder.arrived.wait()
+        assert subscription.failed < 100
+    assert len(recorder.got) == subscription.failed == 500
+    assert moody.calls == 505
+    assert len(caplog.records) == 1
 
 
 def test_a_mask_keeps_the_rest_away() -> None:
