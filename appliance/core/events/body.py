@@ -49,8 +49,11 @@ def parse_mask(text: str) -> EventType:
     return mask
 
 
-class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What every body has: its place in the numbering."""
+class Body(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What every body has: its place in the numbering.
+
+    Events are trees that never change, so that no cycle can arise and the garbage collector need not look at them.
+    """
 
     type: ClassVar[EventType] = EventType.NONE
     subtype: ClassVar[int] = 0

@@ -37,7 +37,7 @@ KINDS: tuple[type[Body], ...] = (
 BODY_OF: dict[tuple[int, int], type[Body]] = {(int(kind.type), kind.subtype): kind for kind in KINDS}
 
 
-class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The envelope. Key order is Janus's; make one with :func:`event`."""
 
     emitter: str = ""

@@ -1,9 +1,10 @@
 """What the messages of one PeerConnection need of its earlier events."""
 
-from appliance.core.events import Event, External, MediaStats, SelectedPair
+from appliance.core.events import Event, External, SelectedPair
 from appliance.handlers.hep.addresses import Path, pair_path
 from appliance.handlers.hep.ladder import Ladder
 from appliance.handlers.hep.outgoing import MapperConfig
+from appliance.handlers.hep.rtcp_json import MadeReports
 from appliance.handlers.hep.sip import Dialog, End
 from appliance.hep.template import HepTemplate
 
@@ -12,8 +13,8 @@ class Call:
     """One correlation id."""
 
     __slots__ = (
-        "api", "bye", "correlation_id", "dialog", "ending", "ladder", "media", "statistics", "tells_rtcp", "templates",
-        "verdict",
+        "api", "bye", "correlation_id", "dialog", "ending", "ladder", "made_reports", "media", "tells_rtcp",
+        "templates", "verdict",
     )  # fmt: skip
 
     def __init__(self, correlation_id: str, api: Path) -> None:
@@ -24,8 +25,8 @@ class Call:
         """By (media, inward)."""
         self.dialog: Dialog | None = None
         self.ladder = Ladder()
-        self.statistics: dict[str, MediaStats] = {}
-        """The last of each medium; none where the server tells RTCP."""
+        self.made_reports: dict[str, MadeReports] = {}
+        """By medium; none where the server tells RTCP."""
         self.tells_rtcp = False
         self.bye: tuple[Event, End] | None = None
         """Held for the verdict."""

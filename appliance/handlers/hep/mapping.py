@@ -35,7 +35,7 @@ from appliance.handlers.hep.legs import LegBook
 from appliance.handlers.hep.log_json import cut_record, record
 from appliance.handlers.hep.outgoing import MapperConfig, Outgoing
 from appliance.handlers.hep.raw_sip import raw_sip
-from appliance.handlers.hep.rtcp_json import made_up, reports
+from appliance.handlers.hep.rtcp_json import MadeReports, reports
 from appliance.handlers.hep.sip import LOCAL, REMOTE, Dialog, End
 from appliance.hep.message import HepEncodeError, PayloadType
 
@@ -271,11 +271,14 @@ class HepMapper:
         if call.tells_rtcp or body.has_reports is not None:
             return
         medium = body.mid or body.media
-        for direction, payload in made_up(body, call.statistics.get(medium), call.correlation_id):
-            template = call.template(self._config, media=True, inward=direction == "in")
+        made = call.made_reports.get(medium)
+        if made is None:
+            made = MadeReports(f"{call.correlation_id}/{medium}")
+            if len(call.made_reports) < MAX_MEDIA:
+                call.made_reports[medium] = made
+        for inward, payload in made.take(body):
+            template = call.template(self._config, media=True, inward=inward)
             yield Outgoing(call.correlation_id, template, item.timestamp, PayloadType.RTCP_JSON, payload, True)
-        if medium in call.statistics or len(call.statistics) < MAX_MEDIA:
-            call.statistics[medium] = body
 
     def _log(self, call: Call, item: Event) -> Outgoing:
         its = rule(type(item.event))

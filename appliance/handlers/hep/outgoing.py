@@ -41,7 +41,7 @@ class MapperConfig(Struct, frozen=True, kw_only=True):
         )
 
 
-class Outgoing(Struct, frozen=True):
+class Outgoing(Struct, frozen=True, gc=False):
     """One message, not rendered yet."""
 
     correlation_id: str

@@ -45,6 +45,9 @@ class _SdesItem(Struct, frozen=True):
     text: str
 
 
+_SAYS_SO = (_SdesItem(SDES_TOOL, MADE_FROM_STATISTICS),)
+
+
 class _Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sender_information: _SenderInformation | None = None
     ssrc: int
@@ -95,25 +98,37 @@ def _round_trip(block: ReportBlock, arrival_us: int) -> _Extended | None:
     return _Extended(milliseconds) if milliseconds <= LONGEST_ROUND_TRIP_MS else None
 
 
-def made_up(now: MediaStats, before: MediaStats | None, call: str) -> Iterator[tuple[str, bytes]]:
-    """Receiver reports as statistics allow them, each with its direction: ``out`` on what the server receives, ``in``
-    on what it sends. ``before`` is the last statistics of the same medium."""
-    clock = now.base or _CLOCKS.get(now.media)
-    if clock is None:
-        return
-    medium = f"{call}/{now.mid or now.media}"
-    ours, theirs = (zlib.crc32(f"{medium}/{end}".encode("utf-8", "replace")) for end in ("gateway", "client"))
-    before = before or MediaStats(media=now.media)
-    if now.packets_received and now.lost is not None:
-        lost = now.lost - (before.lost or 0)
-        expected = now.packets_received - (before.packets_received or 0) + lost
-        figures = (lost, expected, now.lost, now.packets_received + now.lost, now.jitter_local)
-        yield "out", _made_report(ours, theirs, clock, figures, None)
-    if now.packets_sent and now.lost_by_remote is not None:
-        lost = now.lost_by_remote - (before.lost_by_remote or 0)
-        expected = now.packets_sent - (before.packets_sent or 0)
-        figures = (lost, expected, now.lost_by_remote, now.packets_sent, now.jitter_remote)
-        yield "in", _made_report(theirs, ours, clock, figures, now)
+class MadeReports:
+    """Receiver reports on one medium of one call, as far as its statistics allow them."""
+
+    __slots__ = ("_before", "_ours", "_theirs")
+
+    def __init__(self, medium: str) -> None:
+        """``medium``: unique; what stands for the SSRCs, which statistics do not tell, is made from it."""
+        self._ours, self._theirs = (
+            zlib.crc32(f"{medium}/{end}".encode("utf-8", "replace")) for end in ("gateway", "client")
+        )
+        self._before = MediaStats(media="")
+
+    def take(self, now: MediaStats) -> list[tuple[bool, bytes]]:
+        """The reports of the next statistics: one on what the server receives, and one, inward (true), on what it
+        sends."""
+        clock = now.base or _CLOCKS.get(now.media)
+        if clock is None:
+            return []
+        made: list[tuple[bool, bytes]] = []
+        before, self._before = self._before, now
+        if now.packets_received and now.lost is not None:
+            lost = now.lost - (before.lost or 0)
+            expected = now.packets_received - (before.packets_received or 0) + lost
+            figures = (lost, expected, now.lost, now.packets_received + now.lost, now.jitter_local)
+            made.append((False, _made_report(self._ours, self._theirs, clock, figures, None)))
+        if now.packets_sent and now.lost_by_remote is not None:
+            lost = now.lost_by_remote - (before.lost_by_remote or 0)
+            expected = now.packets_sent - (before.packets_sent or 0)
+            figures = (lost, expected, now.lost_by_remote, now.packets_sent, now.jitter_remote)
+            made.append((True, _made_report(self._theirs, self._ours, clock, figures, now)))
+        return made
 
 
 def _made_report(
@@ -147,7 +162,7 @@ def _made_report(
             report_blocks_xr=_Extended(round(rtt)) if rtt and 0 < rtt <= LONGEST_ROUND_TRIP_MS else None,
             sdes_ssrc=ssrc,
             sdes_report_count=1,
-            sdes_information=(_SdesItem(SDES_TOOL, MADE_FROM_STATISTICS),),
+            sdes_information=_SAYS_SO,
             synthetic=True,
         )
     )
