@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.core.events import Core, Session, encode_json, event
-from appliance.handlers.output.rabbitmq import RabbitMqOutput, RabbitMqOutputConfig, key_of
+from appliance.handlers.output.rabbitmq import RabbitMqOutput, RabbitMqOutputConfig, key_of, share_of
 from appliance.intake.rabbitmq import RabbitMqIntake, RabbitMqIntakeConfig
 from appliance.intake.shares import surplus
 from appliance.net.rabbitmq import RabbitMqConfig, connect, share_names
@@ -38,7 +39,9 @@ def test_the_key_is_server_and_session() -> None:
     told = event(Session(name="created"), emitter="gw", timestamp=1, session_id=5)
     start = event(Core(status="started"), emitter="g" * 300, timestamp=1)
     assert key_of(encode_json(told)) == key_of(b"[" + encode_json(told) + b"]") == "gw.5"
-    assert key_of(encode_json(start)) == "g" * 48 + ".0"
+    assert key_of(encode_json(start)) == "g" * 300 + ".0"
+    # Every publisher gives the same, whatever it runs on.
+    assert [share_of(encode_json(replace(told, session_id=number)), 8) for number in range(4)] == [3, 5, 7, 1]
 
 
 @pytest.mark.parametrize(
@@ -90,3 +93,27 @@ async def test_a_session_is_in_one_queue_and_each_queue_has_some(shared_rabbitmq
     for session, told in found.items():
         assert len({place for place, _ in told}) == 1
         assert [when for _, when in told] == [session + 50 * turn for turn in range(8)]
+
+
+@pytest.mark.interop
+async def test_a_queue_that_somebody_deletes_is_made_again_and_nothing_is_lost(
+    shared_rabbitmq: RabbitMq, tmp_path: Path
+) -> None:
+    name = f"events-{uuid.uuid4().hex[:8]}"
+    config = RabbitMqOutputConfig(port=shared_rabbitmq.port, password="guest", exchange=name, route_key=name, shares=2)
+    output = RabbitMqOutput(config, context(tmp_path))
+    await output.start()
+    told = [event(Session(name="created"), emitter="gw", timestamp=1, session_id=number) for number in range(20)]
+    await output.handle(told[:1])
+    async with connect(RabbitMqConfig(port=shared_rabbitmq.port), "guest", name="test") as broker:
+        for one in share_names(name, 2):
+            await broker.channel.queue_delete(one)
+        await output.handle(told)
+        await output.stop()
+        found: set[int] = set()
+        for one in share_names(name, 2):
+            queue = await broker.queue(one)
+            while (message := await queue.get(no_ack=True, fail=False)) is not None:
+                found |= {item["session_id"] for item in json.loads(message.body)}
+    assert found == set(range(20))
+    assert output.attempts["failed"] >= 1

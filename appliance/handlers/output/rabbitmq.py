@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar, NamedTuple
@@ -9,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import aio_pika
 import msgspec
 from aio_pika.abc import AbstractExchange
+from aiormq.abc import DeliveredMessage
 from msgspec import Struct
 
 from appliance.core.auth import secret_of
@@ -49,8 +51,9 @@ class RabbitMqOutputConfig(RemoteConfig, frozen=True, kw_only=True, forbid_unkno
     route_key: str = "janus-events"
     """What events are published with."""
     shares: int = 0
-    """For several collectors: publish by server and session, and make ``exchange`` a consistent-hash exchange with so
-    many queues behind it, ``route_key`` with ``-0`` and on. The ``shares`` of their ``intake.rabbitmq``."""
+    """For several collectors: spread sessions over so many queues, ``route_key`` with ``-0`` and on, and make
+    ``exchange`` a consistent-hash exchange before them, for other publishers. The ``shares`` of their
+    ``intake.rabbitmq``."""
     declare_outgoing_queue: bool = True
     """Make a queue named ``route_key``, and bind it to the exchange, so that events wait where nobody reads yet."""
     durable: bool = True
@@ -66,11 +69,23 @@ _whose = msgspec.json.Decoder(_Whose | list[_Whose])
 
 
 def key_of(data: bytes) -> str:
-    """The routing key of an event, or of a group of one session's: server and session."""
+    """Whose an event is, or a group of one session's: server and session."""
     found = _whose.decode(data)
     whose = found[0] if isinstance(found, list) else found
-    # At most 255 bytes are a routing key.
-    return f"{whose.emitter:.48}.{whose.session_id}"
+    return f"{whose.emitter}.{whose.session_id}"
+
+
+def share_of(data: bytes, count: int) -> int:
+    """Which of so many queues an event of that session always goes to.
+
+    Not left to the exchange: one that comes back after a crash of its broker spreads the same keys otherwise, so that
+    what follows is read before what waits.
+    """
+    return zlib.crc32(key_of(data).encode()) % count
+
+
+class _NoQueueError(ConnectionError):
+    """The broker gave a message back."""
 
 
 class _Outlet(NamedTuple):
@@ -127,7 +142,8 @@ class RabbitMqOutput(OutputHandler):
                 queue = await broker.queue(config.route_key, durable=config.durable)
                 if config.exchange:
                     await queue.bind(exchange, routing_key=config.route_key)
-            yield _Outlet(broker, exchange)
+            # By its default exchange, whose routing keys are names of queues.
+            yield _Outlet(broker, broker.channel.default_exchange if config.shares else exchange)
 
     async def _until_lost(self, outlet: _Outlet) -> None:
         await asyncio.wait((outlet.broker.lost,))
@@ -169,36 +185,44 @@ class RabbitMqOutput(OutputHandler):
             raise ConnectionError(self._keeper.problem or "no connection") from None
 
     async def _confirmed(self, outlet: _Outlet, messages: Sequence[Message]) -> None:
-        """:raises ConnectionError: the broker has not said of each that it has it; it may have some."""
-        mode = aio_pika.DeliveryMode.PERSISTENT if self._config.durable else aio_pika.DeliveryMode.NOT_PERSISTENT
+        """:raises ConnectionError: the broker has not said of each that it has it; it may have some.
+
+        Then they are all sent again, from the first on: whoever drops doubles has them in order.
+        """
         # In tasks of their own, because the library cancels those that wait when the connection goes.
-        tasks = [
-            asyncio.create_task(
-                outlet.exchange.publish(
-                    aio_pika.Message(
-                        message.data,
-                        content_type="application/json",
-                        delivery_mode=mode,
-                        # The same when it is sent again, so that whoever reads can tell.
-                        message_id=hashlib.blake2b(message.data, digest_size=16).hexdigest(),
-                    ),
-                    key_of(message.data) if self._config.shares else self._config.route_key,
-                    mandatory=False,
-                    timeout=TIMEOUT,
-                )
-            )
-            for message in messages
-        ]
+        tasks = [asyncio.create_task(self._publish(outlet, message)) for message in messages]
         try:
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        except asyncio.CancelledError:
+            async with asyncio.timeout(TIMEOUT):
+                results = await asyncio.gather(*tasks, return_exceptions=True)
+        except TimeoutError:
+            # What is still written to this connection would come between.
+            self._keeper.drop("messages are not confirmed")
+            raise ConnectionError(f"not confirmed within {TIMEOUT:.0f} s") from None
+        finally:
             for task in tasks:
                 task.cancel()
-            raise
         for result in results:
             if isinstance(result, asyncio.CancelledError):
                 raise ConnectionError("the connection is lost")
+            if isinstance(result, _NoQueueError):
+                # They are made with each connection.
+                self._keeper.drop("a queue is gone")
             if isinstance(result, (OSError, *ERRORS)):
                 raise ConnectionError(str(result) or type(result).__name__)
             if isinstance(result, BaseException):
                 raise result
+
+    async def _publish(self, outlet: _Outlet, message: Message) -> None:
+        config, data = self._config, message.data
+        mode = aio_pika.DeliveryMode.PERSISTENT if config.durable else aio_pika.DeliveryMode.NOT_PERSISTENT
+        # The same name when it is sent again, so that whoever reads can tell.
+        name = hashlib.blake2b(data, digest_size=16).hexdigest()
+        key = share_names(config.route_key, config.shares)[share_of(data, config.shares)] if config.shares else ""
+        answer = await outlet.exchange.publish(
+            aio_pika.Message(data, content_type="application/json", delivery_mode=mode, message_id=name),
+            key or config.route_key,
+            # A message for which there is no queue comes back, where there ought to be one.
+            mandatory=bool(config.shares),
+        )
+        if isinstance(answer, DeliveredMessage):
+            raise _NoQueueError(f"there is no queue {key}")
