@@ -5,8 +5,8 @@ It turns each into events for the bus and notifications for the client, as Janus
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from appliance.core import events
@@ -14,46 +14,16 @@ from appliance.core.call_facts import CallFacts
 from appliance.core.context import Context
 from appliance.core.errors import ErrorCode, JanusError
 from appliance.core.events import Body, SessionDescription
-from appliance.core.messages import MESSAGE, RemoteJsep, check, read_candidate, read_jsep, read_trickle, reply
+from appliance.core.line import Line
+from appliance.core.messages import MESSAGE, RemoteJsep, check, media_state, read_jsep, read_trickle, reply
 from appliance.core.packet_watch import PacketWatch
 from appliance.core.peer import AnswerPolicy, MediaSource, OfferLine, PeerConnection, SdpRefusedError, SourceLine
 from appliance.core.plugin import Plugin, PluginError, Success
-from appliance.core.trickle import take_candidates
+from appliance.core.trickle import EarlyCandidates, add_candidate, take_candidates
 
 logger = logging.getLogger(__name__)
 
 Push = Callable[[dict[str, Any]], None]
-
-
-class _Line:
-    """Hears one PeerConnection for the handle, and goes deaf when the handle has moved on to another."""
-
-    def __init__(self, handle: "Handle") -> None:
-        self._handle = handle
-        self.peer: PeerConnection | None = None
-        self.closing = False
-        """It was told to hang up, and has not yet said that it has."""
-
-    def close(self) -> None:
-        """End it without a word."""
-        if self.peer is not None:
-            self.peer.close(None)
-            self.peer = None
-
-    @property
-    def _heard(self) -> bool:
-        return self._handle.line is self
-
-    def fact(self, body: Body) -> None:
-        if self._heard:
-            self._handle.fact(body)
-
-    def data_opened(self, label: str, protocol: str) -> None:
-        """Nothing in the API tells a client of it."""
-
-    def data(self, label: str, protocol: str, message: str | bytes) -> None:
-        if self._heard:
-            self._handle.ask_plugin("incoming_data", label, protocol, message)
 
 
 class Handle:
@@ -66,7 +36,7 @@ class Handle:
         self.handle_id = handle_id
         self.opaque_id = opaque_id
         self.plugin = plugin
-        self.line: _Line | None = None
+        self.line: Line | None = None
         self.created_us = context.clock.wall_us()
         """Wall clock."""
         self.facts = CallFacts(context.clock)
@@ -81,7 +51,7 @@ class Handle:
         """The client owes an answer."""
         self._offering = False
         self._e2ee = False
-        self._early: deque[tuple[float, Any]] = deque()
+        self._early = EarlyCandidates(context)
         if context.recorder is not None:
             self.packets.set_record(context.recorder.attached(session_id, handle_id))
         self._plugin_handle = plugin.attach(self)
@@ -127,7 +97,7 @@ class Handle:
         peer = self.peer
         line = self.line
         if peer is None:
-            line = _Line(self)
+            line = Line(self)
             peer = line.peer = self._context.media.open(line)
         try:
             peer.set_remote_offer(jsep.sdp, lowest_rid_first=jsep.rid_order == "lmh")
@@ -156,7 +126,7 @@ class Handle:
         self._offered = False
         self._described(peer, jsep, description)
 
-    def _begin(self, line: _Line, peer: PeerConnection) -> None:
+    def _begin(self, line: Line, peer: PeerConnection) -> None:
         """This PeerConnection is the handle's from now on."""
         self.line, self._was_ready = line, False
         self.facts = CallFacts(self._context.clock, after=self.facts if self.facts.sdps else None)
@@ -168,7 +138,9 @@ class Handle:
         self._e2ee = jsep.e2ee or self._e2ee
         self._emit(events.Jsep(owner="remote", jsep=description))
         peer.gather(trickle=jsep.trickle)
-        self._add_early_candidates()
+        for item in self._early.take():
+            with suppress(JanusError):
+                add_candidate(peer, item)
 
     def trickle(self, message: dict[str, Any]) -> None:
         """Take candidates, or keep them for the description that is to come. :raises JanusError: it is refused."""
@@ -176,47 +148,14 @@ class Handle:
         if self.line is not None and self.line.closing:
             raise JanusError(ErrorCode.WEBRTC_STATE, "Still cleaning a previous session")
         if self.peer is None:
-            now = self._context.clock.monotonic()
-            for item in candidates:
-                if len(self._early) >= self._context.config.max_early_candidates:
-                    self._context.limited["early_candidates"] += 1
-                    break
-                self._early.append((now, item))
+            self._early.keep(candidates)
             return
         for item in candidates:
             try:
-                self._add_candidate(item)
+                add_candidate(self.peer, item)
             except JanusError:
                 if not several:
                     raise
-
-    def _add_early_candidates(self) -> None:
-        oldest = self._context.clock.monotonic() - self._context.config.candidates_timeout_s
-        while self._early:
-            since, item = self._early.popleft()
-            if since < oldest:
-                self._context.limited["candidates_timeout"] += 1
-                continue
-            try:
-                self._add_candidate(item)
-            except JanusError:
-                continue
-
-    def _add_candidate(self, item: object) -> None:
-        peer = self.peer
-        assert peer is not None
-        candidate = read_candidate(item)
-        if candidate is None:
-            peer.end_of_candidates()
-            return
-        # Everything is bundled: only what is for the m-line that carries the bundle counts (RFC 9143 section 7).
-        tagged = next((medium for medium in peer.media if not medium.rejected), None)
-        mindex = 0 if tagged is None else tagged.mindex
-        if candidate.mindex is not None and candidate.mindex != mindex:
-            return
-        if candidate.mid is not None and tagged is not None and candidate.mid != tagged.mid:
-            return
-        peer.add_remote_candidate(candidate.candidate)
 
     def hangup(self, reason: str) -> None:
         """End the PeerConnection, if there is one, for the reason that the client will see."""
@@ -269,7 +208,7 @@ class Handle:
                 self.ask_plugin("hangup_media", reason)
                 self._notify("hangup", reason=reason)
             case events.MediaState():
-                self._notify("media", **_media(body))
+                self._notify("media", **media_state(body))
             case events.SlowLink():
                 self._slow_link(body)
             case events.IceState(ice="connected" | "ready"):
@@ -326,7 +265,7 @@ class Handle:
             raise PluginError(int(ErrorCode.WEBRTC_STATE), "Another description is being negotiated")
         peer, line = self.peer, self.line
         if peer is None:
-            line = _Line(self)
+            line = Line(self)
             peer = line.peer = self._context.media.open(line)
         assert line is not None
         is_first = line is not self.line
@@ -434,14 +373,3 @@ class Handle:
 
     def _emit(self, body: Body) -> None:
         self._context.emit(body, self.session_id, self.handle_id, self.opaque_id)
-
-
-def _media(body: events.MediaState) -> dict[str, Any]:
-    rest: dict[str, Any] = {} if body.mid is None else {"mid": body.mid}
-    rest["type"] = body.media
-    if body.substream is not None:
-        rest["substream"] = body.substream
-    rest["receiving"] = body.receiving
-    if body.seconds is not None:
-        rest["seconds"] = body.seconds
-    return rest

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from appliance.core.errors import ErrorCode, JanusError, shown
+from appliance.core.events import MediaState
 
 MAX_ID = 2**53 - 1
 """Ids are exact in JavaScript, whose numbers are doubles."""
@@ -308,3 +309,15 @@ def error_reply(error: JanusError, *, session_id: int = 0, transaction: str | No
     """The answer to a refused request."""
     detail = {"code": int(error.code), "reason": error.reason}
     return reply("error", session_id=session_id, transaction=transaction, error=detail)
+
+
+def media_state(body: MediaState) -> dict[str, Any]:
+    """What a ``media`` notification says."""
+    said: dict[str, Any] = {} if body.mid is None else {"mid": body.mid}
+    said["type"] = body.media
+    if body.substream is not None:
+        said["substream"] = body.substream
+    said["receiving"] = body.receiving
+    if body.seconds is not None:
+        said["seconds"] = body.seconds
+    return said
