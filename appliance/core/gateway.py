@@ -5,7 +5,6 @@ of the checks, the codes and the texts are those of Janus 1.4.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from appliance.core.auth import Authenticator, secret_of
 from appliance.core.clock import Clock, Timer
 from appliance.core.commands import serve_command
 from appliance.core.context import Context, GatewayConfig
+from appliance.core.deferred import DeferredWork
 from appliance.core.errors import ErrorCode, JanusError, shown, unhandled
 from appliance.core.events import Counter, Event
 from appliance.core.measure import Measured
@@ -71,9 +71,8 @@ class Gateway:
             token_secret=secret_of("api.token_auth_secret", config.token_auth_secret, config.token_auth_secret_file),
             now_s=lambda: clock.wall_us() / 1_000_000,
         )
-        self.context = Context(config, clock, publish, media, server_name, self._defer)
-        self._deferred: deque[Callable[[], None]] = deque()
-        self._coming_back = False
+        self._deferred = DeferredWork(clock)
+        self.context = Context(config, clock, publish, media, server_name, self._deferred.add)
         self._stats_period_s = stats_period_s
         self.transports: dict[str, ApiTransport] = {}
         """By package name."""
@@ -106,7 +105,7 @@ class Gateway:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._run_deferred()
+        self._deferred.run()
         for session in self._take(list(self.sessions)):
             session.destroy()
 
@@ -121,29 +120,6 @@ class Gateway:
             action()
 
         self._timers[name] = self._clock.call_later(period_s, run)
-
-    def _defer(self, action: Callable[[], None]) -> None:
-        self._deferred.append(action)
-        self._come_back()
-
-    def _come_back(self) -> None:
-        if not self._coming_back:
-            self._coming_back = True
-            self._clock.call_soon(self._came_back)
-
-    def _came_back(self) -> None:
-        self._coming_back = False
-        self._run_deferred()
-
-    def _run_deferred(self) -> None:
-        # What an action defers in its turn waits for the next one, so that nothing goes round for ever.
-        for _ in range(len(self._deferred)):
-            try:
-                self._deferred.popleft()()
-            except Exception:
-                logger.exception("deferred work failed")
-        if self._deferred:
-            self._come_back()
 
     def _take(self, ids: Iterable[int]) -> list[Session]:
         return [self.sessions.pop(session_id) for session_id in ids]
@@ -189,7 +165,7 @@ class Gateway:
 
     def request(self, message: object, client: Client) -> dict[str, Any]:
         """Serve one request. Never raises: a refusal is a reply, and so is a bug of ours (490)."""
-        self._run_deferred()
+        self._deferred.run()
         began = self._clock.monotonic()
         envelope: Envelope | None = None
         try:
@@ -348,7 +324,7 @@ class Gateway:
 
     def gone(self, client: Client) -> None:
         """End the sessions of a connection that is lost, or let them wait to be claimed."""
-        self._run_deferred()
+        self._deferred.run()
         own = [session for session in self.sessions.values() if session.client is client]
         if self.context.config.reclaim_session_timeout_s > 0:
             for session in own:
@@ -372,7 +348,7 @@ class Gateway:
 
     def command(self, verb: str, args: dict[str, object]) -> dict[str, object]:
         """Serve the collector, see :mod:`appliance.core.commands`. :raises LookupError, ValueError: it can't be."""
-        self._run_deferred()
+        self._deferred.run()
         return serve_command(self, verb, args)
 
     # --- what is shown ----------------------------------------------------------------------------------------
