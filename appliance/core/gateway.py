@@ -218,10 +218,10 @@ class Gateway:
             case "keepalive":
                 return reply("ack", session_id=session.id, transaction=transaction)
             case "hangup":
-                self._defer(lambda: handle.hangup("Janus API"))
+                self._deferred.add(lambda: handle.hangup("Janus API"))
             case "detach":
                 del session.handles[handle.handle_id]
-                self._defer(lambda: handle.release(tell=True))
+                self._deferred.add(lambda: handle.release(tell=True))
             case "claim":
                 session.claim(client)
             case "attach" | "destroy":
@@ -274,7 +274,7 @@ class Gateway:
                 session.claim(client)
             case "destroy":
                 del self.sessions[session.id]
-                self._defer(lambda: session.destroy(tell=False))
+                self._deferred.add(lambda: session.destroy(tell=False))
             case "message" | "trickle" | "hangup" | "detach":
                 raise unhandled(envelope.said)
             case _:

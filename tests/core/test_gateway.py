@@ -370,9 +370,9 @@ def test_deferred_work_that_defers_itself_does_not_go_round_for_ever() -> None:
 
     def again() -> None:
         turns.append(1)
-        world.gateway._defer(again)
+        world.gateway.context.defer(again)
 
-    world.gateway._defer(again)
+    world.gateway.context.defer(again)
     world.say("ping")
     world.say("ping")
     assert len(turns) == 2
