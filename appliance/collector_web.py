@@ -8,12 +8,11 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from appliance.config import ConfigError, ConsoleConfig, Settings, section_struct
-from appliance.console.admin_client import AdminClient
 from appliance.console.api import Console
 from appliance.console.gate import Gate
 from appliance.console.guard import host_guard
 from appliance.console.login import Login
-from appliance.console.servers import ServerRoutes
+from appliance.console.servers import ServerRoutes, client_of
 from appliance.console.settings import ServerAddress
 from appliance.core.archive import Archive, HepJournal
 from appliance.core.auth import secret_of
@@ -22,6 +21,7 @@ from appliance.core.handler import EventHandler, Gateways, KeepsCalls, KeepsJour
 from appliance.core.measure import Measured
 from appliance.core.recordings import Recordings
 from appliance.health import Health
+from appliance.net.admin_client import AdminClient
 from appliance.net.host import authority
 
 
@@ -77,14 +77,14 @@ def _admin_clients(settings: Settings, config: ConsoleConfig, server_name: str) 
     """Those that are configured, and the gateway that runs beside this collector."""
     if len({address.name for address in config.admin}) < len(config.admin):
         raise ValueError("admin: two servers have the same name")
-    clients = [AdminClient(address) for address in config.admin]
+    clients = [client_of(address) for address in config.admin]
     admin = _section(settings, "admin")
     if admin["enabled"] and admin["http_port"] and not _is_named(config, server_name):
         scheme = "https" if admin["certificate_file"] else "http"
         url = f"{scheme}://{authority(admin['host'], admin['http_port'])}{admin['base_path']}"
         # Its certificate names it for others, not for this machine.
         own = ServerAddress(name=server_name, url=url, verify=False)
-        clients.append(AdminClient(own, secret=secret_of("admin.secret", admin["secret"], admin["secret_file"])))
+        clients.append(client_of(own, secret=secret_of("admin.secret", admin["secret"], admin["secret_file"])))
     return clients
 
 

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from appliance.commands.check_events import Finding
-from appliance.console.admin_client import AdminClient, AdminRefusedError
+from appliance.console.servers import client_of
 from appliance.console.settings import ServerAddress
+from appliance.net.admin_client import AdminRefusedError
 
 
 async def ask_admins(addresses: Sequence[ServerAddress]) -> list[Finding]:
@@ -16,7 +17,7 @@ async def ask_admins(addresses: Sequence[ServerAddress]) -> list[Finding]:
 async def _ask(address: ServerAddress) -> Finding:
     where = f"console.admin: {address.name}"
     try:
-        client = AdminClient(address)
+        client = client_of(address)
     except ValueError as problem:
         # An address that is none may hold a password.
         said = str(problem).replace(repr(address.url), "what came").replace(address.url or "\0", "what came")

@@ -11,12 +11,15 @@ import msgspec
 from aiohttp import web
 
 from appliance.console import parameters
-from appliance.console.admin_client import AdminClient, AdminRefusedError
 from appliance.console.answer import error_response, json_response
 from appliance.console.parameters import BadParameterError
+from appliance.console.settings import ServerAddress
 from appliance.core.archive import Archive
+from appliance.core.auth import secret_of
 from appliance.core.handler import Gateways
+from appliance.net.admin_client import AdminClient, AdminRefusedError
 from appliance.net.link_connection import RequestRefusedError
+from appliance.net.tls import ClientTls
 
 MAX_SESSIONS = 200
 """Shown at once; whoever looks for another searches for its id."""
@@ -42,6 +45,19 @@ CHANGES: dict[str, tuple[str, str, type]] = {
 }
 """What can be changed, as ``get_status`` and ``info`` name it: the request, its argument, and of what type that is."""
 MODULES = ("plugins", "transports", "events")
+
+
+def client_of(address: ServerAddress, *, secret: str = "") -> AdminClient:
+    """Whoever asks that server. ``secret``: in place of the file's.
+
+    :raises ValueError: the address is none, or a file is no good; the message names the setting.
+    """
+    return AdminClient(
+        address.name,
+        address.url,
+        secret=secret or secret_of(f"admin: {address.name}: secret", "", address.secret_file),
+        tls=ClientTls(tls_ca_file=address.ca_file, tls_verify=address.verify),
+    )
 
 
 class ServerRoutes:

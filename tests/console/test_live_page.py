@@ -7,8 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from appliance.console.admin_client import AdminClient
-from appliance.console.servers import ServerRoutes
+from appliance.console.servers import ServerRoutes, client_of
 from appliance.console.settings import Options, ServerAddress
 from appliance.demo.client import EchoCall
 from tests.console.recorded import MemoryArchive
@@ -78,9 +77,7 @@ async def test_a_real_janus_is_looked_into_and_a_call_there_is_hung_up(browser: 
     (tmp_path / "secret").write_text("janusoverlord")
     async with janus(tmp_path / "janus", everything=Everything()) as peer:
         address = ServerAddress(name="janus-ref", url=peer.admin, secret_file=str(tmp_path / "secret"))
-        console = application(
-            MemoryArchive(), Options(janus_http=peer.url), servers=ServerRoutes([AdminClient(address)])
-        )
+        console = application(MemoryArchive(), Options(janus_http=peer.url), servers=ServerRoutes([client_of(address)]))
         async with served(console) as url:
             caller, page = await browser.new_page(), await browser.new_page()
             await caller.goto(f"{url}/demo")

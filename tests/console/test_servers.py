@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from appliance.console.admin_client import AdminClient, AdminRefusedError
-from appliance.console.servers import MAX_SESSIONS, ServerRoutes
+from appliance.console.servers import MAX_SESSIONS, ServerRoutes, client_of
 from appliance.console.settings import ServerAddress
+from appliance.net.admin_client import AdminRefusedError
 from appliance.net.link_connection import RequestRefusedError
 from tests.console.recorded import MemoryArchive
 from tests.console.serve import application
@@ -74,7 +74,7 @@ def secret_file(tmp_path: Path) -> str:
 @pytest.fixture
 async def client(archive: MemoryArchive, janus: tuple[RecordedJanus, str], secret_file: str) -> AsyncIterator[Client]:
     address = ServerAddress(name="janus-ref", url=janus[1], secret_file=secret_file)
-    servers = ServerRoutes([AdminClient(address)], archive)
+    servers = ServerRoutes([client_of(address)], archive)
     async with TestClient(TestServer(application(archive, servers=servers))) as made:
         yield made
 
@@ -207,7 +207,7 @@ async def test_what_is_not_there_and_what_can_not_be_reached(
         "janus-ref: No such session 1234 (458)"
     )
     address = ServerAddress(name="gone", url="http://127.0.0.1:9/admin")
-    async with TestClient(TestServer(application(archive, servers=ServerRoutes([AdminClient(address)])))) as lone:
+    async with TestClient(TestServer(application(archive, servers=ServerRoutes([client_of(address)])))) as lone:
         said = await get(lone, "/api/servers/gone", 502)
     assert said["error"]["code"] == "unreachable" and said["error"]["message"].startswith("gone: ")
 
@@ -232,7 +232,7 @@ async def test_a_wrong_secret_is_the_servers_refusal_and_is_not_shown(
     janus: tuple[RecordedJanus, str], tmp_path: Path
 ) -> None:
     (tmp_path / "wrong").write_text("not this one")
-    client = AdminClient(ServerAddress(name="j", url=janus[1], secret_file=str(tmp_path / "wrong")))
+    client = client_of(ServerAddress(name="j", url=janus[1], secret_file=str(tmp_path / "wrong")))
     with pytest.raises(AdminRefusedError, match=r"Unauthorized request .* \(403\)$") as refusal:
         await client.ask("list_sessions")
     assert "not this one" not in str(refusal.value)
@@ -249,4 +249,4 @@ async def test_a_great_many_sessions_are_cut(client: Client, janus: tuple[Record
 @pytest.mark.parametrize("url", ["", "janus:7088", "ftp://janus/admin", "http://user:pw@janus/admin"])
 def test_an_address_that_is_none_is_named(url: str) -> None:
     with pytest.raises(ValueError, match=r"admin: j: url: .*wanted http://host:7088/admin"):
-        AdminClient(ServerAddress(name="j", url=url))
+        client_of(ServerAddress(name="j", url=url))

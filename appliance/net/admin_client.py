@@ -9,8 +9,6 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from appliance.console.settings import ServerAddress
-from appliance.core.auth import secret_of
 from appliance.net.tls import ClientTls, client_context
 
 TIMEOUT_S = 5.0
@@ -32,17 +30,18 @@ class AdminRefusedError(Exception):
 class AdminClient:
     """One server. :raises ValueError: the address is none, or a file is no good; the message names the setting."""
 
-    def __init__(self, address: ServerAddress, *, secret: str = "") -> None:
-        """``secret``: in place of the file's."""
-        self.name = address.name
-        url = URL(address.url)
-        if url.scheme not in {"http", "https"} or not url.host or url.user:
-            raise ValueError(f"admin: {address.name}: url: {address.url!r}: wanted http://host:7088/admin")
-        self._url = url
-        self._secret = secret or secret_of(f"admin: {address.name}: secret", "", address.secret_file)
-        self._tls: ssl.SSLContext | None = None
-        if url.scheme == "https":
-            self._tls = client_context(ClientTls(tls_ca_file=address.ca_file, tls_verify=address.verify))
+    def __init__(
+        self, name: str, url: str, *, secret: str = "", tls: ClientTls | None = None, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """``name``: as the server's events have it. ``tls``: how the certificate of an https server is checked."""
+        self.name = name
+        address = URL(url)
+        if address.scheme not in {"http", "https"} or not address.host or address.user:
+            raise ValueError(f"admin: {name}: url: {url!r}: wanted http://host:7088/admin")
+        self._url = address
+        self._secret = secret
+        self._timeout_s = timeout_s
+        self._tls: ssl.SSLContext | None = client_context(tls or ClientTls()) if address.scheme == "https" else None
         self._turns = asyncio.Semaphore(MAX_AT_ONCE)
         self._waiting = 0
         self._session: aiohttp.ClientSession | None = None
@@ -57,10 +56,10 @@ class AdminClient:
             raise ConnectionError(f"{MAX_WAITING} requests wait for it already")
         self._waiting += 1
         try:
-            async with asyncio.timeout(TIMEOUT_S), self._turns:
+            async with asyncio.timeout(self._timeout_s), self._turns:
                 reply = await self._post(ids, {"janus": verb, **arguments})
         except TimeoutError:
-            raise ConnectionError(f"no answer within {TIMEOUT_S:.0f} s") from None
+            raise ConnectionError(f"no answer within {self._timeout_s:.0f} s") from None
         except (aiohttp.ClientError, OSError) as problem:
             raise ConnectionError(str(problem) or type(problem).__name__) from None
         finally:
