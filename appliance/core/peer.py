@@ -246,10 +246,11 @@ class PeerConnection(Protocol):
     def set_bitrate(self, bps: int) -> None:
         """Cap what the client sends, by REMB; 0 takes the cap away."""
 
-    def listen(self, mid: str, listener: Listener | None) -> None:
+    def listen(self, mid: str, listener: Listener | None, *, substream: int | None = None) -> None:
         """Show what the client sends on ``mid`` to ``listener``, in place of who listened before; ``None`` ends it.
 
-        Of simulcast it hears the highest encoding that comes, as one stream that begins with a key frame.
+        Of simulcast it hears the highest encoding that comes, as one stream that begins with a key frame; or, with
+        ``substream``, that one as it comes. Without simulcast nobody hears a substream.
         """
 
     def request_keyframe(self, mid: str) -> None:

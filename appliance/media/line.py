@@ -60,6 +60,8 @@ class Line:
         self.entrances: tuple[TxStream | Selection, ...] = ()
         """What takes it there."""
         self._listener: Listener | None = None
+        self._layer_listeners: dict[int, Listener] = {}
+        """Who hears one encoding of simulcast, by substream."""
         self._heard: Heard | None = None
         """What it hears of simulcast, through a selection of its own."""
         self._selected: Selection | None = None
@@ -166,8 +168,14 @@ class Line:
         self.sinks = tuple(other for other in self.sinks if other is not sink)
         self._spread()
 
-    def listen(self, listener: Listener | None) -> None:
+    def listen(self, listener: Listener | None, substream: int | None = None) -> None:
         """Show what is received to somebody beside the routes."""
+        if substream is not None:
+            self._layer_listeners.pop(substream, None)
+            if listener is not None:
+                self._layer_listeners[substream] = listener
+            self._spread()
+            return
         self._listener = listener
         if listener is None:
             self._heard = self._selected = None
@@ -184,6 +192,7 @@ class Line:
     def let_go(self) -> None:
         """Know nobody any more: its path is closed."""
         self.streams.clear()
+        self._layer_listeners.clear()
         self.tx = self._heard = self._selected = self._listener = None
 
     def _spread(self) -> None:
@@ -199,7 +208,7 @@ class Line:
     def attach(self, stream: RxStream) -> None:
         """Let a source's packets go where this line's go."""
         stream.sinks = self.entrances
-        stream.listener = self._listener if self.encodings is None else None
+        stream.listener = self._listener if self.encodings is None else self._layer_listeners.get(stream.substream)
 
     def reported(self, block: ReportBlock, ntp_middle: int) -> None:
         """A receiver report about what we send, handled at that NTP time (middle 32 bits)."""

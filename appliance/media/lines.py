@@ -127,11 +127,11 @@ class MediaLines:
             return None
         return tx.selection.layers
 
-    def listen(self, mid: str, listener: Listener | None) -> None:
-        """Show what the client sends on ``mid`` to ``listener``; ``None`` ends it."""
+    def listen(self, mid: str, listener: Listener | None, *, substream: int | None = None) -> None:
+        """Show what the client sends on ``mid``, or one encoding of it, to ``listener``; ``None`` ends it."""
         line = self.line(mid)
         if line is not None:
-            line.listen(listener)
+            line.listen(listener, substream)
 
     def request_keyframe(self, mid: str) -> None:
         """PLI towards the client, throttled."""

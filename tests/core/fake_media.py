@@ -125,8 +125,8 @@ class FakePeer:
     def set_wire_tap(self, tap: WireTap | None, secrets: Callable[[str], None] | None = None) -> None:
         self.wire_tap = tap
 
-    def listen(self, mid: str, listener: Listener | None) -> None:
-        self.listeners[mid] = listener
+    def listen(self, mid: str, listener: Listener | None, *, substream: int | None = None) -> None:
+        self.listeners[mid if substream is None else f"{mid}/{substream}"] = listener
 
     def set_tap(self, tap: Tap | None) -> None:
         self.tap = tap

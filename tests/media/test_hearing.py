@@ -5,6 +5,7 @@ from itertools import pairwise
 from aiortc.codecs.vpx import VpxPayloadDescriptor
 from aiortc.rtp import RtpPacket
 
+from appliance.core.peer import Listener
 from tests.clock import FakeClock
 from tests.media.conftest import Call
 from tests.media.test_selection import Camera, assert_continuous
@@ -23,6 +24,10 @@ def check(packets: Packets) -> None:
     assert {(after - before) & 0x7FFF for before, after in pairwise(shown)} == {0, 1}
     stamps = [(after.timestamp - before.timestamp) & 0xFFFFFFFF for before, after in pairwise(packets)]
     assert max(stamps) < 90_000
+
+
+def hearer(packets: Packets) -> Listener:
+    return lambda packet: packets.append(RtpPacket.parse(bytes(packet)))
 
 
 def is_key(packet: RtpPacket) -> bool:
@@ -73,3 +78,20 @@ async def test_without_simulcast_it_hears_what_comes(call: Call, clock: FakeCloc
         client.send_rtp("video", sequence, 3000 * sequence, b"\x10\x11picture")
     client.pump()
     assert [packet.sequence_number for packet in packets] == [7, 9, 8]
+
+
+async def test_one_encoding_is_heard_as_it_comes(call: Call, clock: FakeClock) -> None:
+    client, handle = simulcast(call)
+    heard: dict[int, Packets] = {0: [], 2: []}
+    for substream, packets in heard.items():
+        handle.peer.listen("1", hearer(packets), substream=substream)
+    camera = Camera(client, clock)
+    camera.frames_of(10)
+    assert {packet.ssrc for packet in heard[0]} == {SSRCS["l"]}
+    assert {packet.ssrc for packet in heard[2]} == {SSRCS["h"]}
+    before = [len(packets) for packets in heard.values()]
+    assert min(before) >= 10
+    handle.peer.listen("1", None, substream=2)
+    camera.frames_of(10)
+    assert len(heard[0]) > before[0]
+    assert len(heard[2]) == before[1]

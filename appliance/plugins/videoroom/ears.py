@@ -1,12 +1,6 @@
-"""Who hears what a participant sends: the meter of who talks, and RTP forwarders. None of them costs where none is."""
+"""Who hears what a participant sends: the meter of who talks, recordings, RTP forwarders. None costs where none is."""
 
-import errno
-import secrets
-import socket
 from collections.abc import Callable
-from ipaddress import ip_address
-
-from msgspec import Struct
 
 from appliance.core.peer import Listener, PeerConnection
 from appliance.media.receive import extension_at
@@ -15,52 +9,59 @@ MAX_LEVEL = 127
 """RFC 6464: dBov below the loudest; 127 is silence."""
 
 
+Heard = tuple[str, int | None]
+"""A mid, and of simulcast one encoding; ``None``: the best of them, as one stream."""
+
+
 class Ears:
-    """Listeners by mid, put onto each PeerConnection of a participant."""
+    """Listeners by what they hear, put onto each PeerConnection of a participant."""
 
     def __init__(self) -> None:
-        self._listeners: dict[str, tuple[Listener, ...]] = {}
+        self._listeners: dict[Heard, tuple[Listener, ...]] = {}
         self._peer: PeerConnection | None = None
 
     def on(self, peer: PeerConnection | None) -> None:
         """Listen on this one from now on."""
         self._peer = peer
-        for mid in self._listeners:
-            self._tell(mid)
+        for heard in self._listeners:
+            self._tell(heard)
 
-    def add(self, mid: str, listener: Listener) -> None:
+    def add(self, mid: str, listener: Listener, substream: int | None = None) -> None:
         """One more."""
-        self._listeners[mid] = (*self._listeners.get(mid, ()), listener)
-        self._tell(mid)
+        heard = mid, substream
+        self._listeners[heard] = (*self._listeners.get(heard, ()), listener)
+        self._tell(heard)
 
-    def remove(self, mid: str, listener: Listener) -> None:
+    def remove(self, mid: str, listener: Listener, substream: int | None = None) -> None:
         """One fewer; nothing happens where it isn't there."""
-        left = tuple(one for one in self._listeners.get(mid, ()) if one != listener)
-        self._listeners[mid] = left
-        self._tell(mid)
+        heard = mid, substream
+        left = tuple(one for one in self._listeners.get(heard, ()) if one != listener)
+        self._listeners[heard] = left
+        self._tell(heard)
         if not left:
-            del self._listeners[mid]
+            del self._listeners[heard]
 
     def clear(self) -> None:
         """None."""
-        for mid in list(self._listeners):
-            self._listeners[mid] = ()
-            self._tell(mid)
+        for heard in list(self._listeners):
+            self._listeners[heard] = ()
+            self._tell(heard)
         self._listeners.clear()
 
-    def _tell(self, mid: str) -> None:
+    def _tell(self, heard: Heard) -> None:
         if self._peer is None:
             return
-        listeners = self._listeners[mid]
+        mid, substream = heard
+        listeners = self._listeners[heard]
         if len(listeners) < 2:
-            self._peer.listen(mid, listeners[0] if listeners else None)
+            self._peer.listen(mid, listeners[0] if listeners else None, substream=substream)
             return
 
         def all_of_them(packet: memoryview) -> None:
             for listener in listeners:
                 listener(packet)
 
-        self._peer.listen(mid, all_of_them)
+        self._peer.listen(mid, all_of_them, substream=substream)
 
 
 class TalkMeter:
@@ -96,63 +97,3 @@ class TalkMeter:
         if talks is not self.talking:
             self.talking = talks
             self._changed(talks, mean)
-
-
-class Forwarder(Struct, kw_only=True):
-    """Sends one stream on to an address, in plain RTP over UDP. Made by :func:`forwarder`."""
-
-    stream_id: int
-    mid: str
-    kind: str
-    """audio, video or data; data go out as they are, one message a datagram."""
-    host: str
-    port: int
-    ssrc: int | None
-    """In place of the sender's own."""
-    payload_type: int | None
-    socket: socket.socket
-    sent: int = 0
-    lost: int = 0
-    """Datagrams that could not be sent."""
-
-    def __call__(self, packet: memoryview) -> None:
-        """Send one packet on."""
-        copy = bytearray(packet)
-        if self.payload_type is not None:
-            copy[1] = copy[1] & 0x80 | self.payload_type
-        if self.ssrc is not None:
-            copy[8:12] = self.ssrc.to_bytes(4, "big")
-        self.send(copy)
-
-    def send(self, data: bytes | bytearray) -> None:
-        """Send a datagram; one that the kernel has no room for is counted."""
-        try:
-            self.socket.send(data)
-            self.sent += 1
-        except OSError as problem:
-            # A refusal tells of an earlier datagram, and nobody may listen yet.
-            self.lost += problem.errno != errno.ECONNREFUSED
-            self.sent += problem.errno == errno.ECONNREFUSED
-
-
-def forwarder(
-    mid: str, kind: str, host: str, port: int, *, ssrc: int | None = None, payload_type: int | None = None
-) -> Forwarder:
-    """Open its socket. :raises ValueError: ``host`` is no address. :raises OSError: there is no way to it."""
-    family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
-    out = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        out.connect((host, port))
-    except OSError:
-        out.close()
-        raise
-    return Forwarder(
-        stream_id=secrets.randbits(31) | 1,
-        mid=mid,
-        kind=kind,
-        host=host,
-        port=port,
-        ssrc=ssrc,
-        payload_type=payload_type,
-        socket=out,
-    )

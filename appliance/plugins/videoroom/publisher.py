@@ -307,7 +307,7 @@ class Publisher:
         if self.room is not None and any(one.kind == "data" and one.relayed for one in self.participant.streams):
             for one in self.participant.forwarders.values():
                 if one.kind == "data":
-                    one.send(message.encode() if isinstance(message, str) else message)
+                    one.message(message)
             for listener in list(self.room.audience.values()):
                 listener.data_from(self.participant, label, protocol, message)
 

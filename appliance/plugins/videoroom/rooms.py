@@ -10,8 +10,9 @@ from appliance.core.clock import Clock
 from appliance.core.plugin import HandleApi
 from appliance.plugins.recordings import Limits, Recordings, is_name
 from appliance.plugins.videoroom.config import RoomConfig, RoomId, VideoRoomConfig
-from appliance.plugins.videoroom.ears import Ears, Forwarder
+from appliance.plugins.videoroom.ears import Ears
 from appliance.plugins.videoroom.errors import Code, RefusedError
+from appliance.plugins.videoroom.forwarder import Forwarder
 from appliance.plugins.videoroom.messages import Ids, JsonObject
 from appliance.plugins.videoroom.permanent import PermanentRooms
 from appliance.plugins.videoroom.recording import Tape, owner_of
@@ -42,19 +43,27 @@ class Participant:
             for mid in self.tape.record(self.streams):
                 peer.request_keyframe(mid)
 
+    def request_keyframe(self, mid: str) -> None:
+        """Somebody needs one who is not a client."""
+        peer = self.api.peer
+        if peer is not None:
+            peer.request_keyframe(mid)
+
     def add_forwarder(self, one: Forwarder) -> None:
         """Send a stream on to somewhere else, for as long as it is published."""
         self.forwarders[one.stream_id] = one
         if one.kind != "data":
-            self.ears.add(one.mid, one)
+            self.ears.add(one.mid, one, one.substream)
+        if one.kind == "video":
+            self.request_keyframe(one.mid)
 
     def drop_forwarder(self, stream_id: int) -> bool:
         """Whether there was one."""
         one = self.forwarders.pop(stream_id, None)
         if one is not None:
             if one.kind != "data":
-                self.ears.remove(one.mid, one)
-            one.socket.close()
+                self.ears.remove(one.mid, one, one.substream)
+            one.close()
         return one is not None
 
     def deaf(self) -> None:
