@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from appliance.core.events import EventDecodeError, from_janus
+from appliance.core.events import Counters, EventDecodeError, from_janus
 from appliance.diagnosis.describe import describe_event
 
 
@@ -16,13 +16,16 @@ class WatchError(RuntimeError):
 
 
 def line_of(content: dict[str, Any]) -> str:
-    """One event in words: time, server, handle, what happened."""
+    """One event in words: time, server, handle, what happened. Empty for what is no news to people."""
     if "lost" in content:
         return f"... {content['lost']} events were not shown: the terminal is slower than they come"
     try:
         (item,) = from_janus(content)
     except (EventDecodeError, ValueError) as problem:
         return f"??? {problem}"
+    if isinstance(item.event, Counters):
+        # Every few seconds from every gateway, for the metrics.
+        return ""
     time = datetime.fromtimestamp(item.timestamp / 1e6, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
     who = content.get("correlation_id") or item.session_id or item.emitter
     return f"{time}  {who}  {describe_event(item)}"
@@ -51,6 +54,8 @@ async def watch_events(
             async for line in reply.content:
                 if not line.strip():
                     continue
-                say(line.decode().rstrip("\n") if as_json else line_of(json.loads(line)))
+                words = line.decode().rstrip("\n") if as_json else line_of(json.loads(line))
+                if words:
+                    say(words)
     except (aiohttp.ClientError, TimeoutError) as problem:
         raise WatchError(f"{url}: {problem or type(problem).__name__}. Is the appliance running?") from None

@@ -21,7 +21,8 @@ from appliance.core.events import (
     RttValues,
     Unknown,
 )
-from appliance.handlers.hep.kinds import RULES, Ends, rule, table
+from appliance.handlers.hep.document import table
+from appliance.handlers.hep.kinds import RULES, Ends, rule
 from tests.handlers.hep_calls import CALL, api_events, jsep, mapper, of_handle, pair, play, sip, stored, trace
 
 SDP = "v=0\r\na=ice-ufrag:one\r\na=candidate:1 1 udp 1 192.0.2.7 5000 typ host\r\n"

@@ -1,13 +1,11 @@
-"""The rule for every kind of event: what it becomes, and between whom. The mapper follows it, the document prints it.
-
-``python -m appliance.handlers.hep.kinds`` prints the table of docs/homer.md.
+"""The rule for every kind of event: what it becomes, and between whom. The mapper follows it,
+:mod:`appliance.handlers.hep.document` prints it.
 """
 
 from enum import Enum
 from typing import NamedTuple
 
 from appliance.core.events import (
-    KINDS,
     ApiError,
     Body,
     Connection,
@@ -34,9 +32,7 @@ from appliance.core.events import (
     Shutdown,
     SlowLink,
     Transport,
-    Unknown,
 )
-from appliance.handlers.hep.log_json import NAMES
 
 
 class Ends(Enum):
@@ -113,26 +109,3 @@ OTHER = Rule(EVENT)
 def rule(kind: type[Body]) -> Rule:
     """The rule of a kind."""
     return RULES.get(kind, OTHER)
-
-
-def _row(kind: type[Body], name: str) -> str:
-    numbers = f"{int(kind.type)}/{kind.subtype}" if kind.subtype else str(int(kind.type))
-    its = rule(kind)
-    mark = " *" if kind.extension else ""
-    if kind is Unknown:
-        numbers = "other"
-    cells = (numbers, f"`{name}`{mark}", str(its.type), its.payload, its.also, its.ends.value, its.sender.value)
-    return f"| {' | '.join(cells)} |"
-
-
-_ALL: tuple[type[Body], ...] = (*KINDS, Unknown)
-
-
-def table() -> str:
-    """In Markdown, one row a kind."""
-    head = "| event | name | HEP type | payload | also | addresses | direction |\n|---|---|---|---|---|---|---|"
-    return "\n".join([head, *(_row(kind, NAMES[kind]) for kind in _ALL)])
-
-
-if __name__ == "__main__":
-    print(table())
