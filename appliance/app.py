@@ -144,7 +144,11 @@ async def run_gateway(settings: Settings) -> None:
             server_name=server_name(server),
             stats_period_s=media.stats_period,
             measured=[bus, engine, link, own, recorder, *plugins.values()],
-            info={"local-ip": engine.addresses[0][0]},
+            info={
+                "local-ip": engine.addresses[0][0],
+                "ice-lite": media.ice == "lite",
+                "ice-tcp": media.ice_tcp,
+            },
         )
         link.on_request = gateway.command
         gateway.context.recorder = recorder
@@ -155,7 +159,9 @@ async def run_gateway(settings: Settings) -> None:
                 if isinstance(transport, ServesAdmin):
                     doors.lend(section, transport)
         gateway.start(transports.values(), [] if doors is None else [doors.api])
-        addresses = {"media": ", ".join(f"{host}:{port} (UDP)" for host, port in engine.addresses)}
+        listening = [f"{host}:{port} (UDP)" for host, port in engine.addresses]
+        listening += [f"{tcp.host}:{tcp.port} (TCP)" for tcp in engine.tcp_ports]
+        addresses = {"media": ", ".join(listening)}
         # Sessions end while their clients can still be told; then the transports tell that each connection is gone,
         # and the core's goodbye is the last event: whoever reads the stream may take everything to be over.
         ended_by = 0

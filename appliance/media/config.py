@@ -43,6 +43,12 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     port_last: int = 0
     """The last of a range that begins at ``port``, of which the first that is free on every address is taken: for
     several gateways on a machine. 0: no range."""
+    ice_tcp: bool = False
+    """Clients whose network lets no UDP through may connect over TCP (RFC 6544): a passive candidate stands behind
+    those for UDP in every description. Off, as in Janus, because it opens one more port, which a firewall in front of
+    the gateway has to let in as well. On a public server, turn it on."""
+    tcp_port: int = 0
+    """For them, the same on every address; 0: the number of the UDP port."""
     stats_period: float = 1.0
     """Seconds between statistics events; 0 leaves them out, but for the last ones of a PeerConnection."""
     slowlink_threshold: int = 0
@@ -73,6 +79,8 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                     ) from None
         if self.port_last and not self.port <= self.port_last <= 65_535:
             raise ValueError(f"port_last: {self.port_last} came, wanted port ({self.port}) to 65535, or 0")
+        if not 0 <= self.tcp_port <= 65_535:
+            raise ValueError(f"tcp_port: {self.tcp_port} came, wanted 0 to 65535")
         for text in self.stun_servers:
             stun_server(text)
         if self.turn_server:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,12 +20,15 @@ from appliance.media.pair import Pair
 from appliance.media.peer import Peer
 from appliance.media.port import Port
 from appliance.media.reports import NtpClock
+from appliance.media.tcp import TcpPort
 from appliance.media.turn import RelayPort
 from appliance.media.udp import UdpPort
 from appliance.wire import stun
 
 logger = logging.getLogger(__name__)
 
+_TRIES = 8
+"""Of a free port that the system chooses."""
 _LOG_INTERVAL = 10.0
 """Seconds between two log lines about what a datagram broke."""
 
@@ -38,7 +42,8 @@ class Engine:
         self.identity = DtlsIdentity()
         self.ntp = NtpClock(clock)
         self.ports: list[UdpPort] = []
-        self.gathering = Gathering(config, self.ports, clock, self.relayed)
+        self.tcp_ports: list[TcpPort] = []
+        self.gathering = Gathering(config, self.ports, clock, self.relayed, self.tcp_ports)
         self.peers: set[Peer] = set()
         self.dropped: dict[str, int] = {}
         """Datagrams, by why: malformed, unknown_source, rate_limit, ..."""
@@ -59,36 +64,57 @@ class Engine:
         """Open the sockets. :raises OSError: an address can't be had; the message names it."""
         loop = asyncio.get_running_loop()
         hosts = self.config.hosts()
-        last = max(self.config.port, self.config.port_last)
-        for port in range(self.config.port, last + 1):
+        first, last = self.config.port, max(self.config.port, self.config.port_last)
+        # What the system finds free for UDP may be taken on another address, or for TCP.
+        tries = [0] * _TRIES if last == 0 else list(range(first, last + 1))
+        for index, port in enumerate(tries, 1):
             try:
-                self.ports += self._bind(hosts, port)
+                self._bind(hosts, port)
                 break
             except OSError as problem:
-                if problem.errno != errno.EADDRINUSE or port == last:
+                if problem.errno != errno.EADDRINUSE or index == len(tries):
                     raise
         for udp in self.ports:
             loop.add_reader(udp.fd, self._readable, udp)
+        for tcp in self.tcp_ports:
+            await tcp.start()
         self._loop = loop
         await self.gathering.start()
 
-    def _bind(self, hosts: list[str], port: int) -> list[UdpPort]:
-        bound: list[UdpPort] = []
+    def _bind(self, hosts: list[str], port: int) -> None:
+        config = self.config
         try:
             for host in hosts:
                 udp = UdpPort(
                     host,
                     port,
-                    announced=self.config.announced.get(host, host),
-                    receive_buffer_bytes=self.config.receive_buffer_bytes,
+                    announced=config.announced.get(host, host),
+                    receive_buffer_bytes=config.receive_buffer_bytes,
                 )
-                bound.append(udp)
+                self.ports.append(udp)
                 port = udp.port
+            for host in hosts if config.ice_tcp else ():
+                tcp = TcpPort(
+                    host,
+                    config.tcp_port or port,
+                    self.clock,
+                    announced=config.announced.get(host, host),
+                    take=self.relayed,
+                    owned=lambda tcp, key: (tcp, key) in self._owners,
+                    lost=self._disconnected,
+                )
+                self.tcp_ports.append(tcp)
         except OSError:
-            for udp in bound:
-                udp.close()
+            self._close_ports()
             raise
-        return bound
+
+    def _close_ports(self) -> None:
+        for udp in self.ports:
+            udp.close()
+        for tcp in self.tcp_ports:
+            tcp.close()
+        self.ports.clear()
+        self.tcp_ports.clear()
 
     async def stop(self) -> None:
         """End every PeerConnection and close the sockets."""
@@ -98,8 +124,7 @@ class Engine:
         for udp in self.ports:
             if self._loop is not None:
                 self._loop.remove_reader(udp.fd)
-            udp.close()
-        self.ports.clear()
+        self._close_ports()
         # What the ends of data channels left to be run.
         await asyncio.sleep(0)
 
@@ -162,7 +187,15 @@ class Engine:
         if self._owners.get((pair.port, pair.key)) is peer:
             del self._owners[pair.port, pair.key]
             self._addresses[peer].remove((pair.port, pair.key))
-            pair.port.media.pop(pair.key, None)
+            pair.port.release(pair.key)
+
+    def _disconnected(self, port: TcpPort, key: bytes) -> None:
+        """Whoever connects from there next may be somebody else."""
+        owner = self._owners.pop((port, key), None)
+        if owner is not None:
+            self._addresses[owner].discard((port, key))
+            owner.ice.pairs.disconnected(port, key)
+        port.media.pop(key, None)
 
     def take_media(self, peer: Peer) -> None:
         """It has keys: its packets are welcome. Again when what is to see them has changed."""
@@ -176,7 +209,7 @@ class Engine:
             self._unname(peer, ufrag)
         for port, key in self._addresses.pop(peer, ()):
             del self._owners[port, key]
-            port.media.pop(key, None)
+            port.release(key)
         self._by_tag.pop(peer.tag, None)
 
     # --- datagrams ---------------------------------------------------------------------------------------
@@ -189,8 +222,8 @@ class Engine:
         for port in self.ports:
             port.flush()
 
-    def relayed(self, relay: RelayPort, key: bytes, data: bytes) -> None:
-        """Take what came through the TURN server, as a batch of one."""
+    def relayed(self, relay: RelayPort | TcpPort, key: bytes, data: bytes) -> None:
+        """Take what came through the TURN server or over TCP, as a batch of one."""
         try:
             receive = relay.media.get(key)
             if len(data) < 2 or not 127 < data[0] < 192:
@@ -277,14 +310,20 @@ class Engine:
 
     def measure(self) -> Iterable[Counter]:
         """For the exporter."""
-        received = sum(udp.received for udp in self.ports) + self.gathering.relayed("received")
-        sent = sum(udp.sent for udp in self.ports) + self.gathering.relayed("sent")
+        ports: list[UdpPort | TcpPort] = [*self.ports, *self.tcp_ports]
+        received = sum(port.received for port in ports) + self.gathering.relayed("received")
+        sent = sum(port.sent for port in ports) + self.gathering.relayed("sent")
         yield Counter("media_datagrams_total", received, {"direction": "in"})
         yield Counter("media_datagrams_total", sent, {"direction": "out"})
         dropped = dict(self.dropped)
         dropped["unknown_source"] = dropped.get("unknown_source", 0) + sum(udp.unknown_media for udp in self.ports)
         dropped["oversize"] = dropped.get("oversize", 0) + sum(udp.oversize for udp in self.ports)
         refused = sum(sum(udp.send_errors.values()) for udp in self.ports)
+        refused += sum(tcp.dropped for tcp in self.tcp_ports)
         dropped["send_buffer"] = refused + self.gathering.relayed("dropped")
+        if self.tcp_ports:
+            yield Counter("media_tcp_connections", sum(map(len, self.tcp_ports)))
+            for reason, count in sum((tcp.refused for tcp in self.tcp_ports), Tally()).items():
+                yield Counter("media_tcp_connections_closed_total", count, {"reason": reason})
         for reason, count in dropped.items():
             yield Counter("media_datagrams_dropped_total", count, {"reason": reason})

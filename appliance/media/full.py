@@ -9,7 +9,7 @@ regular, and may be repeated when the pair in use falls silent, as browsers take
 import secrets
 
 from appliance.media.ice import NEVER, PROBE_INTERVAL, Check, IceAgent
-from appliance.media.local import HOST_PREFERENCE
+from appliance.media.local import HOST_PREFERENCE, RELAY_PREFERENCE, TCP_HOST_PREFERENCE
 from appliance.media.pair import Pair
 from appliance.wire import stun
 
@@ -87,7 +87,10 @@ class FullIceAgent(IceAgent):
 
     def _rank(self, pair: Pair) -> int:
         """RFC 8445 section 6.1.2.3, with the best that a candidate of its type can have for ours."""
-        ours = (HOST_PREFERENCE if pair.port.candidate_type == "host" else 0) << 24 | 0xFFFFFF
+        preference = RELAY_PREFERENCE
+        if pair.port.candidate_type == "host":
+            preference = HOST_PREFERENCE if pair.port.transport == "udp" else TCP_HOST_PREFERENCE
+        ours = preference << 24 | 0xFFFFFF
         leads, follows = (ours, pair.priority) if self.controlling else (pair.priority, ours)
         return min(leads, follows) << 32 | 2 * max(leads, follows) | int(leads > follows)
 

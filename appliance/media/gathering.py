@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from appliance.core.auth import secret_of
 from appliance.core.clock import Clock
 from appliance.media.config import MediaConfig
-from appliance.media.local import RELAY_PREFERENCE, host_candidates, priority
+from appliance.media.local import RELAY_PREFERENCE, host_candidates, priority, tcp_candidates
 from appliance.media.port import Port
 from appliance.media.reflexive import KEEPALIVE, Reflexive
 from appliance.media.servers import Server, stun_server, turn_server
+from appliance.media.tcp import TcpPort
 from appliance.media.turn import RelayPort, allocate
 from appliance.media.udp import UdpPort
 from appliance.wire.candidate import Candidate
@@ -40,11 +41,13 @@ class Gathering:
         ports: Sequence[UdpPort],
         clock: Clock,
         take: Callable[[RelayPort, bytes, bytes], None],
+        tcp_ports: Sequence[TcpPort] = (),
     ) -> None:
         self.relay: RelayPort | None = None
         self.reflexive: Reflexive | None = None
         self._config = config
         self._ports = ports
+        self._tcp_ports = tcp_ports
         self._clock = clock
         self._take = take
         self._tasks: list[asyncio.Task[None]] = []
@@ -55,7 +58,7 @@ class Gathering:
 
     @property
     def ports(self) -> list[Port]:
-        """Everything that a check can be sent from."""
+        """Everything that a check can be sent from; over TCP only where the peer has connected."""
         return [*self._ports] if self.relay is None else [*self._ports, self.relay]
 
     def candidates(self) -> Iterator[Candidate]:
@@ -63,6 +66,7 @@ class Gathering:
         yield from host_candidates(self._ports, announce_private=self._config.announce_private)
         if self.reflexive is not None:
             yield from self.reflexive.candidates()
+        yield from tcp_candidates(self._tcp_ports, announce_private=self._config.announce_private)
         if self.relay is not None:
             yield Candidate(
                 foundation="r1",

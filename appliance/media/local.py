@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from appliance.media.tcp import TcpPort
 from appliance.media.udp import UdpPort
 from appliance.wire.candidate import Candidate
 
@@ -9,6 +10,10 @@ HOST_PREFERENCE = 126
 PRFLX_PREFERENCE = 110
 SRFLX_PREFERENCE = 100
 RELAY_PREFERENCE = 0
+TCP_HOST_PREFERENCE = 90
+"""Below every direct way over UDP: RFC 6544 section 4.2 wants that where both are offered, and browsers count so."""
+_PASSIVE = 4
+"""Direction preference of a passive host candidate (RFC 6544 section 4.2)."""
 
 
 def priority(preference: int, local: int = 65_535) -> int:
@@ -16,15 +21,19 @@ def priority(preference: int, local: int = 65_535) -> int:
     return preference << 24 | local << 8 | 255
 
 
+def _addresses(ports: Sequence[UdpPort] | Sequence[TcpPort], announce_private: bool) -> list[tuple[str, int]]:
+    addresses = [(port.announced, port.port) for port in ports]
+    if announce_private:
+        addresses += [(port.host, port.port) for port in ports if port.host != port.announced]
+    return list(dict.fromkeys(addresses))
+
+
 def host_candidates(ports: Sequence[UdpPort], *, announce_private: bool = False) -> Iterator[Candidate]:
     """One for each socket, in the configuration's order: the first is preferred.
 
     A mapped address (NAT 1:1) takes the place of ours; with ``announce_private`` ours comes after all of them.
     """
-    addresses = [(port.announced, port.port) for port in ports]
-    if announce_private:
-        addresses += [(port.host, port.port) for port in ports if port.host != port.announced]
-    for index, (address, number) in enumerate(dict.fromkeys(addresses), 1):
+    for index, (address, number) in enumerate(_addresses(ports, announce_private), 1):
         yield Candidate(
             foundation=str(index),
             component=1,
@@ -33,4 +42,19 @@ def host_candidates(ports: Sequence[UdpPort], *, announce_private: bool = False)
             address=address,
             port=number,
             type="host",
+        )
+
+
+def tcp_candidates(ports: Sequence[TcpPort], *, announce_private: bool = False) -> Iterator[Candidate]:
+    """One for each TCP port, passive: the client connects. Its port is told as that of UDP is, NAT and all."""
+    for index, (address, number) in enumerate(_addresses(ports, announce_private), 1):
+        yield Candidate(
+            foundation=f"t{index}",
+            component=1,
+            transport="tcp",
+            priority=priority(TCP_HOST_PREFERENCE, _PASSIVE << 13 | 8192 - index),
+            address=address,
+            port=number,
+            type="host",
+            tcp_type="passive",
         )

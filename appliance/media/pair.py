@@ -38,16 +38,17 @@ class Pair:
     def addresses(self) -> PairAddresses:
         """Both ends as events show them."""
         return PairAddresses(
-            CandidateAddress(*self.local, self.local_type, family=_family(self.local[0])),
-            CandidateAddress(self.host, self.remote_port, self.remote_type, family=_family(self.host)),
+            CandidateAddress(*self.local, self.local_type, self.port.transport, _family(self.local[0])),
+            CandidateAddress(self.host, self.remote_port, self.remote_type, self.port.transport, _family(self.host)),
         )
 
     @property
     def text(self) -> str:
         """As Janus writes it."""
+        transport = self.port.transport
         return (
-            f"{self.local[0]}:{self.local[1]} [{self.local_type},udp] <-> "
-            f"{self.host}:{self.remote_port} [{self.remote_type},udp]"
+            f"{self.local[0]}:{self.local[1]} [{self.local_type},{transport}] <-> "
+            f"{self.host}:{self.remote_port} [{self.remote_type},{transport}]"
         )
 
     def stats(self, *, selected: bool) -> PairStats:

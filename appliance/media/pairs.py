@@ -63,6 +63,12 @@ class Pairs:
                     self._released(self._pairs.pop(where))
         return self.add(port, key)
 
+    def disconnected(self, port: Port, key: bytes) -> None:
+        """The connection is gone that it was: whoever comes from there next has to prove and nominate it anew."""
+        pair = self.get(port, key)
+        if pair is not None:
+            pair.proven = pair.nominated = False
+
     def let_go(self) -> None:
         """Nothing is released any more."""
         del self._released

@@ -18,6 +18,8 @@ class Port(Protocol):
     """What candidates say: the host, or its public address."""
     candidate_type: str
     """host or relay."""
+    transport: str
+    """udp or tcp: between us and the peer, or between the TURN server and the peer."""
     media: dict[bytes, MediaReceiver]
     """By sockaddr: who takes SRTP and SRTCP from there."""
 
@@ -32,3 +34,6 @@ class Port(Protocol):
 
     def flush(self) -> None:
         """Send what is queued."""
+
+    def release(self, key: bytes) -> None:
+        """A sockaddr is nobody's any more."""

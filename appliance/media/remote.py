@@ -17,6 +17,8 @@ class RemoteCandidates:
         self.ignored: dict[str, int] = {}
         """Candidates that were not used, by why: mdns, tcp, component, malformed, too_many.
 
+        Those for TCP are of a client that connects to us, as ours are passive: it shows its address by that.
+
         Names ending in ``.local`` are never looked up: it would take a second for each, and the checks of whoever has
         such a name show its address.
         """
@@ -52,9 +54,10 @@ class RemoteCandidates:
     def heard(self, pair: Pair) -> None:
         """A peer-reflexive one: nobody told it, but the peer's check came from there."""
         self._reflexive += 1
+        transport = pair.port.transport
         self._tell(
-            f"remote{self._reflexive} 1 udp {pair.priority} {pair.host} {pair.remote_port}"
-            f" typ prflx raddr {pair.host} rport {pair.remote_port}"
+            f"remote{self._reflexive} 1 {transport} {pair.priority} {pair.host} {pair.remote_port}"
+            f" typ prflx raddr {pair.host} rport {pair.remote_port}" + " tcptype active" * (transport == "tcp")
         )
 
     def restart(self) -> None:

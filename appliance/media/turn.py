@@ -64,6 +64,7 @@ class RelayPort:
     """
 
     candidate_type = "relay"
+    transport = "udp"
 
     def __init__(
         self,
@@ -119,6 +120,10 @@ class RelayPort:
 
     def flush(self) -> None:
         """Nothing is queued."""
+
+    def release(self, key: bytes) -> None:
+        """Media from there is nobody's any more."""
+        self.media.pop(key, None)
 
     def _write(self, number: int, data: bytes) -> None:
         transport = self._client.transport

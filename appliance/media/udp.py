@@ -130,6 +130,7 @@ class UdpPort:
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         self.candidate_type = "host"
+        self.transport = "udp"
         self.announced = announced
         """What candidates say: the host, or its public address."""
         self.fd = self._socket.fileno()
@@ -216,6 +217,10 @@ class UdpPort:
             else:
                 self._count_error(_ffi.errno)
                 done += 1
+
+    def release(self, key: bytes) -> None:
+        """Media from there is nobody's any more."""
+        self.media.pop(key, None)
 
     def send(self, data: bytes, key: bytes) -> None:
         """Send one datagram now (STUN, DTLS, RTCP, retransmissions)."""

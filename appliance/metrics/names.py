@@ -307,6 +307,11 @@ AUTH_FAILURES = _counters(
     Label("api", ("janus", "admin", "metrics", "console", "intake")),
 )  # fmt: skip
 DATAGRAMS = _counters("media_datagrams_total", C, "Datagrams at the media port.", DIRECTION)
+TCP_CONNECTIONS = _counters("media_tcp_connections", G, "Connections to the media port over TCP.")
+TCP_REFUSED = _counters(
+    "media_tcp_connections_closed_total", C, "Connections to the media port over TCP that were closed, by why.",
+    Label("reason", ("limit", "unproven", "idle", "framing")),
+)  # fmt: skip
 DATAGRAMS_DROPPED = _counters(
     "media_datagrams_dropped_total", C, "Datagrams at the media port that were dropped.",
     Label("reason", ("malformed", "unknown_source", "unknown_ssrc", "rate_limit", "send_buffer", "closed", "oversize")),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -13,9 +13,11 @@ from appliance.hep.framing import Framer, HepFramingError
 from appliance.hep.message import HepDecodeError, decode
 from appliance.intake import dialect
 from appliance.media import sctp
+from appliance.media.config import DATAGRAM_BYTES
 from appliance.media.dtls import DtlsStage
 from appliance.wire import dtls, keyframe, rtcp, sdp, stun, twcc, vp8, vp9
 from appliance.wire.candidate import Candidate, CandidateDecodeError
+from appliance.wire.framing import Deframer, FramingError
 from appliance.wire.pcap import PcapDecodeError, Reader
 from appliance.wire.rtp import RtpDecodeError, parse_extensions, parse_header
 from tests.core.fake_media import OFFER
@@ -30,6 +32,26 @@ def stun_message(data: bytes) -> None:
         stun.parse(data)
     except stun.StunDecodeError:
         return
+
+
+def ice_tcp_stream(data: bytes) -> None:
+    """Frames over TCP, in pieces whose sizes the first bytes say: nothing may depend on how the stream was cut."""
+    cut, stream = data[:1] or b"\1", data[1:]
+    step = max(1, cut[0])
+    whole, pieces = deframed([stream]), deframed(stream[at : at + step] for at in range(0, len(stream), step))
+    assert whole == pieces
+
+
+def deframed(pieces: Iterable[bytes]) -> list[bytes]:
+    """The frames until one is too long."""
+    deframer, frames = Deframer(DATAGRAM_BYTES), list[bytes]()
+    try:
+        for piece in pieces:
+            frames.extend(deframer.feed(piece))
+            assert deframer.pending < DATAGRAM_BYTES + 2
+    except FramingError:
+        frames.append(b"too long")
+    return frames
 
 
 def dtls_records(data: bytes) -> None:
@@ -189,7 +211,7 @@ def sctp_packet(data: bytes) -> None:
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
-        stun_message, dtls_records, rtp_packet, rtp_payload, rtcp_compound, transport_feedback, session_description,
-        candidate, janus_request, janus_events, hep_message, packet_file, sctp_packet,
+        stun_message, ice_tcp_stream, dtls_records, rtp_packet, rtp_payload, rtcp_compound, transport_feedback,
+        session_description, candidate, janus_request, janus_events, hep_message, packet_file, sctp_packet,
     )
 }  # fmt: skip
