@@ -2,7 +2,8 @@
 
 A broker brings a message again when it can't know that it was handled: a collector was killed, or the line to it was.
 A handler that keeps events notes with them the message and how many of its events it has, and leaves out those when
-they come again, to whichever collector.
+they come again, to whichever collector. The events of a gateway's whole life count as one message here: its number in
+that is an event's place.
 """
 
 from collections import deque

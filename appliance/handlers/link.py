@@ -1,14 +1,14 @@
 """The gateway's one consumer of events: sends them to the collector, and takes the collector's commands.
 
-Calls come first: nothing here waits for the collector. What it has not acknowledged is kept and sent again after a
-lost connection; what comes meanwhile waits in a bounded queue, whose losses a ``Gap`` marks. A collector that has
-just started is told the state of every call that is up (:mod:`appliance.handlers.link_memory`).
+Calls come first: nothing here waits for the collector. What it does not keep yet, where a crash does not lose it, is
+sent again after one (:mod:`appliance.handlers.link_window`); what comes meanwhile waits in a bounded queue, whose
+losses a ``Gap`` marks. A collector that has just started is told the state of every call that is up
+(:mod:`appliance.handlers.link_memory`).
 """
 
 import asyncio
 import logging
 import secrets
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,6 +20,7 @@ from appliance.core.correlation import Correlator
 from appliance.core.events import Counter, Event, EventType, encode_msgpack
 from appliance.core.queue import EventQueue
 from appliance.handlers.link_memory import LinkMemory
+from appliance.handlers.link_window import LinkWindow
 from appliance.net.link import (
     MAX_FRAME,
     VERSION,
@@ -42,7 +43,7 @@ FRAME_BYTES = 2**20
 MAX_EVENT = MAX_FRAME // 2
 """Bytes; nothing that a gateway emits comes near it."""
 WINDOW = 5_000
-"""Events sent and not acknowledged."""
+"""Events sent and not taken."""
 WINDOW_BYTES = 8 * 2**20
 DEPTH = 50_000
 """Events that wait while the collector is away: some minutes of fifty calls."""
@@ -85,6 +86,7 @@ class LinkHandler:
         """Serves what the collector asks: ``hangup``, ``describe``, ... May be set at any time."""
         self.boot = boot or secrets.token_hex(8)
         self.acknowledged = 0
+        """Events that the collector has taken."""
         self._address = parse_address(address)
         self._server_name = server_name
         self._token = token
@@ -93,8 +95,7 @@ class LinkHandler:
         self._memory = LinkMemory(clock)
         self._correlator = Correlator()
         self._next = 0
-        self._unacknowledged: deque[tuple[int, bytes]] = deque()
-        self._unacknowledged_bytes = 0
+        self.window = LinkWindow()
         self._connection: LinkConnection | None = None
         self._welcomed = False
         self._progress_at = 0.0
@@ -126,7 +127,7 @@ class LinkHandler:
 
     async def stop(self) -> None:
         """Give the collector a moment to take what is left, and end."""
-        if self._queue.waiting() or self._unacknowledged:
+        if not self._is_idle():
             if self._redial is not None:
                 # A gateway that ends right after it began: the collector may have come up just now.
                 self._redial.cancel()
@@ -138,8 +139,7 @@ class LinkHandler:
             except TimeoutError:
                 pass
         self._stopped = True
-        left = len(self._queue) + len(self._unacknowledged)
-        if left:
+        if left := self._backlog():
             logger.warning("link: the collector did not take the last %d events", left)
         for timer in (self._redial, self._watch):
             if timer is not None:
@@ -155,7 +155,9 @@ class LinkHandler:
         labels = {"handler": "link_backlog"}
         yield Counter("link_connected", float(self._welcomed))
         yield Counter("link_events_total", self.acknowledged)
-        yield Counter("event_queue_length", len(self._queue) + len(self._unacknowledged), labels)
+        yield Counter("link_unkept_events", self.window.unkept)
+        yield Counter("link_forgotten_events_total", self.window.forgotten)
+        yield Counter("event_queue_length", self._backlog(), labels)
         yield Counter("event_queue_capacity", self._queue.depth, labels)
         yield Counter("event_queue_oldest_age_seconds", self._queue.oldest_age(), labels)
         yield Counter("events_dropped_total", sum(self._queue.dropped.values()), labels | {"reason": "disconnected"})
@@ -228,7 +230,7 @@ class LinkHandler:
 
     def _watch_progress(self) -> None:
         self._watch = self._clock.call_later(1.0, self._watch_progress)
-        if self._connection is None or (self._welcomed and not self._unacknowledged):
+        if self._connection is None or (self._welcomed and not self.window.in_flight):
             self._progress_at = self._clock.monotonic()
         elif self._clock.monotonic() - self._progress_at > STALL_SECONDS:
             what = "acknowledges nothing" if self._welcomed else "says nothing"
@@ -238,7 +240,9 @@ class LinkHandler:
 
     def _message(self, connection: LinkConnection, message: Message) -> None:
         if isinstance(message, Ack):
-            self._acknowledge(message.next)
+            # It lives, though it may want no more yet.
+            self._progress_at = self._clock.monotonic()
+            self._acknowledge(message.next, message.next if message.kept is None else message.kept)
             self._pump()
         elif isinstance(message, Welcome):
             self._begin(connection, message)
@@ -249,31 +253,30 @@ class LinkHandler:
             logger.warning("link: the collector at %s refuses: %s", self._address, why)
             connection.abort(f"the collector refuses: {why}")
             return
-        first = self._unacknowledged[0][0] if self._unacknowledged else self._next
+        old: list[bytes] = []
         if welcome.next is None:
-            old = self._memory.recall(before=first)
+            first = self.window.first
+            old = self._memory.recall(before=self._next if first is None else first)
             for frame in _frames(old):
                 connection.send(Replay(events=frame))
-        else:
-            self._acknowledge(welcome.next)
-            old = []
-        again = list(self._unacknowledged)
-        seq = again[0][0] if again else 0
-        for frame in _frames([data for _, data in again]):
-            connection.send(Events(seq=seq, events=frame))
-            seq += len(frame)
-        logger.info("link: connected to %s; %d events told again, %d sent again", self._address, len(old), len(again))
+        self.window.rewind(welcome.next)
+        again = self.window.to_send
+        logger.info("link: connected to %s; %d events told again, %d sent again", self._address, len(old), again)
         self.failures = 0
         self._welcomed = True
         self._progress_at = self._clock.monotonic()
         self._pump()
 
-    def _acknowledge(self, next_wanted: int) -> None:
-        while self._unacknowledged and self._unacknowledged[0][0] < next_wanted:
-            _, data = self._unacknowledged.popleft()
-            self._unacknowledged_bytes -= len(data)
-            self.acknowledged += 1
-            self._progress_at = self._clock.monotonic()
+    def _acknowledge(self, taken: int, kept: int) -> None:
+        self.window.acknowledge(taken, kept)
+        self.acknowledged = max(self.acknowledged, min(taken, self._next))
+
+    def _backlog(self) -> int:
+        """Events that the collector does not have."""
+        return len(self._queue) + self.window.in_flight + self.window.to_send
+
+    def _is_idle(self) -> bool:
+        return self.window.is_empty and not self._queue.waiting()
 
     def _pump(self) -> None:
         """Send while there is something to send and room for it."""
@@ -281,17 +284,22 @@ class LinkHandler:
             self._connection is not None
             and self._welcomed
             and self._connection.writable
-            and self._queue.waiting()
-            and len(self._unacknowledged) < WINDOW
-            and self._unacknowledged_bytes < WINDOW_BYTES
+            and (self.window.to_send or self._queue.waiting())
+            and self.window.in_flight < WINDOW
+            and self.window.in_flight_bytes < WINDOW_BYTES
         ):
-            seq = self._next
-            if not self._unacknowledged:
+            if not self.window.in_flight:
                 self._progress_at = self._clock.monotonic()
-            for frame in _frames([data for item in self._queue.take(BATCH) if (data := self._number(item))]):
+            if self.window.to_send:
+                some = self.window.send_again(BATCH)
+                seq, events = some[0][0], [data for _, data in some]
+            else:
+                seq = self._next
+                events = [data for item in self._queue.take(BATCH) if (data := self._number(item))]
+            for frame in _frames(events):
                 self._connection.send(Events(seq=seq, events=frame))
                 seq += len(frame)
-        if self._idle is not None and not self._idle.done() and not self._unacknowledged and not self._queue.waiting():
+        if self._idle is not None and not self._idle.done() and self._is_idle():
             self._idle.set_result(None)
 
     def _number(self, item: Event) -> bytes | None:
@@ -309,8 +317,7 @@ class LinkHandler:
         if not 0 < len(data) <= MAX_EVENT:
             self._queue.lose(item)
             return None
-        self._unacknowledged.append((self._next, data))
-        self._unacknowledged_bytes += len(data)
+        self.window.sent(self._next, data)
         self._memory.keep(self._next, item, data)
         self._next += 1
         return data

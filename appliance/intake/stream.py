@@ -1,10 +1,13 @@
 """The collector's end of the link: events of any number of our gateways, and questions to them.
 
 Sequence numbers make every loss seen: a jump, a gateway that has started anew, and a beginning that this collector
-has missed each put a ``Gap`` into the stream.
+has missed each put a ``Gap`` into the stream. A gateway is told at once what is taken, while the handlers have room,
+and later what is kept where a crash does not lose it. What is not, it sends again after a crash, and the store leaves
+out what it has.
 """
 
 import asyncio
+import contextlib
 import errno
 import hmac
 import logging
@@ -15,10 +18,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from appliance.core.clock import Clock
+from appliance.core.bus import EventBus
+from appliance.core.clock import Clock, Timer
+from appliance.core.deliveries import Deliveries, Origin
 from appliance.core.events import Counter, EventDecodeError, Gap, decode_msgpack, event
-from appliance.core.intake import Deliver
+from appliance.core.intake import Deliver, Progress
 from appliance.intake.dialect import checked
+from appliance.intake.taken import Taken
 from appliance.net.host import is_loopback
 from appliance.net.link import (
     VERSION,
@@ -41,6 +47,12 @@ MAX_CONNECTIONS = 256
 MAX_BOOTS = 1024
 """Starts of gateways whose next sequence number is remembered."""
 HELLO_SECONDS = 5.0
+PAUSE = 0.05
+"""Seconds until it is asked again what is kept, and whether there is room."""
+ALIVE_SECONDS = 1.0
+"""A gateway that has to wait for longer hears again that it has to."""
+FINISH_SECONDS = 2.0
+"""For what was taken to be kept, when we are to end."""
 PROBE_SECONDS = 3.0
 """For a gateway to show that it is alive, when another says that it has its name."""
 
@@ -65,6 +77,9 @@ class StreamIntake:
         """Events and frames that were none."""
         self.refused = 0
         """Connections turned away."""
+        self.progress: Progress = EventBus(clock)
+        """Contract: :class:`appliance.core.intake.CanWait`."""
+        self.deliveries = Deliveries()
         self._clock = clock
         self._address: UnixAddress | TcpAddress | None = None
         self._token = ""
@@ -75,8 +90,11 @@ class StreamIntake:
         self._by_name: dict[str, LinkConnection] = {}
         self._contests: dict[LinkConnection, asyncio.Task[None]] = {}
         """Gateways that wait until it is known whether the one that has their name is alive."""
-        self._next: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._taken: OrderedDict[tuple[str, str], Taken] = OrderedDict()
         """By server and boot."""
+        self._watch: Timer | None = None
+        self._spoke_at = 0.0
+        """When gateways were last told how far we are."""
         self._boot_of: OrderedDict[str, str] = OrderedDict()
 
     def listen_on(self, address: str, *, token: str = "") -> None:
@@ -113,11 +131,12 @@ class StreamIntake:
             raise OSError(problem.errno, f"gateways can't be listened for at {self._address}: {reason}") from None
 
     async def stop(self) -> None:
-        """Close every connection; the gateways keep what was not acknowledged."""
+        """Close every connection, once what was taken is kept; what is not in time the gateways send to the next."""
         self._deliver = None
         if self._server is None:
             return
         self._server.close()
+        await self._finish()
         for contest in list(self._contests.values()):
             contest.cancel()
         for connection in list(self._connections):
@@ -206,7 +225,7 @@ class StreamIntake:
             self._take(connection, hello, message)
         elif isinstance(message, Replay):
             for data in message.events:
-                self._take_one(data, replayed=True)
+                self._take_one(data)
 
     def _greet(self, connection: LinkConnection, hello: Hello) -> None:
         error = ""
@@ -259,33 +278,42 @@ class StreamIntake:
         self._boot_of.move_to_end(hello.server)
         if len(self._boot_of) > MAX_BOOTS:
             self._boot_of.popitem(last=False)
-        connection.send(Welcome(v=VERSION, next=self._next.get((hello.server, hello.boot))))
+        taken = self._taken.get((hello.server, hello.boot))
+        connection.send(Welcome(v=VERSION, next=None if taken is None else taken.next))
+        if taken is not None:
+            taken.told = taken.next
+            self._tell(connection, taken, self.progress.kept_until(), has_room=True, alive=True)
         logger.info("link: gateway %s is connected", hello.server)
 
     # --- events ----------------------------------------------------------------------------------------------
 
     def _take(self, connection: LinkConnection, hello: Hello, frame: Events) -> None:
         key = (hello.server, hello.boot)
-        wanted = self._next.get(key)
-        events = frame.events
-        if wanted is None:
-            if frame.seq > 0:
+        taken = self._taken.get(key)
+        first = frame.seq
+        if taken is None:
+            taken = self._taken[key] = Taken(hello.server, hello.boot)
+            if len(self._taken) > MAX_BOOTS:
+                self._taken.popitem(last=False)
+            if first > 0:
                 # The gateway has told others before: this collector, or its state, is new.
                 self._gap("restart", hello.server)
-        elif frame.seq > wanted:
-            self._gap("sequence", hello.server, frame.seq - wanted)
+        elif first > taken.next:
+            self._gap("sequence", hello.server, first - taken.next)
         else:
-            events = events[wanted - frame.seq :]
-        for data in events:
-            self._take_one(data)
-        after = max(frame.seq + len(frame.events), wanted or 0)
-        self._next[key] = after
-        self._next.move_to_end(key)
-        if len(self._next) > MAX_BOOTS:
-            self._next.popitem(last=False)
-        connection.send(Ack(next=after))
+            first = taken.next
+        for seq, data in enumerate(frame.events[first - frame.seq :], first):
+            self._take_one(data, origin=taken.origin(seq))
+        taken.took(max(frame.seq + len(frame.events), taken.next), self.progress.last_number)
+        self._taken.move_to_end(key)
+        has_room = self.progress.has_room()
+        self._tell(connection, taken, self.progress.kept_until(), has_room=has_room, alive=has_room)
+        if taken.waits and self._watch is None:
+            self._spoke_at = self._clock.monotonic()
+            self._watch = self._clock.call_later(PAUSE, self._look)
 
-    def _take_one(self, data: bytes, *, replayed: bool = False) -> None:
+    def _take_one(self, data: bytes, *, origin: Origin | None = None) -> None:
+        """Hand on an event; one without an ``origin`` is replayed."""
         assert self._deliver is not None
         try:
             item = checked(decode_msgpack(data))
@@ -295,7 +323,62 @@ class StreamIntake:
                 logger.warning("link: %s; counting further ones in silence", problem)
             return
         self.received += 1
-        self._deliver(replace(item, replayed=True) if replayed else item)
+        if origin is None:
+            self._deliver(replace(item, replayed=True))
+        else:
+            self._deliver(item)
+            self.deliveries.note(self.progress.last_number, origin)
+
+    def _tell(
+        self, connection: LinkConnection, taken: Taken, kept: int, *, has_room: bool, alive: bool = False
+    ) -> None:
+        """Tell a gateway how far we are, where that is new; ``alive``: in any case."""
+        risen = taken.is_kept_until(kept)
+        if has_room and taken.told < taken.next:
+            taken.told, risen = taken.next, True
+        if risen or alive:
+            # What waits for room is not called taken though it may be kept already.
+            known = min(taken.kept, taken.told)
+            connection.send(Ack(next=taken.told, kept=None if known == taken.told else known))
+
+    def _look(self) -> None:
+        """Tell gateways what has been kept meanwhile, and that there is room again."""
+        self._watch = None
+        kept, has_room = self.progress.kept_until(), self.progress.has_room()
+        self.deliveries.kept_until(kept)
+        now = self._clock.monotonic()
+        alive = now - self._spoke_at >= ALIVE_SECONDS
+        if alive:
+            self._spoke_at = now
+        connected: set[int] = set()
+        for connection, hello in self._connections.items():
+            taken = self._taken.get((hello.server, hello.boot)) if hello is not None else None
+            if taken is not None:
+                connected.add(id(taken))
+                self._tell(connection, taken, kept, has_room=has_room, alive=alive and taken.waits)
+        for taken in self._taken.values():
+            if id(taken) not in connected:
+                # Its gateway hears it when it comes back.
+                taken.is_kept_until(kept)
+                taken.told = taken.next
+        if any(taken.waits for taken in self._taken.values()):
+            self._watch = self._clock.call_later(PAUSE, self._look)
+
+    async def _finish(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_SECONDS):
+                while True:
+                    if self._watch is not None:
+                        self._watch.cancel()
+                    self._look()
+                    if self._watch is None:
+                        break
+                    self.progress.hurry()
+                    await asyncio.sleep(PAUSE)
+        if self._watch is not None:
+            self._watch.cancel()
+        # What was said goes out before the connections are cut.
+        await asyncio.sleep(0)
 
     def _gap(self, reason: str, server: str, missing: int = 0) -> None:
         assert self._deliver is not None

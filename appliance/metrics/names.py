@@ -339,6 +339,13 @@ MEDIA_RECORDING_LOST = _counters(
     "media_recording_packets_lost_total", C, "Packets that are in no file: it was full, or the disk was slow.", PLUGIN
 )
 LINK_EVENTS = _counters("link_events_total", C, "Events over the link between gateway and collector.")
+LINK_UNKEPT = _counters(
+    "link_unkept_events", G, "Events that the collector took and does not keep yet: the gateway would send them again."
+)
+LINK_FORGOTTEN = _counters(
+    "link_forgotten_events_total", C,
+    "Events that the collector took and did not keep for so long that the gateway had no room for them.",
+)  # fmt: skip
 LINK_CONNECTED = _counters("link_connected", G, "1 while the gateway's link to its collector is up.")
 INTAKE_EVENTS = _counters(
     "intake_events_total", C, "Events that an intake took or refused.",

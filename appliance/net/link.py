@@ -75,9 +75,12 @@ class Replay(_Message, frozen=True, kw_only=True):
 
 
 class Ack(_Message, frozen=True, kw_only=True):
-    """The collector has handed on everything before ``next``."""
+    """How far the collector is; the same again says that it lives, and wants no more yet."""
 
     next: int
+    """Everything before it is taken: handed on, and wanted no more while this collector lives."""
+    kept: int | None = None
+    """Everything before it is kept where a crash does not lose it; ``None``: all that is taken."""
 
 
 class Request(_Message, frozen=True, kw_only=True):

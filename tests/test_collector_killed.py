@@ -1,0 +1,82 @@
+"""A collector is killed while its gateway tells it events: its store has each of them, once and in order."""
+
+import asyncio
+import sqlite3
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+
+from appliance.core.clock import LoopClock
+from appliance.core.events import MediaStats, event
+from appliance.handlers.link import LinkHandler
+from appliance.handlers.store.database import store_url
+from appliance.net.link import socket_path
+from appliance.supervisor import Child
+from tests.peers.appliance import free_settings
+
+KILLS = 2
+BETWEEN = 3_000
+"""Events that are stored between two of them."""
+SESSIONS = 20
+
+
+class Stored:
+    """What a SQLite store holds."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = store_url("", "", data).database
+
+    def ask(self, query: str) -> list[tuple[int, ...]]:
+        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)) as connection:
+            return connection.execute(query).fetchall()
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(30):
+            while self.ask("SELECT count(*) FROM stats")[0][0] < count:  # noqa: ASYNC110  # a file tells nobody
+                await asyncio.sleep(0.02)
+
+
+async def test_what_a_killed_collector_was_told_is_stored_once_and_in_order(tmp_path: Path) -> None:
+    child = Child("collector", [*free_settings(tmp_path), "collect"])
+    await child.start()
+    stored, total, over = Stored(tmp_path), 0, False
+    link = LinkHandler(f"unix:{socket_path(tmp_path)}", server_name="gw", clock=LoopClock())
+
+    async def load() -> None:
+        nonlocal total
+        while not over or total % SESSIONS:
+            number, total = total, total + 1
+            body = MediaStats(media="audio", packets_sent=number // SESSIONS)
+            session = 1 + number % SESSIONS
+            await link.handle([event(body, emitter="gw", timestamp=number, session_id=session, handle_id=session)])
+            if number % 50 == 0:
+                # About what a core takes in, so that some is always on its way.
+                await asyncio.sleep(0.01)
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(child.stop)
+        await link.start()
+        stack.push_async_callback(link.stop)
+        loading = asyncio.create_task(load())
+        for _ in range(KILLS):
+            before = stored.ask("SELECT count(*) FROM stats")[0][0]
+            await stored.until(before + BETWEEN)
+            assert child.process is not None
+            # Under way: it had told the gateway of events that it had taken, and not yet of all that it keeps them.
+            assert link.window.unkept
+            child.process.kill()
+            await child.process.wait()
+            await child.start()
+        over = True
+        await loading
+        await stored.until(total)
+        # The gateway is told so, too.
+        async with asyncio.timeout(10):
+            while not link.window.is_empty:  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0.02)
+    told: dict[int, list[int]] = {}
+    for session, packets in stored.ask("SELECT session, packetssent FROM stats ORDER BY id"):
+        told.setdefault(session, []).append(packets)
+    assert told == {session: list(range(total // SESSIONS)) for session in range(1, SESSIONS + 1)}
+    counts = {counter.name: counter.value for counter in link.measure()}
+    assert counts["link_events_total"] == total
+    assert counts["link_forgotten_events_total"] == 0
