@@ -34,8 +34,10 @@ class Case:
         self.final = final
         ended_us = timeline.ended_us
         latest_us = timeline.last_us if now_us is None else max(now_us, timeline.last_us)
+        if timeline.untold is not None:
+            ended_us = timeline.heard_us
         self.until_us = latest_us if ended_us is None else ended_us
-        """Up to when the call was watched: its end, else now."""
+        """Up to when the call was watched: its end (where no event told that, the last event), else now."""
 
     def since(self, mark: Mark | int | None) -> float:
         """Seconds from then until the end or now; 0 where it never was."""
@@ -45,8 +47,8 @@ class Case:
 
     @cached_property
     def ended(self) -> bool:
-        """Whether an event said that it is over."""
-        return bool(self.t.ends)
+        """Whether an event of the server said that it is over."""
+        return bool(self.t.ends) and self.t.untold is None
 
     @cached_property
     def settling(self) -> bool:

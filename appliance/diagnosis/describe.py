@@ -27,6 +27,8 @@ def describe_event(item: e.Event) -> str:
     """One line, at most :data:`MAX_LENGTH` characters, no control characters; never raises."""
     words = _WORDS.get(type(item.event))
     text = words(item.event) if words is not None else f"an event of type {item.type}"
+    if item.inferred:
+        text = f"{text} (no event told it: the Admin API did)"
     line = "".join(char if char.isprintable() else " " for char in text[: 2 * MAX_LENGTH]).strip()
     return line if len(line) <= MAX_LENGTH else line[: MAX_LENGTH - 1] + "…"
 

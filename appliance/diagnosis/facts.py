@@ -91,6 +91,12 @@ class Facts:
         """The latest event at which a sign of the client on the media path would have shown."""
         self.peer_us: int | None = None
         """The latest sign of the client on the media path."""
+        self.joined = False
+        """It was under way when its events began to come: the server was asked for its beginning."""
+        self.untold: Mark | None = None
+        """No event told its end: the server was found without it."""
+        self.heard_us: int | None = None
+        """Where the end is untold: the latest event before it."""
         self.ends: list[End] = []
         self.attached: Mark | None = None
         self.transport_closed: Mark | None = None

@@ -41,6 +41,10 @@ def phases(timeline: Timeline, verdict: Verdict) -> list[Phase]:
         "end": _phase("end", ended, ended),
     }
     _mark_failure(steps, verdict, ended)
+    if t.joined:
+        # Nobody saw how long its set-up took.
+        for name in ("signalling", "gathering", "ice", "dtls", "first_media"):
+            steps[name].duration_us = None
     return [steps[name] for name in PHASES]
 
 

@@ -57,12 +57,26 @@ class Timeline(Facts):
             return
         self.count += 1
         timestamp_us = item.timestamp
+        if item.inferred:
+            self._inferred(item)
         if not isinstance(item.event, e.Gap):
             # A gap has the time of whoever noticed it, by another clock than the server's.
             self.last_us = max(timestamp_us, self.last_us)
         take = self._TAKERS.get(type(item.event))
         if take is not None:
             take(self, item.event, Mark(timestamp_us, item.id or self.count))
+
+    def _inferred(self, item: e.Event) -> None:
+        """What a server was asked for stands where events are missing, so their absence proves little."""
+        body, at = item.event, Mark(item.timestamp, item.id or self.count)
+        over = isinstance(body, e.Connection) and body.connection == "hangup"
+        if over and not self.ends:
+            self.untold, self.heard_us = at, self.last_us
+        elif isinstance(body, e.Jsep) and not self.joined:
+            self.joined = True
+        else:
+            return
+        self.holes.append(Hole(at.timestamp_us, at.event_id, "asked", {}))
 
     def _mine(self, item: e.Event) -> bool:
         if item.handle_id is None:

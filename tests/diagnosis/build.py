@@ -72,6 +72,18 @@ class Call:
         self.events.append(replace(item, id=number, correlation_id="7-9-1@gw" if handle is not None else None))
         return self
 
+    def asked(self, body: e.Body) -> "Call":
+        """What no event told, but the server's Admin API."""
+        self.add(body)
+        self.events[-1] = replace(self.events[-1], inferred=True)
+        return self
+
+    def gone(self) -> "Call":
+        """The server was found without the call, and its end was never told."""
+        return self.asked(e.Connection(connection="hangup", reason="not told")).asked(
+            e.Handle(name="detached", plugin="janus.plugin.echotest")
+        )
+
     # --- signalling, ICE ---
 
     def offer(self, *media: str, owner: str = "remote", **more: Any) -> "Call":

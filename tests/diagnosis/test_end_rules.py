@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from appliance.core.events import Core, DtlsAlert, Shutdown
+from appliance.core.events import Core, DtlsAlert, Handle, Shutdown
 from tests.diagnosis.build import Call
 
+DETACHED = Handle(name="detached", plugin="janus.plugin.echotest")
 STORIES: list[tuple[str, str, str, Callable[[], Call]]] = [
     ("normal_close", "good", "likely", lambda: Call().up().media(5).hangup("DTLS alert")),
     (
@@ -47,6 +48,9 @@ STORIES: list[tuple[str, str, str, Callable[[], Call]]] = [
         "certain",
         lambda: Call().up().media(5).after(9).add(Core(status="started"), handle=None, session=None),
     ),
+    ("end_untold", "notice", "likely", lambda: Call().up().media(5).after(30).gone()),
+    ("end_untold", "notice", "likely", lambda: Call().settled().after(30).gone()),
+    ("no_peer_connection", "good", "certain", lambda: Call().after(30).asked(DETACHED)),
     ("ended_unknown", "notice", "possible", lambda: Call().up().media(5).hangup("Something new")),
     ("cancelled", "notice", "likely", lambda: Call().settled().after(0.5).hangup()),
     ("no_peer_connection", "good", "certain", lambda: Call().after(5).detach()),

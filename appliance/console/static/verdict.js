@@ -10,6 +10,7 @@ const SEVERITY_WORDS = { good: "as it should be", notice: "worth knowing", fault
 const NAMES = {
   uplink_loss: "Loss from the client", downlink_loss: "Loss to the client", ended_by_app: "Ended by the application",
   ended_by_plugin: "Ended by the plugin", ended_by_admin: "Ended by an administrator", normal_close: "Closed by the client",
+  end_untold: "Gone, and no event told how",
   ice_failed_unknown: "ICE failed", in_progress: "Being set up", mdns_only: "Only mDNS candidates",
 };
 export const nameOf = (code) => NAMES[code] ?? words(code);

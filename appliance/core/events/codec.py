@@ -98,6 +98,7 @@ def to_janus(item: Event) -> dict[str, Any] | None:
     whole.pop("id", None)
     whole.pop("correlation_id", None)
     whole.pop("replayed", None)
+    whole.pop("inferred", None)
     return whole
 
 

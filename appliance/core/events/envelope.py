@@ -55,6 +55,8 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Given by the collector: the PeerConnection, see :mod:`appliance.core.correlation`; absent where there is none."""
     replayed: bool = False
     """Told again by a gateway to a collector that has just started, which may have told it on before it died."""
+    inferred: bool = False
+    """Not told by the server: the collector made it of what the server's Admin API says it has, or has no more."""
     event: Any
     """A :class:`Body`."""
 

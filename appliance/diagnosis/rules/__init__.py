@@ -62,6 +62,7 @@ RULES: tuple[Rule, ...] = (
     quality.clock_or_timestamp_fault,
     quality.loss_repaired,
     # --- how it ended
+    end.end_untold,
     end.normal_close,
     end.client_gone,
     end.ended_by_admin,

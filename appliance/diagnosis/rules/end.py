@@ -28,6 +28,25 @@ def session_timeout(case: Case) -> Finding | None:
 
 @rule(
     phase="end",
+    severity="notice",
+    actor="server operator",
+    sentence="The call is gone from the server, but no event told its end: it was {state} when the last was heard of"
+    " it, {seconds} s after it began.",
+    advice="See why events are lost: the server's event handler, the way to the collector, and what the intakes"
+    " refused.",
+    disproof="An event that tells how the call ended.",
+)
+def end_untold(case: Case) -> Finding | None:
+    """No event told its end: the server's Admin API was asked, and has it no more."""
+    if case.t.untold is None or not (case.t.descriptions or case.t.gathering or case.t.up):
+        return None
+    began = case.t.up or (case.t.descriptions[0].timestamp_us if case.t.descriptions else case.t.gathering)
+    state = "up" if case.t.up is not None else "being set up"
+    return Finding([case.t.untold], "certain", state=state, seconds=round(case.since(began), 1))
+
+
+@rule(
+    phase="end",
     severity="good",
     actor="nobody",
     sentence="The client closed the call after {seconds} s; all was well.",

@@ -43,14 +43,14 @@ class Message(msgspec.Struct, frozen=True):
 def encode(item: Event, *, extensions: bool) -> bytes | None:
     """One event; ``None`` where it is not to be sent: Janus has no such kind, or it was sent before a restart.
 
-    :param extensions: with what Janus does not tell, and our ``id`` and ``correlation_id``.
+    :param extensions: with what Janus does not tell, and our ``id``, ``correlation_id`` and ``inferred``.
     :raises OversizeError: it is too long.
     :raises TypeError, OverflowError, RecursionError: it holds what JSON does not.
     """
     if item.replayed or (item.body.extension and not extensions):
         return None
     if not extensions:
-        item = replace(item, id=0, correlation_id=None)
+        item = replace(item, id=0, correlation_id=None, inferred=False)
     data = encode_json(item)
     if len(data) > MAX_EVENT_BYTES:
         raise OversizeError(f"an event of {len(data)} bytes")

@@ -14,6 +14,7 @@ from appliance.core.archive import CallGroup, CallSummary, EndedCall, Member, Re
 from appliance.core.events import Event, EventDecodeError, body_from_json
 from appliance.handlers.store import fleet, members, schema
 from appliance.handlers.store.database import StoreError
+from appliance.handlers.store.rows import INFERRED
 from appliance.handlers.store.writer import LOOKUP
 
 logger = logging.getLogger(__name__)
@@ -250,5 +251,6 @@ def _event(row: Row[Any]) -> Event:
         opaque_id=row.opaque_id,
         id=row.id,
         correlation_id=row.correlation_id,
+        inferred=row.body.endswith(INFERRED),
         event=body_from_json(row.type, row.subtype, row.body),
     )

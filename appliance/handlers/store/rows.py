@@ -32,6 +32,8 @@ Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
 """Rows by the name of their table, each in the order of its columns."""
 
+INFERRED = '"inferred":true}'
+
 _json = msgspec.json.Encoder()
 
 
@@ -73,11 +75,15 @@ def rows_of(items: Sequence[Event]) -> Rows:
 
 
 def body_text(item: Event) -> str:
-    """JSON of the body as it is stored: without a client's token, which would open the API to whoever reads it."""
+    """JSON of the body as it is stored: without a client's token, which would open the API to whoever reads it.
+
+    An event that its server did not tell ends with :data:`INFERRED`.
+    """
     body = item.event
     if isinstance(body, Handle) and body.token is not None:
         item = replace(item, event=replace(body, token=None))
-    return body_json(item).decode()
+    found = body_json(item).decode()
+    return found if not item.inferred else found[:-1] + ("," if len(found) > 2 else "") + INFERRED
 
 
 def _own_row(item: Event) -> tuple[str, Row] | None:

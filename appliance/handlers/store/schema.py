@@ -90,7 +90,12 @@ events = _table(
     ),
     Column("subtype", SmallInteger, nullable=False, doc="Within the type; 0 where there is none."),
     Column("opaque_id", String(255), doc="As the client named its handle."),
-    Column("body", LONG, nullable=False, doc="JSON of the event's body."),
+    Column(
+        "body",
+        LONG,
+        nullable=False,
+        doc="JSON of the event's body; `inferred` in it: the server did not tell it, its Admin API did.",
+    ),
     **BY_DAY,
 )
 Index("ix_events_correlation", events.c.correlation_id, events.c.id)
