@@ -64,6 +64,8 @@ class Gateway:
         """False while draining: ``create`` is refused (472)."""
         self.sessions: dict[int, Session] = {}
         self.plugins = dict(plugins)
+        for plugin in self.plugins.values():
+            plugin.lend(media.source)
         self._clock = clock
         self.auth = Authenticator(
             secret_of("api.api_secret", config.api_secret, config.api_secret_file),

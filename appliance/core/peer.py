@@ -85,6 +85,10 @@ class SourceLine(Struct, frozen=True, kw_only=True):
     fmtp: str | None = None
     payload_type: int = 96
     """Offered to clients where it is free; what they are sent has the number that they agreed to."""
+    extensions: dict[str, int] = {}
+    """Header extensions of packets from elsewhere that go on, URI to id; the others are taken away."""
+    substreams: int = 1
+    """Encodings of simulcast, at most 3, in which packets come from elsewhere."""
 
 
 class MediaSource(Protocol):
@@ -100,8 +104,21 @@ class MediaSource(Protocol):
         (RFC 7741 for VP8), and ``marker`` is set on the last packet of a frame.
         """
 
-    def send_packet(self, mid: str, packet: bytes) -> None:
-        """Send an RTP packet from elsewhere: gaps in its sequence numbers stay, its header extensions don't."""
+    def send_packet(self, mid: str, packet: bytes, *, substream: int = 0) -> None:
+        """Send an RTP packet from elsewhere: gaps in its sequence numbers stay, and those of its header extensions
+        that the line has. ``substream`` says which encoding of simulcast it is of, 0 the lowest."""
+
+    def change(self, lines: Sequence[SourceLine]) -> None:
+        """Other lines from now on; what goes through those that stay, by mid, goes on.
+
+        :raises ValueError: as of :meth:`MediaEngine.source`, and nothing has changed.
+        """
+
+    def listen(self, mid: str, listener: Listener | None, *, substream: int | None = None) -> None:
+        """Show what is sent on ``mid``, as :meth:`PeerConnection.listen`."""
+
+    def request_keyframe(self, mid: str) -> None:
+        """Ask whoever makes it, throttled, as a client's request would."""
 
     def forward(self, mid: str, to: "PeerConnection", to_mid: str) -> None:
         """Route, as :meth:`PeerConnection.forward`."""

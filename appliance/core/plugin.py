@@ -82,6 +82,10 @@ class HandleApi(Protocol):
         """Run ``action()`` once the reply to the current request is on its way."""
 
 
+SourceMaker = Callable[[Sequence[SourceLine], Callable[[str], None] | None], MediaSource]
+"""As :meth:`HandleApi.source`."""
+
+
 class PluginHandle(ABC):
     """One client attached to one plugin."""
 
@@ -137,6 +141,10 @@ class Plugin(ABC):
 
         :raises ValueError: what is kept there is of no use; the message names the file.
         """
+        return
+
+    def lend(self, source: SourceMaker) -> None:
+        """Called once, before the first client: how to make media that belong to no client's handle."""
         return
 
     def close(self) -> None:

@@ -12,12 +12,15 @@ from appliance.media.lines import MediaLines
 from appliance.media.negotiation import NegotiatedLine
 from appliance.media.path import MediaPath
 from appliance.media.receive import RxStream
+from appliance.media.simulcast import MAX_SUBSTREAMS, Encodings
 from appliance.wire import rtcp
-from appliance.wire.description import Codec, MediaDescription
-from appliance.wire.rtp import RtpDecodeError, RtpHeader, is_rtcp, parse_header
+from appliance.wire.description import Codec, HeaderExtension, MediaDescription
+from appliance.wire.rtp import RtpDecodeError, RtpHeader, build_extensions, is_rtcp, parse_extensions, parse_header
 
 MAX_PACKET = 1472
 """Bytes; more does not come over Ethernet."""
+
+_RIDS = ("0", "1", "2")
 
 Keyframe = Callable[[str], None]
 
@@ -28,6 +31,11 @@ class _Path(MediaPath):
     def __init__(self, clock: Clock, keyframe: Keyframe | None) -> None:
         super().__init__(clock, _nothing, _nothing, 1, _nothing, BandwidthEstimate(1))
         self._keyframe = keyframe
+
+    @property
+    def ready(self) -> bool:
+        """It needs no keys."""
+        return True
 
     def send_rtcp(self, packets: Sequence[rtcp.Packet]) -> bool:
         """The requests for key frames, throttled already."""
@@ -46,15 +54,21 @@ class Injection(MediaLines):
 
     def __init__(self, clock: Clock, lines: Sequence[SourceLine], keyframe: Keyframe | None) -> None:
         super().__init__(_Path(clock, keyframe), history_bytes=0)
+        self.dropped = 0
+        """Packets that are none, or too long."""
+        self._clock = clock
+        self._sequences: dict[str, int] = {}
+        self._asks = keyframe is not None
+        self.change(lines)
+
+    def change(self, lines: Sequence[SourceLine]) -> None:
+        """Other lines from now on. :raises ValueError: as when it is made, and nothing has changed."""
         if len({line.mid for line in lines}) < len(lines):
             raise ValueError("two lines have the same mid")
         if len(lines) > MAX_MEDIA_LINES:
             raise ValueError(f"{len(lines)} lines, wanted at most {MAX_MEDIA_LINES}")
-        self.dropped = 0
-        """Packets that are none, or too long."""
-        self._clock = clock
-        self._sequences = {line.mid: 0 for line in lines}
         self._apply(tuple(_negotiated(index, line) for index, line in enumerate(lines)))
+        self._sequences = {line.mid: self._sequences.get(line.mid, 0) for line in lines}
 
     def send(self, mid: str, payload: bytes, *, timestamp: int, marker: bool = False) -> None:
         """Send one packet; its header is made here."""
@@ -68,25 +82,30 @@ class Injection(MediaLines):
         )
         self.send_packet(mid, header.build() + payload)
 
-    def send_packet(self, mid: str, packet: bytes) -> None:
+    def send_packet(self, mid: str, packet: bytes, *, substream: int = 0) -> None:
         """Send a packet of somebody else's."""
         line = self.line(mid)
         header = _header(packet)
-        if line is None or header is None:
+        if line is None or header is None or not 0 <= substream <= len(line.higher_substreams):
             self.dropped += 1
             return
         if header.extension_profile is not None:
-            # Its ids are somebody else's.
-            start = header.size
-            header = replace(header, extension_profile=None, extension=b"")
-            packet = header.build() + packet[start:]
+            packet, header = _cleaned(packet, header, line.extensions)
         now = self._clock.monotonic()
-        stream = line.latest()
+        stream = line.latest(substream)
+        is_new = stream is None
         if stream is None:
-            stream = self.path.sources.add(line.ssrc, line, header.sequence_number, now)
-            assert stream is not None, "there are fewer lines than streams may be"
-        if stream.received(header.sequence_number, header.timestamp, len(packet), now):
-            _hand_out(stream, packet, header)
+            ssrc = (line.ssrc + substream) & 0xFFFFFFFF
+            stream = self.path.sources.add(ssrc, line, header.sequence_number, now, substream)
+        if stream is None or not stream.received(header.sequence_number, header.timestamp, len(packet), now):
+            self.dropped += stream is None
+            return
+        if is_new and self._asks and line.medium.kind == "video":
+            # It may be in the middle of a picture.
+            self.path.request_keyframe(line, stream)
+        if stream.listener is not None:
+            stream.listener(memoryview(packet))
+        _hand_out(stream, packet, header)
 
     def close(self) -> None:
         """Nothing goes out of it any more."""
@@ -96,6 +115,8 @@ class Injection(MediaLines):
 def _negotiated(index: int, line: SourceLine) -> NegotiatedLine:
     if line.kind not in {"audio", "video"}:
         raise ValueError(f"kind: {line.kind!r}: wanted audio or video")
+    if not 1 <= line.substreams <= MAX_SUBSTREAMS:
+        raise ValueError(f"substreams: {line.substreams}: wanted 1..{MAX_SUBSTREAMS}")
     codec = Codec(
         payload_type=line.payload_type,
         name=line.codec,
@@ -104,10 +125,19 @@ def _negotiated(index: int, line: SourceLine) -> NegotiatedLine:
         fmtp=line.fmtp,
     )
     return NegotiatedLine(
-        medium=Medium(mid=line.mid, mindex=index, kind=line.kind, direction="recvonly", codec=line.codec.lower()),
+        medium=Medium(
+            mid=line.mid,
+            mindex=index,
+            kind=line.kind,
+            direction="recvonly",
+            codec=line.codec.lower(),
+            simulcast=line.substreams > 1,
+        ),
         offered=MediaDescription(kind=line.kind, port=9, protocol="UDP/TLS/RTP/SAVPF", formats=(), mid=line.mid),
         codec=codec,
         feedback=("nack pli",) if line.kind == "video" else (),
+        extensions=tuple(HeaderExtension(number, uri) for uri, number in line.extensions.items()),
+        encodings=Encodings(rids=_RIDS[: line.substreams]) if line.substreams > 1 else None,
     )
 
 
@@ -120,10 +150,30 @@ def _header(packet: bytes) -> RtpHeader | None:
         return None
 
 
+def _cleaned(packet: bytes, header: RtpHeader, known: dict[str, int]) -> tuple[bytes, RtpHeader]:
+    """Without header extensions whose ids are somebody else's."""
+    try:
+        found = parse_extensions(header.extension_profile, header.extension)
+    except RtpDecodeError:
+        found = {}
+    ids = set(known.values())
+    kept = {number: value for number, value in found.items() if number in ids}
+    if len(kept) == len(found) and found:
+        return packet, header
+    profile, data = build_extensions(kept) if kept else (None, b"")
+    cleaned = replace(header, extension_profile=profile, extension=data)
+    return cleaned.build() + packet[header.size :], cleaned
+
+
 def _hand_out(stream: RxStream, packet: bytes, header: RtpHeader) -> None:
     """To every client that it is routed to, at once."""
     size, ports = len(packet), set()
     for sink in stream.sinks:
+        if sink.path is stream.line.path:
+            # Who listens to simulcast has no client, and no slot.
+            slot = (memoryview(bytearray(packet)), None, None)
+            sink.forward(slot, size, packet[1], header.sequence_number, header.timestamp, stream)
+            continue
         port = sink.path.port
         if port is not None:
             slot = port.spare()

@@ -172,8 +172,17 @@ class FakeSource:
     def send(self, mid: str, payload: bytes, *, timestamp: int, marker: bool = False) -> None:
         self.calls.append(("send", mid, payload, timestamp, marker))
 
-    def send_packet(self, mid: str, packet: bytes) -> None:
-        self.calls.append(("send_packet", mid, packet))
+    def send_packet(self, mid: str, packet: bytes, *, substream: int = 0) -> None:
+        self.calls.append(("send_packet", mid, packet, substream))
+
+    def change(self, lines: Sequence[SourceLine]) -> None:
+        self.lines = tuple(lines)
+
+    def listen(self, mid: str, listener: Listener | None, *, substream: int | None = None) -> None:
+        self.calls.append(("listen", mid, listener, substream))
+
+    def request_keyframe(self, mid: str) -> None:
+        self.calls.append(("request_keyframe", mid))
 
     def forward(self, mid: str, to: PeerConnection, to_mid: str) -> None:
         self.calls.append(("forward", mid, to_mid))

@@ -11,7 +11,7 @@ from appliance.core.peer import OfferLine, SourceLine
 from appliance.media.engine import Engine
 from appliance.wire import sdp
 from appliance.wire.rtcp import Nack, Pli
-from appliance.wire.rtp import RtpHeader
+from appliance.wire.rtp import RtpHeader, build_extensions, parse_extensions
 from tests.clock import FakeClock
 from tests.media.harness import Handle
 from tests.media.test_aiortc import client as aiortc_client
@@ -75,6 +75,60 @@ async def test_packets_from_elsewhere_keep_their_gaps_and_lose_their_extensions(
     assert [payload for _, payload in heard] == [b"x65535", b"x1"]
     assert [header.extension_profile for header, _ in heard] == [None, None]
     assert (heard[1][0].sequence_number - heard[0][0].sequence_number) & 0xFFFF == 2
+
+
+async def test_extensions_that_the_line_has_go_on(server: Engine, clock: FakeClock) -> None:
+    level = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+    listener = Listener(server, clock, (replace(OPUS, extensions={level: 4}),))
+    (agreed,) = [one.id for one in listener.offer.media[0].extensions if one.uri == level]
+    plain = RtpHeader(payload_type=8, sequence_number=1, timestamp=7, ssrc=9)
+    block = build_extensions({4: b"\x7f", 5: b"other"})
+    packet = replace(plain, extension_profile=block[0], extension=block[1]).build() + b"x"
+    listener.source.send_packet("0", packet)
+    ((header, _),) = listener.heard()
+    assert parse_extensions(header.extension_profile, header.extension) == {agreed: b"\x7f"}
+    listener.client.close()
+
+
+async def test_encodings_of_simulcast_are_chosen_from_and_heard(server: Engine, clock: FakeClock) -> None:
+    listener = Listener(server, clock, (replace(VP8, substreams=3),))
+    best: list[bytes] = []
+    lowest: list[bytes] = []
+    listener.source.listen("1", lambda packet: best.append(bytes(packet)))
+    listener.source.listen("1", lambda packet: lowest.append(bytes(packet)), substream=0)
+    for number in range(3):
+        for substream in range(3):
+            header = RtpHeader(
+                payload_type=96, sequence_number=number, timestamp=3000 * number, ssrc=substream, marker=True
+            )
+            # A key frame of VP8 (RFC 7741 section 4.3), and what it is of.
+            payload = KEY + bytes((substream, number))
+            listener.source.send_packet("1", header.build() + payload, substream=substream)
+        clock.advance(0.03)
+    assert [payload[-2:] for _, payload in listener.heard()][-1] == bytes((2, 2))
+    assert best[-1][-2:] == bytes((2, 2))
+    assert [packet[-2:] for packet in lowest] == [bytes((0, number)) for number in range(3)]
+    assert listener.wanted
+    assert listener.source.dropped == 0
+    listener.source.send_packet("1", RtpHeader(96, 1, 1, 1).build(), substream=3)
+    assert listener.source.dropped == 1
+    listener.client.close()
+
+
+async def test_lines_come_and_stay(server: Engine, clock: FakeClock) -> None:
+    listener = Listener(server, clock, (OPUS,))
+    listener.source.send("0", b"one", timestamp=0)
+    listener.source.change((OPUS, VP8))
+    listener.source.send("0", b"two", timestamp=960)
+    heard = listener.heard()
+    assert [payload for _, payload in heard] == [b"one", b"two"]
+    assert (heard[1][0].sequence_number - heard[0][0].sequence_number) & 0xFFFF == 1
+    assert [medium.mid for medium in listener.source.media] == ["0", "1"]
+    for lines in ((OPUS, OPUS), (replace(OPUS, substreams=4),)):
+        with pytest.raises(ValueError, match=r"mid|substreams"):
+            listener.source.change(lines)
+    assert [medium.mid for medium in listener.source.media] == ["0", "1"]
+    listener.client.close()
 
 
 async def test_many_hear_one_source_and_each_its_own_numbers(server: Engine, clock: FakeClock) -> None:

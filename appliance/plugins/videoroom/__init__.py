@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance.core.clock import Clock
 from appliance.core.events import Counter, SessionDescription
-from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle, Success
+from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle, SourceMaker, Success
 from appliance.plugins.videoroom import publisher, subscriber
 from appliance.plugins.videoroom.config import VideoRoomConfig
 from appliance.plugins.videoroom.errors import Code, RefusedError, as_event
@@ -127,6 +127,10 @@ class VideoRoom(Plugin):
     def __init__(self, config: VideoRoomConfig | None = None, *, clock: Clock | None = None) -> None:
         self._rooms = Rooms(config or VideoRoomConfig(), clock)
         self._management = Management(self._rooms)
+
+    def lend(self, source: SourceMaker) -> None:
+        """Rooms with a dummy publisher get it; others' can come."""
+        self._rooms.lend(source)
 
     def open(self, folder: Path) -> None:
         """Begin with the rooms that clients made for good."""

@@ -13,6 +13,14 @@ MAX_CODECS = 5
 """Of one kind in one room."""
 
 
+class DummyStream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A codec that subscribers can be offered before anybody sends it."""
+
+    codec: str
+    fmtp: str = ""
+    """Its parameters in the offer (``profile-id=2``); empty: the usual."""
+
+
 class RoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One room. Names and defaults are Janus's."""
 
@@ -69,6 +77,11 @@ class RoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A publisher needs the room's ``secret`` to begin or end its recording."""
     audio_level_average: int = 25
     """In dBov below the loudest, 0 to 127: a mean below it is talking."""
+
+    dummy_publisher: bool = False
+    """Somebody is there who sends nothing, to subscribe to until there is something to ``switch`` to."""
+    dummy_streams: list[DummyStream] = field(default_factory=list)
+    """What it offers, each of a codec of the room; empty: all of these codecs."""
 
     @property
     def title(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from appliance.core.peer import Listener, PeerConnection
+from appliance.core.peer import Listener, MediaSource, PeerConnection
 from appliance.media.receive import extension_at
 
 MAX_LEVEL = 127
@@ -18,9 +18,9 @@ class Ears:
 
     def __init__(self) -> None:
         self._listeners: dict[Heard, tuple[Listener, ...]] = {}
-        self._peer: PeerConnection | None = None
+        self._peer: PeerConnection | MediaSource | None = None
 
-    def on(self, peer: PeerConnection | None) -> None:
+    def on(self, peer: PeerConnection | MediaSource | None) -> None:
         """Listen on this one from now on."""
         self._peer = peer
         for heard in self._listeners:

@@ -10,7 +10,8 @@ from appliance.plugins.videoroom import messages
 from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.forwarder import Forwarder, Target
 from appliance.plugins.videoroom.messages import JsonObject, read
-from appliance.plugins.videoroom.rooms import Participant, Rooms, check_secret
+from appliance.plugins.videoroom.participant import Participant
+from appliance.plugins.videoroom.rooms import Rooms, check_secret
 from appliance.plugins.videoroom.streams import PublishedStream
 
 MAX_PORT = 65_535

@@ -19,6 +19,7 @@ from appliance.plugins.videoroom.messages import JsonObject, read
 from appliance.plugins.videoroom.permanent import PermanentRooms
 from appliance.plugins.videoroom.recording import check_name
 from appliance.plugins.videoroom.rooms import Room, Rooms, check_secret
+from appliance.plugins.videoroom.sourced import read_dummies
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,12 @@ UNAVAILABLE = {
     "unpublish_remotely": "Remote publishers are not available here",
 }
 """Verbs of Janus that are known, and refused."""
-REFUSED = {"require_e2ee": "whether media are encrypted end to end can't be enforced here"}
+REFUSED = dict.fromkeys(("require_e2ee", "dummy_e2ee"), "whether media are encrypted end to end can't be enforced here")
 """Properties that a room can't have."""
 COPIED = tuple(
     element.name
     for element in messages.CREATE
-    if element.name not in REFUSED.keys() | {"allowed", "permanent", "bitrate"}
+    if element.name not in REFUSED.keys() | {"allowed", "permanent", "bitrate", "dummy_streams"}
 )
 """Properties that ``create`` takes as they are."""
 EDITED = tuple(element.name for element in messages.EDIT if element.name.startswith("new_"))
@@ -108,6 +109,7 @@ class Management:
             if name in chosen:
                 chosen[name] = ",".join(codecs(chosen[name]))
         chosen["publishers"] = max(1, chosen.get("publishers", 3))
+        chosen["dummy_streams"] = read_dummies(body)
         config = RoomConfig(room=room_id or self._rooms.fresh_id(), bitrate=body.get("bitrate", 0), **chosen)
         self._rooms.add(Room(config, allowed))
         kept = permanent is not None and _kept(permanent.save, config)

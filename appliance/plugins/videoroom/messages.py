@@ -48,6 +48,9 @@ CREATE = (
     Element("audio_active_packets", Kind.POSITIVE),
     Element("audio_level_average", Kind.POSITIVE),
     Element("require_e2ee", Kind.BOOLEAN),
+    Element("dummy_publisher", Kind.BOOLEAN),
+    Element("dummy_streams", Kind.ARRAY),
+    Element("dummy_e2ee", Kind.BOOLEAN),
 )
 EDIT = (
     SECRET,
@@ -63,6 +66,7 @@ EDIT = (
     Element("new_rec_dir", Kind.STRING),
     Element("permanent", Kind.BOOLEAN),
 )
+DUMMY_STREAM = (Element("codec", Kind.STRING, required=True), Element("fmtp", Kind.STRING))
 DESTROY = (SECRET, Element("permanent", Kind.BOOLEAN))
 ALLOWED = (SECRET, Element("action", Kind.STRING, required=True), Element("allowed", Kind.ARRAY))
 MODERATE = (SECRET, Element("mid", Kind.STRING, required=True), Element("mute", Kind.BOOLEAN, required=True))

@@ -8,8 +8,9 @@ from appliance.plugins.videoroom.config import RoomConfig, at_least_usable, code
 from appliance.plugins.videoroom.ears import TalkMeter
 from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.messages import JsonObject, read
+from appliance.plugins.videoroom.participant import Participant
 from appliance.plugins.videoroom.recording import check_name
-from appliance.plugins.videoroom.rooms import Participant, Room, Rooms
+from appliance.plugins.videoroom.rooms import Room, Rooms
 from appliance.plugins.videoroom.streams import PublishedStream, published
 from appliance.wire import sdp
 
@@ -116,7 +117,7 @@ class Publisher:
 
     def _answer(self, room: Room, body: JsonObject) -> SessionDescription:
         me = self.participant
-        publishing = sum(1 for other in room.others(me) if other.streams)
+        publishing = sum(1 for other in room.others(me) if other.streams and not other.kind)
         if publishing >= room.config.publishers:
             # The offer stays unanswered: its PeerConnection has no use.
             me.api.later(me.api.close_peer)

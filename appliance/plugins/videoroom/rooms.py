@@ -7,108 +7,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from appliance.core.clock import Clock
-from appliance.core.plugin import HandleApi
+from appliance.core.plugin import HandleApi, SourceMaker
 from appliance.plugins.recordings import Limits, Recordings, is_name
 from appliance.plugins.videoroom.config import RoomConfig, RoomId, VideoRoomConfig
-from appliance.plugins.videoroom.ears import Ears
 from appliance.plugins.videoroom.errors import Code, RefusedError
-from appliance.plugins.videoroom.forwarder import Forwarder
 from appliance.plugins.videoroom.messages import Ids, JsonObject
+from appliance.plugins.videoroom.participant import NoHandle, Participant
 from appliance.plugins.videoroom.permanent import PermanentRooms
-from appliance.plugins.videoroom.recording import Tape, owner_of
-from appliance.plugins.videoroom.streams import PublishedStream
-
-
-class Participant:
-    """Who joined to publish: its names, and what it publishes."""
-
-    def __init__(self, api: HandleApi, user_id: RoomId, private_id: int, recordings: Recordings) -> None:
-        self.api = api
-        self.id = user_id
-        self.private_id = private_id
-        self.display: str | None = None
-        self.metadata: JsonObject | None = None
-        self.streams: list[PublishedStream] = []
-        self.published = False
-        """Its PeerConnection is up."""
-        self.kicked = False
-        self.ears = Ears()
-        self.forwarders: dict[int, Forwarder] = {}
-        self.tape = Tape(recordings, self.ears)
-
-    def record(self) -> None:
-        """Begin files for what is published, where that is wanted."""
-        peer = self.api.peer
-        if self.published and peer is not None:
-            for mid in self.tape.record(self.streams):
-                peer.request_keyframe(mid)
-
-    def request_keyframe(self, mid: str) -> None:
-        """Somebody needs one who is not a client."""
-        peer = self.api.peer
-        if peer is not None:
-            peer.request_keyframe(mid)
-
-    def add_forwarder(self, one: Forwarder) -> None:
-        """Send a stream on to somewhere else, for as long as it is published."""
-        self.forwarders[one.stream_id] = one
-        if one.kind != "data":
-            self.ears.add(one.mid, one, one.substream)
-        if one.kind == "video":
-            self.request_keyframe(one.mid)
-
-    def drop_forwarder(self, stream_id: int) -> bool:
-        """Whether there was one."""
-        one = self.forwarders.pop(stream_id, None)
-        if one is not None:
-            if one.kind != "data":
-                self.ears.remove(one.mid, one, one.substream)
-            one.close()
-        return one is not None
-
-    def deaf(self) -> None:
-        """Nobody listens any more: what was published is so no longer."""
-        self.tape.stop()
-        for stream_id in list(self.forwarders):
-            self.drop_forwarder(stream_id)
-        self.ears.clear()
-        self.ears.on(None)
-
-    @property
-    def names(self) -> JsonObject:
-        """``display`` and ``metadata``, where it has them."""
-        names: JsonObject = {} if self.display is None else {"display": self.display}
-        return names if self.metadata is None else names | {"metadata": self.metadata}
-
-    def stream(self, mid: str) -> PublishedStream | None:
-        """What it publishes in that m-line."""
-        return next((stream for stream in self.streams if stream.mid == mid), None)
-
-    def as_attendee(self) -> JsonObject:
-        """How others are told that it is there."""
-        return {"id": self.id, **self.names}
-
-    def as_publisher(self, *, talking: bool = False) -> JsonObject:
-        """How others are told what it publishes; ``talking``: with that state, where audio levels are negotiated."""
-        told: JsonObject = self.as_attendee()
-        for kind, key in (("audio", "audio_codec"), ("video", "video_codec")):
-            first = next((one for one in self.streams if one.kind == kind and one.codec and not one.disabled), None)
-            if first is not None:
-                told[key] = first.codec
-        told["streams"] = [stream.as_published(talking=talking) for stream in self.streams]
-        if talking and self.has_levels:
-            told["talking"] = self.talks
-        return told
-
-    @property
-    def talks(self) -> bool:
-        """As the last change said."""
-        return any(stream.talking for stream in self.streams)
-
-    @property
-    def has_levels(self) -> bool:
-        """It negotiated audio levels."""
-        return any("audiolevel_ext_id" in stream.extension_ids for stream in self.streams)
+from appliance.plugins.videoroom.recording import owner_of
+from appliance.plugins.videoroom.sourced import dummy_lines
 
 
 class Listener(Protocol):
@@ -201,7 +108,7 @@ class Room:
             "fir_freq": config.fir_freq,
             "require_pvtid": config.require_pvtid,
             "require_e2ee": False,
-            "dummy_publisher": False,
+            "dummy_publisher": config.dummy_publisher,
             "notify_joining": config.notify_joining,
             "audiocodec": config.audiocodec,
             "videocodec": config.videocodec,
@@ -252,6 +159,8 @@ class Rooms:
         )
         self.recordings = Recordings("videoroom", limits, clock=clock)
         self.ids = Ids(strings=config.string_ids)
+        self.make_source: SourceMaker | None = None
+        """How to make media that no client sends; ``None`` outside a gateway."""
         self.permanent: PermanentRooms | None = None
         """Where rooms can be kept; ``None`` where there is no such place."""
         self._rooms: dict[RoomId, Room] = {}
@@ -306,6 +215,31 @@ class Rooms:
         if len(self._rooms) >= self.config.max_rooms:
             raise RefusedError(Code.UNKNOWN, f"There are {len(self._rooms)} rooms already, and no more are allowed")
         self._rooms[room.id] = room
+        self._add_dummy(room)
+
+    def lend(self, make_source: SourceMaker) -> None:
+        """Media can be made from now on that no client sends."""
+        self.make_source = make_source
+        for room in self:
+            self._add_dummy(room)
+
+    def _add_dummy(self, room: Room) -> None:
+        """Whoever has nothing to see yet can subscribe to what nobody sends, and switch later."""
+        if not room.config.dummy_publisher or self.make_source is None:
+            return
+        streams, lines = dummy_lines(room.config)
+        source = self.make_source(lines, None)
+        me = Participant(
+            NoHandle(source.close), self.fresh_user(room), self.private_id(), self.recordings, kind="dummy"
+        )
+        me.source, me.streams, me.published = source, streams, True
+        room.participants[me.id] = me
+
+    def fresh_user(self, room: Room) -> RoomId:
+        """Of a participant that is to be."""
+        while (user_id := self.ids.fresh()) in room.participants:
+            continue
+        return user_id
 
     def remove(self, room: Room) -> None:
         """Close it: everybody is told, and hung up on."""

@@ -13,7 +13,8 @@ from appliance.plugins import layers
 from appliance.plugins.videoroom import messages
 from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.messages import JsonObject, read
-from appliance.plugins.videoroom.rooms import Participant, Room, Rooms
+from appliance.plugins.videoroom.participant import Participant
+from appliance.plugins.videoroom.rooms import Room, Rooms
 from appliance.plugins.videoroom.streams import PublishedStream
 from appliance.plugins.videoroom.subscription import Subscription
 from appliance.plugins.videoroom.wanted import (

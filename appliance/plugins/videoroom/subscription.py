@@ -6,7 +6,7 @@ from appliance.core.peer import LayerListener, OfferLine, PeerConnection
 from appliance.plugins.delays import Delay
 from appliance.plugins.layers import Wishes
 from appliance.plugins.videoroom.messages import JsonObject
-from appliance.plugins.videoroom.rooms import Participant
+from appliance.plugins.videoroom.participant import Participant
 from appliance.plugins.videoroom.streams import PublishedStream
 
 
@@ -57,15 +57,15 @@ class Subscription:
             return OfferLine(mid=self.mid, kind="application")
         if self.feed is None or self.source is None:
             return OfferLine(mid=self.mid, kind=self.kind)
-        return OfferLine(mid=self.mid, kind=self.kind, source=self.feed.api.peer, source_mid=self.source.mid)
+        return OfferLine(mid=self.mid, kind=self.kind, source=self.feed.origin, source_mid=self.source.mid)
 
     def route(self, peer: PeerConnection, told: LayerListener, *, paused: bool) -> None:
         """Let the stream through to the client, as far as everybody wants that."""
-        if self.feed is None or self.source is None or self.feed.api.peer is None:
+        if self.feed is None or self.source is None or self.feed.origin is None:
             return
         if self.kind == "video":
             self.wishes.apply(peer, self.mid, told)
-        self.feed.api.peer.forward(self.source.mid, peer, self.mid)
+        self.feed.origin.forward(self.source.mid, peer, self.mid)
         self.ready = True
         self.switch(peer, paused=paused)
 
@@ -76,8 +76,8 @@ class Subscription:
         self._set_delay(peer, self.delay.ms or self.source.delay.ms)
         active = self.send and not paused and self.source.relayed
         peer.set_sending(self.mid, active=active)
-        if active and self.kind == "video" and self.feed.api.peer is not None:
-            self.feed.api.peer.request_keyframe(self.source.mid)
+        if active and self.kind == "video":
+            self.feed.request_keyframe(self.source.mid)
 
     def _set_delay(self, peer: PeerConnection, delay_ms: tuple[int, int] | None) -> None:
         if delay_ms != self._delay_ms:

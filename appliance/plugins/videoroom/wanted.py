@@ -6,7 +6,8 @@ from appliance.core.messages import Element, Kind
 from appliance.plugins import delays, layers
 from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.messages import JsonObject, read, read_list
-from appliance.plugins.videoroom.rooms import Participant, Room, Rooms
+from appliance.plugins.videoroom.participant import Participant
+from appliance.plugins.videoroom.rooms import Room, Rooms
 from appliance.plugins.videoroom.streams import PublishedStream
 
 OPTIONS = (
