@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.peers.leash import hold
+
 
 class Account:
     """The named account where tests run as root, else whoever runs them."""
@@ -33,10 +35,12 @@ class Account:
     def start(self, command: Sequence[str | Path], log: Path, **options: Any) -> subprocess.Popen[bytes]:
         """In a process group of its own."""
         with log.open("ab") as out:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
                 **self._as_whom(), **options,
             )  # fmt: skip
+        hold(process.pid)
+        return process
 
     def _as_whom(self) -> dict[str, Any]:
         if self._entry is None:

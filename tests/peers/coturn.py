@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.peers.janus import free_port
+from tests.peers.leash import hold
 from tests.programs import need
 
 USER, PASSWORD = "gateway", "between us"
@@ -42,6 +43,7 @@ class Coturn:
             self._process = subprocess.Popen(
                 [need("turnserver"), *options], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
             )
+        hold(self._process.pid)
         until = time.monotonic() + 15
         while True:
             try:

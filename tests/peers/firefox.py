@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.peers.leash import hold
 from tests.programs import need
 
 PREFERENCES = {
@@ -86,6 +87,7 @@ async def firefox() -> AsyncIterator[Page]:
             program, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
+        hold(process.pid)
         assert process.stderr is not None
         try:
             async with asyncio.timeout(60):

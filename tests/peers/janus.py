@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import aiohttp
 
+from tests.peers.leash import hold
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -139,6 +141,7 @@ async def janus(
     process = await asyncio.create_subprocess_exec(
         "janus", "-F", str(folder), "-C", str(folder / "janus.jcfg"), stdout=log, stderr=log
     )
+    hold(process.pid)
     url = f"http://127.0.0.1:{port}/janus"
     try:
         async with aiohttp.ClientSession() as http, asyncio.timeout(15):

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.peers.janus import free_port
+from tests.peers.leash import hold
 from tests.programs import need
 
 
@@ -45,6 +46,7 @@ class Mosquitto:
                 [need("mosquitto"), "-c", self.folder / "mosquitto.conf"],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
+        hold(self._process.pid)
         until = time.monotonic() + 15
         while True:
             try:

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from tests.dashboards import FILES, GRAFANA, annotations, dashboard, queries, variables
+from tests.peers.leash import hold
 from tests.programs import need
 
 
@@ -55,6 +56,7 @@ async def prometheus(folder: Path, port: int) -> AsyncIterator[Prometheus]:
         "--web.listen-address=127.0.0.1:0", "--enable-feature=exemplar-storage",
         stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
+    hold(process.pid)
     assert process.stderr is not None
     reader: asyncio.Task[None] | None = None
     try:

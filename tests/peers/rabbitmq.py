@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.peers.janus import free_port
+from tests.peers.leash import hold
 from tests.programs import need
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -70,11 +71,13 @@ class RabbitMq:
         if self._epmd is None:
             # The broker would start one that nobody ends.
             self._epmd = subprocess.Popen([need("epmd")], env=environment, stdin=subprocess.DEVNULL)
+            hold(self._epmd.pid)
         with (self.folder / "out.txt").open("ab") as out:
             self._process = subprocess.Popen(
                 [PROGRAM], env=environment, cwd=self.folder, stdin=subprocess.DEVNULL,
                 stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
+        hold(self._process.pid)
         until = time.monotonic() + START_TIMEOUT
         while not self._answers():
             text = (self.folder / "out.txt").read_text("utf-8", "replace")[-2000:]
