@@ -31,7 +31,9 @@ async def browser() -> AsyncIterator[Browser]:
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     """One for all: the two processes take longer to start than a test takes."""
     http = free_port()
-    options = [f"transports.http.port={http}", f"console.janus_http=http://127.0.0.1:{http}/janus"]
+    options = [
+        f"transports.http.port={http}", f"console.janus_http=http://127.0.0.1:{http}/janus", "media.ice_tcp=true",
+    ]  # fmt: skip
     async with appliance(tmp_path_factory.mktemp("data"), options) as started:
         yield started
 
@@ -52,7 +54,8 @@ async def test_a_good_network_and_the_code_that_support_opens(
     page = await browser.new_page(viewport={"width": 1440, "height": 1000})
     rows = await outcome(page, running.web)
     assert list(rows) == ["Devices", "Gateway", "UDP", "TCP", "Round trip", "Loss", "Jitter", "Bandwidth", "TURN"]
-    assert "answers after" in rows["UDP"] and "no fall-back to TCP" in rows["TCP"]
+    assert "answers after" in rows["UDP"]
+    assert rows["TCP"].startswith("Not needed, but there as a fall-back: 127.0.0.1 port")
     assert rows["Loss"] == "0 % from you, 0 % to you"
     assert "bit/s from you" in rows["Bandwidth"] and rows["TURN"] == "None is configured."
     await expect(page.locator(".test-sentence")).to_have_text("Your network is fine for calls.")
@@ -68,7 +71,7 @@ async def test_a_good_network_and_the_code_that_support_opens(
     await page.close()
 
 
-async def test_without_devices_and_without_udp_it_says_so(browser: Browser, running: Running) -> None:
+async def test_without_devices_and_without_a_way_it_says_so(browser: Browser, running: Running) -> None:
     page = await browser.new_page()
     # As a firewall would: the answer names a port where nothing listens, and the browser's own wait is cut short.
     await page.add_init_script(
@@ -79,7 +82,7 @@ async def test_without_devices_and_without_udp_it_says_so(browser: Browser, runn
             Object.defineProperty(this, "connectionState", { get: () => "failed" });
             this.onconnectionstatechange();
           }, 500);
-          const sdp = description.sdp.replace(/(a=candidate:\\S+ 1 udp \\d+ \\S+) \\d+/gi, "$1 9");
+          const sdp = description.sdp.replace(/(a=candidate:\\S+ 1 (?:udp|tcp) \\d+ \\S+) \\d+/gi, "$1 9");
           return set.call(this, { type: description.type, sdp });
         };
         navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
@@ -87,9 +90,9 @@ async def test_without_devices_and_without_udp_it_says_so(browser: Browser, runn
     )
     rows = await outcome(page, running.web)
     assert rows["Devices"].startswith("The browser refused microphone and camera.")
-    assert "port 9" in rows["UDP"] and "no fall-back to TCP" in rows["TCP"]
+    assert "port 9" in rows["UDP"] and rows["TCP"] == "No answer from 127.0.0.1 port 9 either."
     await expect(page.locator(".test-sentence")).to_contain_text(
-        "UDP does not get through between you and 127.0.0.1 port 9"
+        "Neither UDP nor TCP gets through between you and 127.0.0.1 port 9"
     )
     await expect(page.locator(".test-code")).to_be_visible()
     await page.close()

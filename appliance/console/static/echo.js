@@ -13,7 +13,8 @@ export class EchoCall {
     this.up = false;
   }
 
-  async place({ url, stream, bitrate, opaqueId }) {
+  /** `take`: the gateway's description as the browser is to see it. */
+  async place({ url, stream, bitrate, opaqueId, take = (sdp) => sdp }) {
     this.on.state("Reaching the gateway");
     this.session = await JanusSession.create(url);
     this.session.onlost = (reason) => this.end(reason);
@@ -43,7 +44,7 @@ export class EchoCall {
     const { type, sdp } = this.peer.localDescription;
     const answer = await this.handle.message(body, { type, sdp });
     if (!answer.jsep) throw new Error("The plugin sent no answer to the offer.");
-    await this.peer.setRemoteDescription(answer.jsep);
+    await this.peer.setRemoteDescription({ type: answer.jsep.type, sdp: take(answer.jsep.sdp) });
     offered();
   }
 

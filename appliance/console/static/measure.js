@@ -59,8 +59,8 @@ export function figures(looks) {
   };
 }
 
-/** { tone, text }: one sentence for the person, of the first thing that is wrong. */
-export function conclude(found) {
+/** { tone, text }: one sentence for the person, of the first thing that is wrong; `used` is udp or tcp. */
+export function conclude(found, used = "udp") {
   const bad = [];
   if (found.received === 0) return { tone: "fail", text: "You are connected, but nothing of what you sent came back." };
   if (found.lossUp > LIMITS.lossPercent) bad.push(`${found.lossUp.toFixed(1)} % of your packets are lost on their way to the server`);
@@ -68,6 +68,10 @@ export function conclude(found) {
   if (found.rtt > LIMITS.rttMs) bad.push(`it takes ${Math.round(found.rtt)} ms there and back`);
   if (Math.max(found.jitterUp ?? 0, found.jitterDown ?? 0) > LIMITS.jitterMs) bad.push("packets arrive unevenly");
   if (bad.length === 0 && found.estimate !== null && found.estimate < LIMITS.bitrate) bad.push("there is little room on your way out");
+  if (bad.length === 0 && used === "tcp") {
+    return { tone: "warn", text: "Calls work here, but over TCP only: UDP is blocked. They suffer more than others where packets are lost." };
+  }
+  if (used === "tcp") bad.unshift("UDP is blocked, so that they go over TCP");
   if (bad.length === 0) return { tone: "ok", text: "Your network is fine for calls." };
   return { tone: "warn", text: `Calls will work, but not well: ${bad.join(", and ")}.` };
 }

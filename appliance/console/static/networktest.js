@@ -5,6 +5,7 @@ import { h, icon, replace } from "./dom.js";
 import { bitrate, ms, percent } from "./format.js";
 import { LIMITS, conclude, figures, look } from "./measure.js";
 import { capture } from "./media.js";
+import { inUse, offered, probe } from "./ways.js";
 
 const SECONDS = 20;
 const CONNECT_MS = 35_000;
@@ -46,6 +47,8 @@ export class NetworkTest {
     this.choice = [microphone, camera];
     this.code = newCode();
     this.over = false;
+    /** What was found, as support is told: udp, tcp and turn are ok, fail, none or untested. */
+    this.found = { udp: "untested", tcp: "none", turn: "none", used: null };
     this.rows = h("tbody");
     this.progress = h("progress", { max: seconds, value: 0, "aria-label": "Echo" });
     this.said = h("div", { class: "test-result", role: "status" }, h("p", { class: "muted" }, "Testing …"));
@@ -120,20 +123,49 @@ export class NetworkTest {
     this.row("ok", "Gateway", `reached at ${this.config.janus_http}, it answered in ${ms(performance.now() - began)}`);
     const tried = performance.now();
     const why = await Promise.race([outcome, wait(CONNECT_MS).then(() => "No connection")]);
-    const target = /^a=candidate:\S+ 1 udp \d+ (\S+) (\d+) /im.exec(call.peer.remoteDescription?.sdp ?? "");
-    const where = target ? `${target[1]} port ${target[2]}` : "the gateway's media port";
+    const where = offered(call.peer.remoteDescription?.sdp ?? "");
+    where.udp ??= "the gateway's media port";
     if (why !== "") {
-      this.row("fail", "UDP", `No answer from ${where}. ${why}`);
-      this.row("info", "TCP", "This gateway takes media over UDP only: there is no fall-back to TCP.");
-      this.result("fail", `UDP does not get through between you and ${where}: probably a firewall, or a VPN. Calls can't work on this network.`);
+      this.found.udp = "fail";
+      this.row("fail", "UDP", `No answer from ${where.udp}. ${why}`);
+      if (where.tcp) {
+        this.found.tcp = "fail";
+        this.row("fail", "TCP", `No answer from ${where.tcp} either.`);
+        this.result("fail", `Neither UDP nor TCP gets through between you and ${where.udp}: probably a firewall, or a VPN. Calls can't work on this network.`);
+      } else {
+        this.row("info", "TCP", "This gateway takes media over UDP only: there is no fall-back to TCP.");
+        this.result("fail", `UDP does not get through between you and ${where.udp}: probably a firewall, or a VPN. Calls can't work on this network.`);
+      }
       await call.hangUp(why).catch(() => {});
       return null;
     }
+    const after = ms(performance.now() - tried);
+    this.found.used = await inUse(call.peer);
+    if (this.found.used === "tcp") {
+      this.found.udp = "fail";
+      this.found.tcp = "ok";
+      this.row("fail", "UDP", `No answer from ${where.udp}: probably a firewall, or a VPN.`);
+      this.row("ok", "TCP", `${where.tcp} answers after ${after}: your calls go over TCP on this network.`);
+      return call;
+    }
     const { pair } = await look(call.peer);
     const [own] = pair ?? [];
-    this.row("ok", "UDP", `${where} answers after ${ms(performance.now() - tried)}${own ? `; you come from a ${own.candidateType} address` : ""}`);
-    this.row("info", "TCP", "Not needed. This gateway takes media over UDP only: where that is blocked there is no fall-back to TCP.");
+    this.found.udp = "ok";
+    this.row("ok", "UDP", `${where.udp} answers after ${after}${own ? `; you come from a ${own.candidateType} address` : ""}`);
+    await this.fallBack(where.tcp);
     return call;
+  }
+
+  /** Whether media could go over TCP where UDP is blocked: tried beside the call. */
+  async fallBack(where) {
+    if (!where) {
+      this.row("info", "TCP", "Not needed. This gateway takes media over UDP only: where that is blocked there is no fall-back to TCP.");
+      return;
+    }
+    const took = await probe("tcp", { url: this.config.janus_http, opaqueId: `test-${this.code}-tcp` });
+    this.found.tcp = took === null ? "fail" : "ok";
+    if (took === null) this.row("warn", "TCP", `Not needed, but there is no fall-back: ${where} does not answer over TCP.`);
+    else this.row("ok", "TCP", `Not needed, but there as a fall-back: ${where} answers over TCP too, after ${ms(took)}.`);
   }
 
   async echo(call) {
@@ -157,7 +189,7 @@ export class NetworkTest {
       this.result("fail", "The connection was lost during the test.");
       return;
     }
-    const { tone, text } = conclude(found);
+    const { tone, text } = conclude(found, this.found.used);
     const device = this.deviceProblem ? ` But: ${this.deviceProblem}` : "";
     this.result(device && tone === "ok" ? "warn" : tone, text + device);
   }
