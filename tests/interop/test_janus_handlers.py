@@ -20,8 +20,10 @@ def test_whichever_way_a_janus_servers_events_come_they_are_the_same(tmp_path: P
     assert done.returncode == 0, done.stdout
     answer = json.loads(done.stdout.splitlines()[-1])
     told = answer["told"]
-    assert set(told) == {"http", "websocket", "rabbitmq", "mqtt"}
-    assert answer["malformed"] == {name: [0] for name in told}
+    assert set(told) == {"http", "websocket", "rabbitmq", "mqtt", "bound", "relayed"}
+    assert set(answer["malformed"]) == {0}
+    # Of the two collectors behind the relay one has the session.
+    assert sum(name.startswith("relayed") for name in answer["readers"]) == 1
     # What belongs to the call: the server's start and end need not come by every way.
     calls = {
         name: sorted((item for item in items if item.get("session_id") == answer["session_id"]), key=json.dumps)
@@ -31,3 +33,7 @@ def test_whichever_way_a_janus_servers_events_come_they_are_the_same(tmp_path: P
     assert kinds >= {(1, 0), (2, 0), (8, 0), (16, 1), (16, 2), (16, 4), (16, 5), (16, 6), (32, 1), (32, 3), (64, 0)}
     for name, items in calls.items():
         assert items == calls["http"], name
+    # By way of RabbitMQ in the order, too, in which Janus published them.
+    for name in ("bound", "relayed"):
+        one, other = ([i for i in told[n] if i.get("session_id") == answer["session_id"]] for n in ("rabbitmq", name))
+        assert one == other, name
