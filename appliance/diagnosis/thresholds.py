@@ -49,6 +49,10 @@ RTT_RISE_MS = 100.0
 """Above the call's best, for congestion: G.107's delay term starts to hurt at 177 ms one way."""
 REMB_FALL = 0.5
 REMB_WINDOW_S = 10.0
+NO_KEYFRAME_S = 5.0
+KEYFRAME_REQUESTS = 2
+"""Unanswered for that long; a browser answers with its next frame. One lost request is none where pictures came before;
+at the beginning of a stream we ask by ourselves, and one is enough."""
 KEYFRAME_REQUESTS_PER_S = 0.5
 KEYFRAME_WINDOW_S = 10.0
 """More than one request in two seconds, for ten: a storm."""

@@ -11,6 +11,7 @@ from msgspec import Struct
 from appliance.core.events import MediaStats
 from appliance.diagnosis import thresholds as limit
 from appliance.diagnosis.clocks import SenderClock
+from appliance.diagnosis.pictures import KeyframeWait
 from appliance.diagnosis.series import Point, Series
 from appliance.diagnosis.silence import Silence
 
@@ -146,6 +147,7 @@ class Track:
         """Time, event, cumulative PLI and FIR of the client."""
         self.keyframe_rate = 0.0
         self.keyframe_evidence: list[int] = []
+        self.keyframe_wait = KeyframeWait()
         self.remb: deque[tuple[int, int, int, float | None]] = deque(maxlen=16)
         """Time, event, estimate in bit/s, round trip."""
         self.remb_fall = 0.0
@@ -199,6 +201,7 @@ class Track:
                 self.rate = rate if not self.rate else 0.7 * self.rate + 0.3 * rate
         elif received == 0 and before is not None and self.received_us is not None and self.stopped_us is None:
             self.stopped_us, self.stopped_id = self.received_us, event_id
+        self.keyframe_wait.add(timestamp_us, event_id, before, now, received or 0)
         if sent:
             self.sent_us = timestamp_us
             if self.first_sent_us is None:

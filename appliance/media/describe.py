@@ -135,6 +135,7 @@ def _medium(peer: "Peer", line: Line) -> dict[str, Any]:
                 **_came(stats),
                 "nacks": line.nacks_received,
                 "retransmissions": stats.retransmissions_received,
+                **_keyframes(stats.keyframes_received),
                 **{f"video-simulcast-{substream}": _came(layer) for substream, layer in layers},
             },
             "out": {
@@ -142,10 +143,15 @@ def _medium(peer: "Peer", line: Line) -> dict[str, Any]:
                 "bytes": stats.bytes_sent,
                 "bytes_lastsec": stats.bytes_sent_lastsec,
                 "nacks": line.nacks_sent,
+                **_keyframes(stats.keyframes_sent),
             },
         },
     }
     return found
+
+
+def _keyframes(count: int | None) -> dict[str, Any]:
+    return {} if count is None else {"keyframes": count}
 
 
 def _rids(line: Line, encodings: Encodings) -> dict[str, Any]:

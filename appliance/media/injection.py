@@ -11,6 +11,7 @@ from appliance.media.config import MAX_MEDIA_LINES
 from appliance.media.lines import MediaLines
 from appliance.media.negotiation import NegotiatedLine
 from appliance.media.path import MediaPath
+from appliance.media.pictures import passed
 from appliance.media.receive import RxStream
 from appliance.media.simulcast import MAX_SUBSTREAMS, Encodings
 from appliance.wire import rtcp
@@ -168,6 +169,8 @@ def _cleaned(packet: bytes, header: RtpHeader, known: dict[str, int]) -> tuple[b
 def _hand_out(stream: RxStream, packet: bytes, header: RtpHeader) -> None:
     """To every client that it is routed to, at once."""
     size, ports = len(packet), set()
+    pictures = stream.pictures
+    routes = pictures.look(memoryview(packet), size, header.timestamp) if pictures is not None else None
     for sink in stream.sinks:
         if sink.path is stream.line.path:
             # Who listens to simulcast has no client, and no slot.
@@ -180,6 +183,8 @@ def _hand_out(stream: RxStream, packet: bytes, header: RtpHeader) -> None:
             slot[0][:size] = packet
             sink.forward(slot, size, packet[1], header.sequence_number, header.timestamp, stream)
             ports.add(port)
+    if routes is not None:
+        passed(routes)
     for port in ports:
         port.flush()
 

@@ -11,13 +11,23 @@ from appliance.media.selection import Selection
 from appliance.media.send import TxStream
 from appliance.media.simulcast import MAX_SUBSTREAMS, Encodings
 from appliance.wire.description import Codec
+from appliance.wire.keyframe import STARTS
 from appliance.wire.rtcp import ReportBlock
 
 if TYPE_CHECKING:
     from appliance.media.path import MediaPath
 
 
-_COUNTS = ("packets", "bytes", "lost", "retransmissions", "reordered", "duplicates", "nacks_sent")
+_COUNTS = (
+    "packets",
+    "bytes",
+    "lost",
+    "retransmissions",
+    "reordered",
+    "duplicates",
+    "nacks_sent",
+    "keyframes_received",
+)
 
 
 class Line:
@@ -285,6 +295,8 @@ class Line:
             plis_sent=self.plis_sent,
             firs_received=self.firs_received,
             firs_sent=self.firs_sent,
+            keyframes_received=self._keyframes_received(0),
+            keyframes_sent=(tx.keyframes if tx else 0) if self._tells_keyframes else None,
             rembs_received=self.rembs_received,
             rembs_sent=self.rembs_sent,
             retransmissions_sent=tx.retransmissions if tx else 0,
@@ -323,7 +335,15 @@ class Line:
             jitter_local_us=jitter_us if latest else None,
             reordered=self._total("reordered", substream),
             duplicates=self._total("duplicates", substream),
+            keyframes_received=self._keyframes_received(substream),
         )
+
+    @property
+    def _tells_keyframes(self) -> bool:
+        return self.medium.kind == "video" and self.medium.codec in STARTS
+
+    def _keyframes_received(self, substream: int) -> int | None:
+        return self._total("keyframes_received", substream) if self._tells_keyframes else None
 
     @property
     def higher_substreams(self) -> range:

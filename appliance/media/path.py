@@ -15,6 +15,7 @@ from appliance.media.bandwidth import BandwidthEstimate
 from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS, SLOT_BYTES
 from appliance.media.line import Line
 from appliance.media.pair import Pair
+from appliance.media.pictures import passed
 from appliance.media.port import Port
 from appliance.media.receive import RxStream, two_bytes_at
 from appliance.media.recovery import Recovery
@@ -63,14 +64,14 @@ class MediaPath:
         self.port: Port | None = None
         self.name: Any = None
         """The peer's address, pinned for the kernel."""
-        self.queue: Callable[[Any, int, Any], None] = _nowhere
+        self.queue: Callable[[Any, int, Any], None] = _nobody
         self.rtcp_ssrc = rtcp_ssrc
         """What our own feedback is signed with."""
         self.faults: dict[tuple[str, int | None], int] = {}
         """Since they were told last."""
         self.received = 0
         """Authenticated datagrams, as proof of life."""
-        self.relay_estimate: Callable[[int, float], None] = _no_estimate
+        self.relay_estimate: Callable[[int, float], None] = _nobody
         """A receiver of this peer's media tells what it can take (bits per second, now)."""
         self.tap: Tap | None = None
         """Is shown every packet in plain, while somebody captures."""
@@ -182,7 +183,7 @@ class MediaPath:
                 line.tx.context = None
                 line.tx.unroute()
                 line.tx.forget()
-        self.queue = _nowhere
+        self.queue = _nobody
         self.port = None
         self._rx = self._tx = self._rx_handle = self._tx_handle = None
 
@@ -193,7 +194,7 @@ class MediaPath:
             line.let_go()
         for part in (self.sources, self.recovery, self.arrivals):
             part.let_go()
-        self.relay_estimate = _no_estimate
+        self.relay_estimate = _nobody
         del self._emit, self._rtcp_received
 
     def _flush(self) -> None:
@@ -242,7 +243,9 @@ class MediaPath:
             return
         if not stream.received(sequence, timestamp, length, now):
             return
-        stream.transport_at = at
+        stream.transport_at, pictures, routes = at, stream.pictures, None
+        if pictures is not None and timestamp != pictures.started:
+            routes = pictures.look(view, length, timestamp)
         if not stream.live:
             self._came_alive(stream)
         if stream.listener is not None:
@@ -256,6 +259,8 @@ class MediaPath:
                     copy = copy_into(sink.path.port.spare(), slot, length)
                     sink.forward(copy, length, second, sequence, timestamp, stream)
         sinks[0].forward(slot, length, second, sequence, timestamp, stream)
+        if routes is not None:
+            passed(routes)
 
     # --- now and then ------------------------------------------------------------------------------------
 
@@ -317,9 +322,8 @@ class MediaPath:
     def _tell_state(
         self, line: Line, *, receiving: bool, substream: int | None = None, seconds: int | None = None
     ) -> None:
-        medium = line.medium
-        state = MediaState(media=medium.kind, mid=medium.mid, substream=substream, receiving=receiving, seconds=seconds)
-        self._emit(state)
+        kind, mid = line.medium.kind, line.medium.mid
+        self._emit(MediaState(media=kind, mid=mid, substream=substream, receiving=receiving, seconds=seconds))
 
     def _receive_rtcp(self, slot: Slot, length: int, now: float) -> None:
         source = int.from_bytes(slot[0][4:8], "big")
@@ -411,9 +415,5 @@ class MediaPath:
         self.faults[key] = self.faults.get(key, 0) + 1
 
 
-def _nowhere(base: Any, length: int, name: Any) -> None:
-    """Where packets go before there is a pair."""
-
-
-def _no_estimate(bps: int, now: float) -> None:
-    """Nobody to tell."""
+def _nobody(*_: Any) -> None:
+    """Whom packets go to before there is a pair, and estimates are told."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from appliance.core.clock import Timer
 from appliance.core.peer import Listener
 from appliance.media.config import KEYFRAME_INTERVAL, MAX_GAP, MAX_MISSING, NACK_AGE, NACK_TRIES
+from appliance.media.pictures import Pictures
 from appliance.wire.rtcp import ReportBlock
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class RxStream:
         "needs_keyframe",
         "packets",
         "payload_type",
+        "pictures",
         "received_prior",
         "reordered",
         "retransmissions",
@@ -91,6 +93,8 @@ class RxStream:
         self.nacks_sent = 0
         """Sequence numbers."""
         self.needs_keyframe = False
+        self.pictures: Pictures | None = None
+        """What counts key frames; ``None`` for audio."""
         self.transport_at = 0
         """Where the packet at hand has its transport-wide sequence number; 0: it has none."""
         self.expected_prior = self.received_prior = 0
@@ -175,6 +179,11 @@ class RxStream:
     def lost(self) -> int:
         """Cumulative and signed (RFC 3550 section 6.4.1): duplicates can make it negative."""
         return self.expected - self.packets
+
+    @property
+    def keyframes_received(self) -> int:
+        """Of a codec that is known."""
+        return self.pictures.keyframes if self.pictures is not None else 0
 
     def to_ask(self, now: float, rtt: float) -> list[int]:
         """Sequence numbers to ask for again now; what is too old or was asked too often is given up."""

@@ -52,6 +52,7 @@ class TxStream:
         "extension_table",
         "fed_by",
         "held",
+        "keyframes",
         "line",
         "packets",
         "path",
@@ -86,7 +87,7 @@ class TxStream:
         """What the receiver is told to wait, where somebody has asked for it."""
         self.transport_wide = False
         """The receiver wants transport-wide sequence numbers, and tells what came of them."""
-        self.packets = self.bytes = 0
+        self.packets = self.bytes = self.keyframes = 0
         self.retransmissions = 0
         self.refused = 0
         """Packets that libsrtp would not send: too old, or a number that was used before."""

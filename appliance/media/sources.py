@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from appliance.media.config import MAX_STREAMS
 from appliance.media.line import Line
+from appliance.media.pictures import Pictures
 from appliance.media.receive import RxStream, extension
 from appliance.media.rtx import Repairs
 from appliance.media.simulcast import RID
@@ -83,6 +84,8 @@ class Sources:
         if not self._make_room(ssrc, now):
             return None
         stream = RxStream(ssrc, line.payload_type, line.clock_rate, line, sequence, substream)
+        if line.medium.kind == "video":
+            stream.pictures = Pictures(line)
         line.attach(stream)
         self.streams[ssrc] = stream
         line.streams.append(stream)

@@ -15,7 +15,8 @@ class MediaCells:
     """The series that one server's statistics of one kind of medium touch."""
 
     __slots__ = (
-        "bytes_in", "bytes_out", "duplicated", "fir_in", "fir_out", "jitter_in", "jitter_out", "loss_in", "loss_out",
+        "bytes_in", "bytes_out", "duplicated", "fir_in", "fir_out", "jitter_in", "jitter_out", "keyframes_in",
+        "keyframes_out", "loss_in", "loss_out",
         "lost_in", "lost_out", "mos_in", "mos_out", "nack_in", "nack_out", "packets_in", "packets_out", "pli_in",
         "pli_out",
         "remb_in", "remb_out", "reordered", "round_trip", "rtx_in", "rtx_out", "twcc_in",
@@ -46,6 +47,8 @@ class MediaCells:
         self.remb_out = cell(n.RTCP_FEEDBACK, server, "out", "remb")
         self.twcc_in = cell(n.RTCP_FEEDBACK, server, "in", "twcc")
         self.twcc_out = cell(n.RTCP_FEEDBACK, server, "out", "twcc")
+        self.keyframes_in = cell(n.KEYFRAMES, server, "in")
+        self.keyframes_out = cell(n.KEYFRAMES, server, "out")
         observe = ledger.histogram
         self.loss_in = observe(n.RTP_LOSS_RATIO, server, "in", kind)
         self.loss_out = observe(n.RTP_LOSS_RATIO, server, "out", kind)
@@ -76,6 +79,8 @@ class MediaCells:
         self.remb_out.value += track.remb_out
         self.twcc_in.value += track.twcc_in
         self.twcc_out.value += track.twcc_out
+        self.keyframes_in.value += track.keyframes_in
+        self.keyframes_out.value += track.keyframes_out
         self.rtx_in.value += track.rtx_in
         self.rtx_out.value += track.rtx_out
         self.reordered.value += track.reordered

@@ -163,6 +163,10 @@ DATA_FAULTS = _events(
     "data_channel_faults_total", C, "Packets and messages of data channels that were dropped; our gateways only.",
     Label("fault", ("packet", "harmful", "busy", "overflow", "channels", "closed", "buffer", "too_large")),
 )  # fmt: skip
+KEYFRAMES = _events(
+    "rtp_keyframes_total", C,
+    "Key frames of video that came from clients (in) or were passed on to them (out); our gateways only.", DIRECTION,
+)  # fmt: skip
 RTCP_FEEDBACK = _events(
     "rtcp_feedback_total", C,
     "RTCP feedback, from the client (in) and to it (out); all but NACK: our gateways only. Transport-wide feedback"

@@ -11,7 +11,7 @@ from appliance.metrics.scores import audio_mos, link_quality
 ZERO = MediaStats(
     media="", packets_received=0, packets_sent=0, bytes_received=0, bytes_sent=0, nacks_received=0, nacks_sent=0,
     plis_received=0, plis_sent=0, firs_received=0, firs_sent=0, rembs_received=0, rembs_sent=0,
-    twccs_received=0, twccs_sent=0,
+    twccs_received=0, twccs_sent=0, keyframes_received=0, keyframes_sent=0,
     retransmissions_received=0, retransmissions_sent=0, reordered=0,
     duplicates=0,
 )  # fmt: skip
@@ -64,7 +64,8 @@ class Track:
 
     __slots__ = (
         "_from_zero", "_lost_by_peer_high", "_mark", "_sent_at_report", "bitrate_in", "bitrate_out", "bytes_in",
-        "bytes_out", "duplicates", "fir_in", "fir_out", "jitter_in", "jitter_out", "kind", "labels", "last",
+        "bytes_out", "duplicates", "fir_in", "fir_out", "jitter_in", "jitter_out", "keyframes_in", "keyframes_out",
+        "kind", "labels", "last",
         "last_us", "loss_in", "loss_out", "lost_by_peer", "lost_here", "lost_in", "lost_out", "mid", "mos_in",
         "mos_out", "nack_in", "nack_out", "packets_in", "packets_out", "pli_in", "pli_out", "quality_in",
         "quality_out", "remb_in", "remb_out", "reordered", "reports", "round_trip", "rtx_in", "rtx_out",
@@ -80,7 +81,7 @@ class Track:
         self.packets_in = self.bytes_in = self.lost_in = self.packets_out = self.bytes_out = self.lost_out = 0
         self.nack_in = self.nack_out = self.pli_in = self.pli_out = self.fir_in = self.rtx_in = self.rtx_out = 0
         self.fir_out = self.remb_in = self.remb_out = self.reordered = self.duplicates = 0
-        self.twcc_in = self.twcc_out = 0
+        self.twcc_in = self.twcc_out = self.keyframes_in = self.keyframes_out = 0
         self.loss_in: float | None = None
         self.loss_out: float | None = None
         self.jitter_in: float | None = None
@@ -145,6 +146,8 @@ class Track:
         self.remb_out = max(0, (new.rembs_sent or 0) - (last.rembs_sent or 0))
         self.twcc_in = max(0, (new.twccs_received or 0) - (last.twccs_received or 0))
         self.twcc_out = max(0, (new.twccs_sent or 0) - (last.twccs_sent or 0))
+        self.keyframes_in = max(0, (new.keyframes_received or 0) - (last.keyframes_received or 0))
+        self.keyframes_out = max(0, (new.keyframes_sent or 0) - (last.keyframes_sent or 0))
         self.rtx_in = max(0, (new.retransmissions_received or 0) - (last.retransmissions_received or 0))
         self.rtx_out = max(0, (new.retransmissions_sent or 0) - (last.retransmissions_sent or 0))
         self.reordered = max(0, (new.reordered or 0) - (last.reordered or 0))

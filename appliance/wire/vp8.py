@@ -67,6 +67,22 @@ def read(data: Buffer, start: int, end: int) -> Vp8Descriptor | None:
     return Vp8Descriptor(begins, keyframe, picture_id, picture_at, picture_bits, tl0_index, tl0_at, temporal, sync)
 
 
+def begins_keyframe(data: Buffer, start: int, end: int) -> bool | None:
+    """``keyframe`` as :func:`read` has it, ``None`` where no frame begins; quick, since each frame is asked."""
+    if start >= end or data[start] & 0x17 != 0x10:
+        return None
+    at = start + 1
+    if data[start] & 0x80:
+        if at >= end:
+            return None
+        present = data[at]
+        at += 1
+        if present & 0x80:
+            at += 2 if at < end and data[at] & 0x80 else 1
+        at += (present >> 6 & 1) + (present & 0x30 > 0)
+    return not data[at] & 1 if at < end else None
+
+
 def renumber(data: bytearray | memoryview, descriptor: Vp8Descriptor, picture_id: int, tl0_index: int) -> None:
     """Write other numbers, cut to the width that theirs have, where there are any."""
     at = descriptor.picture_at

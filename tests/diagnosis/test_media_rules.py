@@ -37,6 +37,14 @@ def storm(a_second: float) -> Call:
     return call.hangup()
 
 
+def pictures(*counted: tuple[int, int], rate: float = 60) -> Call:
+    """Each second as many key frames had come, and as many requests for one had been sent."""
+    call = Call().up(*AV)
+    for keyframes, requests in counted:
+        call.both(1, video={"keyframes_received": keyframes, "plis_sent": requests, "rate": rate})
+    return call
+
+
 def reports_each_five_seconds(share: float) -> Call:
     call = Call().up()
     lost = 0
@@ -188,6 +196,9 @@ HOLDS: list[tuple[str, str, str, Story]] = [
     ),
     ("high_jitter", "notice", "likely", lambda: Call().up().media(5).media(4, jitter_local=45).media(5).hangup()),
     ("keyframe_storm", "notice", "likely", lambda: storm(1)),
+    ("no_keyframe", "fault", "likely", lambda: pictures(*[(0, 1)] * 7).hangup()),
+    ("no_keyframe", "fault", "likely", lambda: pictures((1, 1), *((1, n) for n in range(1, 9))).hangup()),
+    ("no_keyframe", "fault", "likely", lambda: pictures((1, 1), *[(1, 3)] * 7, (2, 4), (3, 5)).hangup()),
     ("unstable_path", "notice", "likely", lambda: paths(5, 12, 20, 28)),
     (
         "loss_repaired",
@@ -307,6 +318,19 @@ MISSES: list[tuple[str, str, Story]] = [
         lambda: Call().up(*AV).both(9, video={"jitter_local": 45}).hangup(),
     ),
     ("two uneven seconds", "ended_by_app", lambda: Call().up().media(9).media(2, jitter_local=45).media(9).hangup()),
+    (
+        "each request for a key frame is answered",
+        "ended_by_app",
+        lambda: pictures(*((n, n) for n in range(9))).hangup(),
+    ),
+    ("one request of many got lost", "ended_by_app", lambda: pictures((1, 1), *[(1, 2)] * 9).hangup()),
+    ("a key frame comes late", "ended_by_app", lambda: pictures(*[(0, 3)] * 4, (1, 3), *[(1, 4)] * 9).hangup()),
+    ("nobody asks for a key frame", "ended_by_app", lambda: pictures(*[(1, 1)] * 20).hangup()),
+    (
+        "the camera sends nothing while it is asked",
+        "media_stopped",
+        lambda: pictures((1, 1), (1, 1)).both(9, video={"keyframes_received": 1, "plis_sent": 9, "rate": 0}).hangup(),
+    ),
     ("a key frame now and then", "ended_by_app", lambda: storm(0.4)),
     ("the path changes slowly", "ended_by_app", lambda: paths(5, 40, 80, 120)),
     ("a candidate that gets its real name", "ended_by_app", lambda: paths(5, 6, 7, 8, same=True)),

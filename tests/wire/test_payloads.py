@@ -93,6 +93,55 @@ def test_key_frames_of_real_encoders_are_found(encoder: type[Encoder], begins: C
 
 
 @pytest.mark.parametrize(
+    ("codec", "data", "begins"),
+    [
+        ("vp8", "1000", True),
+        ("vp8", "1001", False),
+        ("vp8", "0000", None),  # a later packet of the frame
+        ("vp8", "1100", None),  # a later partition
+        ("vp9", "0882", True),
+        ("vp9", "4882", False),
+        ("vp9", "0082", None),
+        ("vp9", "28022082", None),  # a higher spatial layer's
+        ("h264", "6588", True),
+        ("h264", "4188", False),
+        ("h264", "7c8588", True),
+        ("h264", "7c8188", False),
+        ("h264", "7c0188", None),
+        ("h264", "09f0", None),  # a delimiter
+        ("h264", "0605", None),  # SEI
+        ("h264", "6888", None),  # PPS
+        ("h265", "2601aa", True),
+        ("h265", "0201aa", False),
+        ("h265", "620113", None),
+        ("av1", "18", True),
+        ("av1", "10", False),
+        ("av1", "90", None),
+        *((codec, "", None) for codec in keyframe.STARTS),
+    ],
+)
+def test_the_beginnings_of_frames(codec: str, data: str, begins: bool | None) -> None:
+    packet = bytes.fromhex(data)
+    assert keyframe.STARTS[codec](packet, 0, len(packet)) is begins
+
+
+@given(st.sampled_from((0x10, 0x90)), st.binary(max_size=8))
+def test_vp8_read_in_short(first: int, rest: bytes) -> None:
+    data = bytes((first, *rest))
+    found = vp8.read(data, 0, len(data))
+    if vp8.begins_keyframe(data, 0, len(data)) is None:
+        assert found is None or not found.keyframe
+    else:
+        assert found is not None
+        assert vp8.begins_keyframe(data, 0, len(data)) is found.keyframe
+
+
+@given(st.sampled_from(sorted(keyframe.STARTS)), st.binary(max_size=40))
+def test_no_payload_is_too_odd_to_be_looked_at(codec: str, data: bytes) -> None:
+    assert keyframe.STARTS[codec](data, 0, len(data)) in {True, False, None}
+
+
+@pytest.mark.parametrize(
     ("data", "begins"),
     [
         ("65aa", True),  # IDR

@@ -86,6 +86,9 @@ class MediaStats(Body, frozen=True, kw_only=True):
     plis_sent: Count | None = field(name="plis-sent", default=None)
     firs_received: Count | None = field(name="firs-received", default=None)
     firs_sent: Count | None = field(name="firs-sent", default=None)
+    keyframes_received: Count | None = field(name="keyframes-received", default=None)
+    """Begun, of video whose codec is known; ``keyframes-sent``: passed on to the peer."""
+    keyframes_sent: Count | None = field(name="keyframes-sent", default=None)
     rembs_received: Count | None = field(name="rembs-received", default=None)
     """Bitrate estimates (and caps), counted once each, with the first medium that they are about."""
     rembs_sent: Count | None = field(name="rembs-sent", default=None)

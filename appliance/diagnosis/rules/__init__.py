@@ -52,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     path.media_stopped,
     path.network_interrupted,
     # --- quality: several may hold
+    first_media.no_keyframe,
     quality.congestion,
     quality.uplink_loss,
     quality.downlink_loss,

@@ -134,3 +134,31 @@ def no_media_to_client(case: Case) -> Finding | None:
         return None
     stats = [track.last_id for mid in owed for track in case.t.of_mid(mid)]
     return Finding([case.t.up, *stats], "likely", seconds=round(max(owed.values()), 1))
+
+
+@rule(
+    phase="media",
+    severity="fault",
+    actor="client",
+    absence=True,
+    beside=True,
+    sentence="The client was asked for a key frame {asked} times in {seconds} s, and its video went on without one:"
+    " whoever had no picture by then, or had lost it, got none.",
+    advice="Its encoder ignores the requests (often one in hardware: let it negotiate another codec), or they do not"
+    " reach it: look for loss towards the client.",
+    disproof="A key frame in the packets of that time, or a receiver whose count of decoded frames rises.",
+)
+def no_keyframe(case: Case) -> Finding | None:
+    """Its video comes, but no key frame when it is asked for one, as for whoever joins. (Our gateways only.)"""
+    waits = []
+    for track in case.t.rtp_tracks():
+        wait = track.keyframe_wait
+        seconds, asked = (wait.worst_s, wait.worst_asked) if case.final else (wait.seconds, wait.asked)
+        # Requests are told with the lowest encoding of simulcast, and may have been for another.
+        layers = [other.keyframe_wait for other in case.t.of_mid(track.mid) if other is not track]
+        if seconds >= limit.NO_KEYFRAME_S and not any(layer.seen_us for layer in layers):
+            waits.append((seconds, asked, wait))
+    if not waits:
+        return None
+    seconds, asked, wait = max(waits, key=lambda one: one[0])
+    return Finding(wait.evidence, "likely", seconds=round(seconds, 1), asked=asked)
