@@ -100,7 +100,7 @@ class Handle:
             line = Line(self)
             peer = line.peer = self._context.media.open(line)
         try:
-            peer.set_remote_offer(jsep.sdp, lowest_rid_first=jsep.rid_order == "lmh")
+            peer.set_remote_offer(jsep.sdp, lowest_rid_first=jsep.rid_order == "lmh", svc=jsep.svc)
         except SdpRefusedError as error:
             if line is not None and line is not self.line:
                 line.close()

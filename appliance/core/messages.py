@@ -4,7 +4,7 @@ The texts are Janus's, because clients and their tests compare them.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Any
 
@@ -16,6 +16,8 @@ from appliance.core.events import MediaState
 
 MAX_ID = 2**53 - 1
 """Ids are exact in JavaScript, whose numbers are doubles."""
+_MAX_LAYERED = 64
+"""M-lines of a description that its ``svc`` is read of."""
 MAX_DEPTH = 32
 """Of nested arrays and objects; no request of any plugin comes near."""
 
@@ -212,6 +214,8 @@ class RemoteJsep(Struct, frozen=True):
     e2ee: bool = False
     rid_order: str = "hml"
     """Simulcast is listed from the highest (``hml``) or the lowest (``lmh``)."""
+    svc: frozenset[str | int] = frozenset()
+    """M-lines sent in layers, by mid or by index."""
 
 
 def read_jsep(jsep: object, max_sdp_bytes: int) -> RemoteJsep:
@@ -239,7 +243,24 @@ def read_jsep(jsep: object, max_sdp_bytes: int) -> RemoteJsep:
         raise JanusError(ErrorCode.JSEP_INVALID_SDP, "Invalid SDP (doesn't start with v=)")
     if first != "v=0":
         raise JanusError(ErrorCode.JSEP_INVALID_SDP, f"Invalid v= line: {shown(first)}")
-    return RemoteJsep(kind, sdp, jsep.get("trickle", True), jsep.get("e2ee", False), jsep.get("rid_order", "hml"))
+    return RemoteJsep(
+        kind,
+        sdp,
+        jsep.get("trickle", True),
+        jsep.get("e2ee", False),
+        jsep.get("rid_order", "hml"),
+        frozenset(_layered(jsep.get("svc"))),
+    )
+
+
+def _layered(told: object) -> Iterator[str | int]:
+    """What a description's ``svc`` names, ``[{"mid": "1", "svc": "L3T3"}]``; Janus ignores what it can't read of it."""
+    for item in told[:_MAX_LAYERED] if isinstance(told, list) else ():
+        if not isinstance(item, dict) or not isinstance(item.get("svc"), str):
+            continue
+        name = item.get("mid", item.get("mindex"))
+        if isinstance(name, str | int):
+            yield name
 
 
 class Candidate(Struct, frozen=True):

@@ -28,17 +28,24 @@ Listener = Callable[[memoryview], None]
 
 
 LayerListener = Callable[[str, int], None]
-"""Is told ``substream`` or ``temporal``, and which one a client gets from now on; never raises."""
+"""Is told ``substream``, ``temporal`` or ``spatial``, and which one a client gets from now on; never raises."""
+
+
+MLines = frozenset[str | int]
+"""Some of a description's, by mid or by index."""
 
 
 class Layers(Struct, frozen=True, kw_only=True):
-    """Of simulcast, what a client gets and what it should get; 0 is the lowest, -1 none yet."""
+    """Of simulcast and SVC, what a client gets and what it should get; 0 is the lowest, -1 none yet."""
 
     substream: int
     substream_target: int
     temporal: int
     """-1 also where there are no temporal layers."""
     temporal_target: int
+    spatial: int = -1
+    """Of SVC; 0 where there are no spatial layers."""
+    spatial_target: int = 2
 
 
 class AnswerPolicy(Struct, frozen=True, kw_only=True):
@@ -158,6 +165,8 @@ class Medium(Struct, frozen=True, kw_only=True):
     rejected: bool = False
     simulcast: bool = False
     """The client sends it in several encodings at once."""
+    svc: bool = False
+    """The client says that it sends it in spatial layers, of a codec whose layers can be told apart here."""
 
 
 class PeerObserver(Protocol):
@@ -185,10 +194,10 @@ class PeerConnection(Protocol):
     def send_estimate_bps(self) -> int | None:
         """What the way to the client carries, by its transport-wide feedback; ``None`` while it has told nothing."""
 
-    def set_remote_offer(self, sdp: str, *, lowest_rid_first: bool = False) -> None:
+    def set_remote_offer(self, sdp: str, *, lowest_rid_first: bool = False, svc: MLines = frozenset()) -> None:
         """Read an offer (also a renegotiation or an ICE restart). Emits nothing.
 
-        ``lowest_rid_first`` says in which order simulcast is listed.
+        ``lowest_rid_first`` says in which order simulcast is listed; ``svc`` names the m-lines sent in layers.
 
         :raises SdpRefusedError: nothing has changed.
         """
@@ -241,14 +250,18 @@ class PeerConnection(Protocol):
         *,
         substream: int | None = None,
         temporal: int | None = None,
+        spatial: int | None = None,
         fallback_us: int | None = None,
         told: LayerListener | None = None,
     ) -> None:
         """What the client is to get on ``mid``, where its source sends simulcast; ``None`` leaves things as they are.
 
-        Substreams and temporal layers are 0..2, and the highest at first. Another substream begins with a key frame,
-        which is asked for; where the wanted one is silent for ``fallback_us`` (250,000 at first), the next lower one
-        stands in. ``told`` hears of every change from then on. Remembered, whatever the source is later.
+        Substreams and layers are 0..2, and the highest at first. Another substream begins with a key frame, which is
+        asked for; where the wanted one is silent for ``fallback_us`` (250,000 at first), the next lower one stands in.
+        ``told`` hears of every change from then on. Remembered, whatever the source is later.
+
+        Of a source without simulcast, once ``spatial`` was given, the layers of VP9 are chosen from: spatial layers
+        above it are left out from the next picture on, and let in at a key frame, which is asked for.
         """
 
     def set_playout_delay(self, mid: str, delay_ms: tuple[int, int] | None) -> None:
@@ -258,7 +271,7 @@ class PeerConnection(Protocol):
         """
 
     def layers(self, mid: str) -> Layers | None:
-        """What the client gets on ``mid``; ``None`` where its source sends no simulcast."""
+        """What the client gets on ``mid``; ``None`` where there is nothing to choose from, see :meth:`set_layers`."""
 
     def set_bitrate(self, bps: int) -> None:
         """Cap what the client sends, by REMB; 0 takes the cap away."""

@@ -17,9 +17,21 @@ class Frame(NamedTuple):
     sync: bool = False
     """Higher temporal layers can be decoded from here on, up to this one."""
     picture_id: int = -1
-    """-1: there is none, or it may stay as it is."""
+    """To be renumbered; -1: there is none, or it may stay as it is."""
     tl0_index: int = -1
     vp8: Vp8Descriptor | None = None
+    switches_up: bool = False
+    """Higher temporal layers can be decoded once this picture is there, all of them."""
+    spatial: int = 0
+    """Spatial layer, of which a picture has a frame each; 0 where there are none."""
+    ends: bool = False
+    """The layer's frame ends here."""
+    begins: bool = False
+    """The picture begins here."""
+    intra: bool = False
+    """Of the base layer of a key picture, be it its first packet or another."""
+    number: int = -1
+    """The picture's own; -1: there is none."""
 
 
 Reader = Callable[[memoryview, int, int], Frame | None]
@@ -30,13 +42,34 @@ def _vp8(view: memoryview, start: int, end: int) -> Frame | None:
     found = vp8.read(view, start, end)
     if found is None:
         return None
-    return Frame(found.keyframe, found.temporal, found.sync, found.picture_id, found.tl0_index, found)
+    return Frame(
+        found.keyframe,
+        found.temporal,
+        found.sync,
+        found.picture_id,
+        found.tl0_index,
+        found,
+        begins=found.begins,
+        number=found.picture_id,
+    )
 
 
 def _vp9(view: memoryview, start: int, end: int) -> Frame | None:
     # Picture ids stay as they are: those of left out pictures are told by their references (RFC 9628 section 4.2).
     found = vp9.read(view, start, end)
-    return None if found is None else Frame(found.keyframe, found.temporal, found.switching_up)
+    if found is None:
+        return None
+    base = found.spatial == 0
+    return Frame(
+        found.keyframe,
+        found.temporal,
+        switches_up=found.switching_up,
+        spatial=found.spatial,
+        ends=found.ends,
+        begins=found.begins and base,
+        intra=base and not found.predicted,
+        number=found.picture_id,
+    )
 
 
 def _telling(begins: Callable[[memoryview, int, int], bool]) -> Reader:

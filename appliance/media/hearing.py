@@ -26,7 +26,8 @@ class Heard:
         self.path = path
         self.line = line
         self.listener = listener
-        self._source: RxStream | None = None
+        self.source: RxStream | None = None
+        """What was heard last."""
         self._ssrc = 0
         self._sequence = self._timestamp = 0
         """Those heard last."""
@@ -36,22 +37,22 @@ class Heard:
     @property
     def starts_anew(self) -> bool:
         """Nothing has been heard yet."""
-        return self._source is None
+        return self.source is None
 
-    def skip(self) -> None:
-        """A packet of the source is left out."""
-        self._sequence_offset -= 1
+    def skip(self, count: int = 1) -> None:
+        """Packets of the source are left out."""
+        self._sequence_offset -= count
 
     def forward(self, slot: Slot, length: int, second: int, sequence: int, timestamp: int, source: RxStream) -> None:
         """Show the packet in ``slot``, changing it there."""
-        if source is not self._source:
-            if self._source is None:
+        if source is not self.source:
+            if self.source is None:
                 self._ssrc = source.ssrc
             else:
                 self._sequence_offset = self._sequence + 1 - sequence
                 ticks = max(1, int((source.arrived - self._heard_at) * source.clock_rate))
                 self._timestamp_offset = self._timestamp + ticks - timestamp
-            self._source = source
+            self.source = source
         sequence = (sequence + self._sequence_offset) & 0xFFFF
         timestamp = (timestamp + self._timestamp_offset) & 0xFFFFFFFF
         view = slot[0]

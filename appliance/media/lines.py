@@ -101,17 +101,21 @@ class MediaLines:
         *,
         substream: int | None = None,
         temporal: int | None = None,
+        spatial: int | None = None,
         fallback_us: int | None = None,
         told: LayerListener | None = None,
     ) -> None:
-        """What the client is to get on ``mid``, where its source sends simulcast."""
+        """What the client is to get on ``mid``, where its source sends simulcast or layers."""
         line = self.line(mid)
         if line is None or line.tx is None or line.medium.kind != "video":
             return
         selection = line.tx.select()
         fallback = None if fallback_us is None else fallback_us / 1_000_000
-        selection.want(substream=substream, temporal=temporal, fallback=fallback)
+        selection.want(substream=substream, temporal=temporal, fallback=fallback, spatial=spatial)
         selection.told = told or selection.told
+        if line.tx.fed_by is not None:
+            # What went past the selection may have to go through it now.
+            line.tx.fed_by.add_sink(line.tx)
 
     def set_playout_delay(self, mid: str, delay_ms: tuple[int, int] | None) -> None:
         """How long the client is told to hold ``mid`` before it plays it."""
@@ -120,10 +124,10 @@ class MediaLines:
             line.tx.playout = None if delay_ms is None else PlayoutDelay(*delay_ms)
 
     def layers(self, mid: str) -> Layers | None:
-        """What the client gets on ``mid``; ``None`` where its source sends no simulcast."""
+        """What the client gets on ``mid``; ``None`` where there is nothing to choose from."""
         line = self.line(mid)
         tx = None if line is None else line.tx
-        if tx is None or tx.selection is None or tx.fed_by is None or tx.fed_by.encodings is None:
+        if tx is None or tx.selection is None or tx.fed_by is None or not tx.selection.chooses(tx.fed_by):
             return None
         return tx.selection.layers
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from appliance.core.peer import AnswerPolicy, Medium, SdpRefusedError
+from appliance.core.peer import AnswerPolicy, Medium, MLines, SdpRefusedError
 from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES
 from appliance.media.identity import HASHES
 from appliance.media.sctp import MAX_MESSAGE_BYTES
 from appliance.media.simulcast import REPAIRED_RID, RID, Encodings, offered
+from appliance.media.spatial import LAYERED
 from appliance.wire import sdp, twcc
 from appliance.wire.candidate import Candidate
 from appliance.wire.description import (
@@ -53,6 +54,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     is_ice_lite: bool
     lowest_rid_first: bool = False
     """Simulcast is listed from the lowest to the highest."""
+    svc: MLines = frozenset()
+    """What the client says it sends in layers."""
 
     def settled(self) -> "Offer":
         """What is kept of it once it is answered: without its m-lines, of a browser's the larger part of a call."""
@@ -79,7 +82,7 @@ class NegotiatedLine(Struct, frozen=True, kw_only=True):
     """Ours, where it isn't made from the mid."""
 
 
-def read_offer(text: str, *, lowest_rid_first: bool = False) -> Offer:
+def read_offer(text: str, *, lowest_rid_first: bool = False, svc: MLines = frozenset()) -> Offer:
     """Read and check an offer; how long it may be, the API has decided (``api.max_sdp_bytes``).
 
     :raises SdpRefusedError: it can't be answered; the message says why.
@@ -112,6 +115,7 @@ def read_offer(text: str, *, lowest_rid_first: bool = False) -> Offer:
         end_of_candidates=transport.end_of_candidates,
         is_ice_lite=description.ice_lite,
         lowest_rid_first=lowest_rid_first,
+        svc=svc,
     )
 
 
@@ -173,6 +177,10 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
             direction=direction.value,
             codec=codec.name.lower(),
             simulcast=encodings is not None,
+            svc=direction.receives
+            and codec.name.lower() in LAYERED
+            and encodings is None
+            and not offer.svc.isdisjoint({mid, index}),
         ),
         offered=remembered(media),
         codec=codec,

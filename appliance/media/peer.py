@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from appliance.core.clock import Clock
 from appliance.core.events import Body, Connection
-from appliance.core.peer import (
-    AnswerPolicy,
-    OfferLine,
-    PeerObserver,
-    SdpRefusedError,
-    Tap,
-    WireTap,
-)
+from appliance.core.peer import AnswerPolicy, MLines, OfferLine, PeerObserver, SdpRefusedError, Tap, WireTap
 from appliance.media.association import Association
 from appliance.media.bandwidth import BandwidthEstimate
 from appliance.media.config import MAX_REMOTE_ADDRESSES, MediaConfig
@@ -124,11 +117,11 @@ class Peer(MediaLines):
 
     # --- description -------------------------------------------------------------------------------------
 
-    def set_remote_offer(self, sdp: str, *, lowest_rid_first: bool = False) -> None:
+    def set_remote_offer(self, sdp: str, *, lowest_rid_first: bool = False, svc: MLines = frozenset()) -> None:
         """Read an offer. :raises SdpRefusedError: nothing has changed."""
         if self.closed:
             raise SdpRefusedError("the PeerConnection has ended")
-        offer = read_offer(sdp, lowest_rid_first=lowest_rid_first)
+        offer = read_offer(sdp, lowest_rid_first=lowest_rid_first, svc=svc)
         if self.offer is not None and not self.association.is_with(offer):
             raise SdpRefusedError("the offer has another fingerprint, wanted that of the running DTLS association")
         self.offer, self._offered, self._offers = offer, None, False

@@ -1,8 +1,8 @@
-"""Which of a source's streams a receiver gets: an encoding of simulcast, and how much of its temporal layers.
+"""Which of a source's streams a receiver gets: an encoding of simulcast, and how much of its layers.
 
-Stands before a :class:`~appliance.media.send.TxStream` where its source sends simulcast, and after a switch from one
-source to another; streams that need neither go past it. A change waits for a key frame of what is wanted, which is
-asked for; until it comes, what flows goes on.
+Stands before a :class:`~appliance.media.send.TxStream` where its source sends simulcast or somebody has asked for
+layers of SVC, and after a switch from one source to another; streams that need none of this go past it. A change waits
+for a key frame of what is wanted, which is asked for; until it comes, what flows goes on.
 """
 
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from appliance.core.peer import LayerListener, Layers
 from appliance.media.frames import Frame, reader
 from appliance.media.receive import RxStream
 from appliance.media.simulcast import MAX_SUBSTREAMS
+from appliance.media.spatial import FALLBACK_SECONDS, LAYERED
 from appliance.media.thinning import Thinning
 from appliance.media.udp import Slot
 from appliance.wire import vp8
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from appliance.media.path import MediaPath
     from appliance.media.send import TxStream
 
-FALLBACK_SECONDS = 0.25
-"""Of silence, after which the next lower encoding stands in."""
 _ASK_SECONDS = 1.0
 """Between two requests for the key frame that a change waits for."""
 _PATIENCE_SECONDS = 3.0
@@ -38,11 +37,14 @@ class Selection:
         self.path: MediaPath = tx.path
         self.substream_target = MAX_SUBSTREAMS - 1
         self.fallback = FALLBACK_SECONDS
+        """Seconds of silence, after which the next lower encoding stands in."""
         self.told: LayerListener | None = None
         self.after_switch = False
         """The source is not the first: pictures have to join on."""
+        self._by_layer = False
+        """Somebody has asked for layers of SVC."""
         self._current: RxStream | None = None
-        self._substream_told = self._temporal_told = -1
+        self._substream_told = self._temporal_told = self._spatial_told = -1
         self._thinning = Thinning()
         self._asked: RxStream | None = None
         self._asked_at = self._waits_since = 0.0
@@ -52,7 +54,11 @@ class Selection:
 
     def serves(self, line: "Line") -> bool:
         """Its packets come through here."""
-        return line.encodings is not None or self.after_switch
+        return self.after_switch or self.chooses(line)
+
+    def chooses(self, line: "Line") -> bool:
+        """There is something to choose from in what that line sends."""
+        return line.encodings is not None or (self._by_layer and line.medium.codec in LAYERED)
 
     @property
     def layers(self) -> Layers:
@@ -62,12 +68,20 @@ class Selection:
             substream_target=self.substream_target,
             temporal=self._temporal_told,
             temporal_target=self._thinning.target,
+            spatial=self._spatial_told,
+            spatial_target=self._thinning.spatial.target,
         )
 
-    def want(self, *, substream: int | None, temporal: int | None, fallback: float | None) -> None:
+    def want(
+        self, *, substream: int | None, temporal: int | None, fallback: float | None, spatial: int | None = None
+    ) -> None:
         """From the next packet on; ``None`` leaves things as they are."""
         if fallback is not None:
-            self.fallback = fallback
+            self.fallback = self._thinning.spatial.fallback = fallback
+        if spatial is not None:
+            self._by_layer = True
+            self._thinning.spatial.target = spatial
+            self._asked = None
         if substream is not None:
             self.substream_target = substream
             self._asked = None
@@ -75,14 +89,14 @@ class Selection:
             raises = temporal > self._thinning.target
             self._thinning.target = temporal
             current = self._current
-            if raises and current is not None and not self.tx.starts_anew:
+            if raises and current is not None and not (self.tx.starts_anew or self._thinning.switches_up):
                 # Where layers are not told apart by their sync bits, a key frame lets the higher ones in.
                 current.line.path.request_keyframe(current.line, current)
 
     def switch(self, packet: bytes | None) -> None:
         """Another source follows, and this plain packet was sent last, where one is kept."""
         known, self.after_switch = self.after_switch, True
-        self._substream_told = self._temporal_told = -1
+        self._substream_told = self._temporal_told = self._spatial_told = -1
         if known or packet is None or self.tx.line.medium.codec != "vp8":
             return
         found = vp8.read(packet, header_length(packet), len(packet))
@@ -106,19 +120,36 @@ class Selection:
             self._read = reader(source.line.medium.codec)
         padding = view[length - 1] if view[0] & 0x20 else 0
         frame = self._read(view, start, length - padding)
-        if turns:
+        thinning = self._thinning
+        if turns and self._current is None and tx.source is source and not tx.starts_anew:
+            # It came past us until now, and goes on.
+            if frame is None or sequence != source.highest:
+                tx.forward(slot, length, second, sequence, timestamp, source)
+                return
+            self._current = source
+            thinning.join(sequence, timestamp, frame)
+        elif turns:
             if frame is None or not self._turns_to(source, frame, sequence):
                 return
-            self._thinning.begin(sequence, frame)
-        skipped = self._thinning.skipped
-        numbers = self._thinning.take(sequence, timestamp, frame)
-        if numbers is None:
-            if self._thinning.skipped > skipped:
-                tx.skip()
-        else:
-            if frame is not None and frame.vp8 is not None:
+            thinning.begin(sequence, frame)
+        numbers = thinning.take(sequence, timestamp, frame, source.arrived)
+        if thinning.closed:
+            tx.skip(thinning.closed)
+        if numbers is not None:
+            if numbers.empty:
+                # Padding alone (RFC 3550 section 5.1), so that the receiver does not ask for it again and again.
+                view[0] |= 0x20
+                view[start] = 1
+                length = start + 1
+            elif frame is not None and frame.vp8 is not None:
                 vp8.renumber(view, frame.vp8, numbers.picture_id, numbers.tl0_index)
-            tx.forward(slot, length, second, sequence + numbers.shift, timestamp, source)
+            marked = second | 0x80 if numbers.ends else second
+            tx.forward(slot, length, marked, sequence + numbers.shift, timestamp, source)
+        if thinning.spatial.waits:
+            self._ask(source, source.arrived)
+        if thinning.spatial.flows != self._spatial_told:
+            self._spatial_told = thinning.spatial.flows
+            self._tell("spatial", self._spatial_told)
         if self._thinning.temporal != self._temporal_told:
             self._temporal_told = self._thinning.temporal
             self._tell("temporal", self._temporal_told)
@@ -155,6 +186,7 @@ class Selection:
 
     def _tell(self, what: str, layer: int) -> None:
         # What has no layers has nothing to tell, be it here for its switches alone.
-        current = self._current
-        if self.told is not None and layer >= 0 and current is not None and current.line.encodings is not None:
+        if self.told is None or layer < 0 or self._current is None or not self.chooses(self._current.line):
+            return
+        if what == "temporal" or (what == "substream") is (self._current.line.encodings is not None):
             self.told(what, layer)

@@ -141,9 +141,9 @@ class TxStream:
         """The next packet joins on to what ended."""
         return self._rebase
 
-    def skip(self) -> None:
-        """A packet of the source is left out: those after it move up."""
-        self._sequence_offset = (self._sequence_offset - 1) & 0xFFFF
+    def skip(self, count: int = 1) -> None:
+        """Packets of the source are left out: those after them move up."""
+        self._sequence_offset = (self._sequence_offset - count) & 0xFFFF
 
     def entrance(self, line: "Line") -> "TxStream | Selection":
         """What takes the packets of a line that feeds it."""

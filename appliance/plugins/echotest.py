@@ -1,7 +1,7 @@
 """EchoTest: sends a client's own media and messages back to it (Janus's ``janus.plugin.echotest``).
 
 Requests have no name: every one may switch audio and video, cap the bitrate, record, and carry an offer. All are
-answered later, by an event. Layers of SVC are read and not applied.
+answered later, by an event.
 """
 
 from collections.abc import Iterable
@@ -42,6 +42,7 @@ REQUEST = (
 )
 SHOWN = {"substream", "temporal-layer"}
 """Of simulcast, in events."""
+SHOWN_OF_SVC = {"spatial-layer", "temporal-layer"}
 SUPPORTED = frozenset(element.name for element in REQUEST) - {"audiocodec", "svc", "filename"}
 """One of these, or an offer, makes it a request."""
 
@@ -78,6 +79,8 @@ class EchoHandle(PluginHandle):
         self._bitrate = 0
         self._slow_links = 0
         self._wishes = layers.Wishes()
+        self._layered = False
+        """The client said by ``svc`` that it sends layers."""
         self._delay = delays.Delay()
         self._routed: dict[str, str] = {}
         """mid to kind of what is echoed."""
@@ -103,9 +106,9 @@ class EchoHandle(PluginHandle):
         self.api.push_event({"echotest": "event", "result": "ok"}, transaction=transaction, jsep=answer)
         if self._events:
             active = {"audio_active": self._active["audio"], "video_active": self._active["video"]}
-            shown = {name: value for name, value in self._simulcast().items() if name in SHOWN}
             told: dict[str, Any] = {**active, "bitrate": self._bitrate}
-            told |= {"simulcast": shown} if shown else {}
+            for name, state, shown in (("simulcast", self._simulcast(), SHOWN), ("svc", self._svc(), SHOWN_OF_SVC)):
+                told |= {name: {key: value for key, value in state.items() if key in shown}} if state else {}
             self.api.notify(told | self._recording())
 
     def _answer(self, body: dict[str, Any]) -> SessionDescription:
@@ -141,6 +144,7 @@ class EchoHandle(PluginHandle):
             self._active[kind] = wanted
         self._bitrate = body.get("bitrate", self._bitrate)
         wishes = self._wishes.take(body)
+        self._layered = body.get("svc", self._layered)
         delays_wanted = self._delay.take(body)
         if "record" in body:
             self._record(body["record"], body.get("filename"))
@@ -151,10 +155,11 @@ class EchoHandle(PluginHandle):
         if delays_wanted or (has_offer and self._delay.ms):
             for mid in self._routed:
                 peer.set_playout_delay(mid, self._delay.ms)
-        if wishes or has_offer:
-            for mid in self._simulcast_mids(peer):
-                self._wishes.apply(peer, mid, self._layer_changed)
-                self._wishes.confirm(body, peer.layers(mid), self._layer_changed)
+        if wishes or has_offer or "svc" in body:
+            svc = self._svc_mids(peer)
+            for mid in (*self._simulcast_mids(peer), *svc):
+                self._wishes.apply(peer, mid, self._layer_changed, svc=mid in svc)
+                self._wishes.confirm(body, peer.layers(mid), self._layer_changed, svc=mid in svc)
         if "bitrate" in body or (has_offer and self._bitrate):
             peer.set_bitrate(self._bitrate)
         self._record_media(peer)
@@ -168,15 +173,30 @@ class EchoHandle(PluginHandle):
     def _simulcast_mids(self, peer: PeerConnection) -> list[str]:
         return [medium.mid for medium in peer.media if medium.simulcast and medium.mid in self._routed]
 
+    def _svc_mids(self, peer: PeerConnection) -> list[str]:
+        """Sent in layers, as the client says; where it asks for layers, it has to know."""
+        known = self._layered or self._wishes.of_layers
+        return [
+            medium.mid
+            for medium in peer.media
+            if medium.mid in self._routed and (medium.svc or (known and medium.codec == "vp9" and not medium.simulcast))
+        ]
+
     def _layer_changed(self, what: str, layer: int) -> None:
         media: tuple[Medium, ...] = () if self.api.peer is None else self.api.peer.media
-        codec = next((medium.codec for medium in media if medium.simulcast), None)
+        routed = (medium for medium in media if medium.kind == "video" and medium.mid in self._routed)
+        codec = next((medium.codec for medium in routed), None)
         self.api.push_event({"echotest": "event", "videocodec": codec, what: layer})
 
     def _simulcast(self) -> dict[str, int]:
         peer = self.api.peer
         mids = [] if peer is None else self._simulcast_mids(peer)
         return {} if peer is None or not mids else self._wishes.as_told(peer.layers(mids[0]))
+
+    def _svc(self) -> dict[str, int]:
+        peer = self.api.peer
+        mids = [] if peer is None else self._svc_mids(peer)
+        return {} if peer is None or not mids else self._wishes.as_svc_told(peer.layers(mids[0]))
 
     def _record(self, wanted: bool, filename: str | None) -> None:
         if not wanted:
@@ -257,6 +277,8 @@ class EchoHandle(PluginHandle):
         ended = {"hangingup": 0, "destroyed": 0}
         simulcast = self._simulcast()
         found |= {"simulcast": True, **simulcast} if simulcast else {}
+        svc = self._svc()
+        found |= {"svc": True, **svc} if svc else {}
         found |= self._recording()
         return found | {"bitrate": self._bitrate, "slowlink_count": self._slow_links} | ended
 

@@ -21,7 +21,9 @@ class Vp9Descriptor(NamedTuple):
     spatial: int
     """SID, 0..7."""
     switching_up: bool
-    """U: from here on higher temporal layers can be decoded."""
+    """U: pictures of higher temporal layers that follow need none of these layers from before it."""
+    predicted: bool
+    """P: its layer's frame needs one of a picture before."""
 
 
 def read(data: Buffer, start: int, end: int) -> Vp9Descriptor | None:
@@ -48,5 +50,6 @@ def read(data: Buffer, start: int, end: int) -> Vp9Descriptor | None:
         temporal, switching_up, spatial = layers >> 5, bool(layers & 0x10), layers >> 1 & 7
     begins = bool(first & 0x08)
     # A higher spatial layer of a key picture is predicted from the lower one of the same picture.
-    keyframe = begins and not first & 0x40 and spatial == 0
-    return Vp9Descriptor(begins, bool(first & 0x04), keyframe, picture_id, temporal, spatial, switching_up)
+    predicted = bool(first & 0x40)
+    keyframe = begins and not predicted and spatial == 0
+    return Vp9Descriptor(begins, bool(first & 0x04), keyframe, picture_id, temporal, spatial, switching_up, predicted)

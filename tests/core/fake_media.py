@@ -11,6 +11,7 @@ from appliance.core.peer import (
     Layers,
     Listener,
     Medium,
+    MLines,
     OfferLine,
     PeerConnection,
     PeerObserver,
@@ -49,7 +50,7 @@ class FakePeer:
         for body in bodies:
             self.observer.fact(body)
 
-    def set_remote_offer(self, sdp: str, *, lowest_rid_first: bool = False) -> None:
+    def set_remote_offer(self, sdp: str, *, lowest_rid_first: bool = False, svc: MLines = frozenset()) -> None:
         if "refuse" in sdp:
             raise SdpRefusedError("line 7: refuse: wanted something else")
         self.calls.append(("set_remote_offer", sdp))
@@ -104,10 +105,12 @@ class FakePeer:
         *,
         substream: int | None = None,
         temporal: int | None = None,
+        spatial: int | None = None,
         fallback_us: int | None = None,
         told: LayerListener | None = None,
     ) -> None:
-        self.calls.append(("set_layers", mid, substream, temporal, fallback_us))
+        layers = (substream, temporal, fallback_us) if spatial is None else (substream, temporal, spatial, fallback_us)
+        self.calls.append(("set_layers", mid, *layers))
         self.layer_listener = told or self.layer_listener
 
     def set_playout_delay(self, mid: str, delay_ms: tuple[int, int] | None) -> None:

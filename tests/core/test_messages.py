@@ -115,6 +115,22 @@ def test_a_bad_description_is_refused(jsep: object, code: int, reason: str) -> N
     assert (refusal.value.code, refusal.value.reason) == (code, reason)
 
 
+@pytest.mark.parametrize(
+    ("told", "layered"),
+    [
+        ([{"mid": "v", "svc": "L3T3"}, {"mindex": 2, "svc": "L2T1"}], {"v", 2}),
+        ([{"mid": "v"}, {"svc": "L3T3"}, {"mid": "v", "svc": 3}, {"mid": [], "svc": "L3T3"}, "v", None], set()),
+        ({"mid": "v", "svc": "L3T3"}, set()),
+        ("L3T3", set()),
+        (None, set()),
+        ([{"mindex": number, "svc": "L3T3"} for number in range(100)], set(range(64))),
+    ],
+)
+def test_what_is_sent_in_layers_is_read_as_far_as_it_can_be(told: object, layered: set[str | int]) -> None:
+    jsep = {"type": "offer", "sdp": "v=0", "svc": told}
+    assert read_jsep(jsep, max_sdp_bytes=1000).svc == layered
+
+
 @pytest.mark.parametrize("item", [None, "x", [], {"completed": True}, {"completed": False, "candidate": "x"}])
 def test_the_end_of_candidates(item: object) -> None:
     assert read_candidate(item) is None

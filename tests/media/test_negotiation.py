@@ -110,6 +110,16 @@ def test_any_codec_that_is_offered_can_be_asked_for(wanted: str, payload_type: i
     assert (lines[1].codec.payload_type, lines[1].medium.codec) == (payload_type, name)
 
 
+@pytest.mark.parametrize(
+    ("codec", "told", "wanted"),
+    [("vp9", {"1"}, True), ("vp9", {1}, True), ("vp9", {"0", 0}, False), ("vp8", {1}, False), ("av1", {1}, False)],
+)
+def test_layers_are_those_of_a_codec_that_tells_them(codec: str, told: set[str | int], wanted: bool) -> None:
+    offer = read_offer(CHROME, svc=frozenset(told))
+    lines = negotiate(offer, AnswerPolicy(video_codecs=(codec,)))
+    assert [line.medium.svc for line in lines] == [False, wanted, False]
+
+
 # Payload types as Debian's Janus 1.1.2 chose them of the same offer.
 @pytest.mark.parametrize(
     ("policy", "payload_type"),

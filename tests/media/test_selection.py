@@ -50,8 +50,8 @@ class Sink:
     def starts_anew(self) -> bool:
         return self.source is None
 
-    def skip(self) -> None:
-        self.skipped += 1
+    def skip(self, count: int = 1) -> None:
+        self.skipped += count
 
     def forward(self, slot: object, length: int, second: int, sequence: int, timestamp: int, source: RxStream) -> None:
         self.source = source
@@ -206,7 +206,7 @@ async def test_an_echo_of_simulcast_is_one_picture_after_another(call: Call, clo
         handle.peer.set_layers("1", substream=substream, temporal=temporal)
         camera.frames_of(20)
         assert flowing(handle) == (substream, min(temporal, 1))
-    assert handle.peer.layers("1") == Layers(substream=0, substream_target=0, temporal=1, temporal_target=1)
+    assert handle.peer.layers("1") == Layers(substream=0, substream_target=0, temporal=1, temporal_target=1, spatial=0)
     assert_continuous(client)
     assert len({header.ssrc for header, _ in client.packets}) == 1
     # Restriction ids are the client's own business.

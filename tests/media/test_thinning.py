@@ -77,7 +77,7 @@ def test_lost_and_late_packets_keep_every_number_its_own(
     for index in order:
         packet = packets[index]
         found = sent(thinning, packet)
-        if found is None:
+        if found is None or found[1].empty:
             assert packet.layer > target
             continue
         place = (found[0] - first_sequence) & 0xFFFF

@@ -188,15 +188,15 @@ def test_av1() -> None:
     ("bits", "wanted"),
     [
         # I P L F B E V Z, picture id (M, 7 or 15 bits), TID U SID D, TL0PICIDX where not flexible.
-        ("10001100 00010001", (True, True, True, 0x11, -1, 0, False)),
-        ("11001000 10010001 10001000", (True, False, False, 0x1188, -1, 0, False)),
-        ("10101100 10010001 10001000 00000000 00000111", (True, True, True, 0x1188, 0, 0, False)),
-        ("10101000 00000101 00000011 00000111", (True, False, False, 5, 0, 1, False)),
-        ("11101100 00000101 01010000 00000111", (True, True, False, 5, 2, 0, True)),
-        ("00100100 00100100 00000111", (False, True, False, -1, 1, 2, False)),
-        ("00000000", (False, False, False, -1, -1, 0, False)),
+        ("10001100 00010001", (True, True, True, 0x11, -1, 0, False, False)),
+        ("11001000 10010001 10001000", (True, False, False, 0x1188, -1, 0, False, True)),
+        ("10101100 10010001 10001000 00000000 00000111", (True, True, True, 0x1188, 0, 0, False, False)),
+        ("10101000 00000101 00000011 00000111", (True, False, False, 5, 0, 1, False, False)),
+        ("11101100 00000101 01010000 00000111", (True, True, False, 5, 2, 0, True, True)),
+        ("00100100 00100100 00000111", (False, True, False, -1, 1, 2, False, False)),
+        ("00000000", (False, False, False, -1, -1, 0, False, False)),
     ],
 )
-def test_vp9(bits: str, wanted: tuple[bool, bool, bool, int, int, int, bool]) -> None:
+def test_vp9(bits: str, wanted: tuple[bool, bool, bool, int, int, int, bool, bool]) -> None:
     data = bytes(int(item, 2) for item in bits.split()) + b"\x82"
     assert vp9.read(data, 0, len(data)) == wanted

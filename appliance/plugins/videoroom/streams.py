@@ -42,7 +42,7 @@ class PublishedStream:
         self.delay = Delay()
         """How long receivers are to hold it before they play it, where they don't want otherwise."""
         self.flags: dict[str, bool] = {}
-        """``stereo``, ``fec``, ``dtx``, ``simulcast``: only those that hold."""
+        """``stereo``, ``fec``, ``dtx``, ``simulcast``, ``svc``: only those that hold."""
         self.extension_ids: dict[str, int] = {}
         self.listeners: set[Callable[[], None]] = set()
         """Called when :attr:`relayed` may have changed."""
@@ -87,8 +87,8 @@ class PublishedStream:
 
     def as_event(self) -> dict[str, Any]:
         """As the event handlers are told."""
-        simulcast = {name: True for name in self.flags if name == "simulcast"}
-        return self._head() | self._tail(simulcast)
+        layered = {name: True for name in self.flags if name in {"simulcast", "svc"}}
+        return self._head() | self._tail(layered)
 
 
 def published(
@@ -110,6 +110,8 @@ def published(
         _describe(stream, described)
         if medium.simulcast:
             stream.flags["simulcast"] = True
+        if medium.svc:
+            stream.flags["svc"] = True
         streams.append(stream)
     return streams
 

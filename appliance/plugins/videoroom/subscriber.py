@@ -1,7 +1,4 @@
-"""A client that sees what others publish: many streams in one PeerConnection, which we offer.
-
-Layers of SVC that a client asks for are read and not applied.
-"""
+"""A client that sees what others publish: many streams in one PeerConnection, which we offer."""
 
 from collections.abc import Iterable
 
@@ -179,8 +176,8 @@ class Subscriber:
         peer = self.api.peer
         if line.kind == "video" and line.wishes.take(item) and line.ready and peer is not None:
             told = self._layer_listener(line)
-            line.wishes.apply(peer, line.mid, told)
-            line.wishes.confirm(item, peer.layers(line.mid), told)
+            line.wishes.apply(peer, line.mid, told, svc=line.svc)
+            line.wishes.confirm(item, peer.layers(line.mid), told, svc=line.svc)
 
     def _layer_listener(self, line: Subscription) -> LayerListener:
         def told(what: str, layer: int) -> None:

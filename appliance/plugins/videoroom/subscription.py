@@ -51,6 +51,12 @@ class Subscription:
         """It carries something; a data line always may."""
         return self.kind == "data" or self.source is not None
 
+    @property
+    def svc(self) -> bool:
+        """Its layers are chosen from; without a word of the publisher where the client asks for layers."""
+        flags = {} if self.source is None else self.source.flags
+        return bool(flags.get("svc")) or (self.wishes.of_layers and not flags.get("simulcast"))
+
     def as_offer_line(self) -> OfferLine:
         """For the next offer."""
         if self.kind == "data":
@@ -64,7 +70,7 @@ class Subscription:
         if self.feed is None or self.source is None or self.feed.origin is None:
             return
         if self.kind == "video":
-            self.wishes.apply(peer, self.mid, told)
+            self.wishes.apply(peer, self.mid, told, svc=self.svc)
         self.feed.origin.forward(self.source.mid, peer, self.mid)
         self.ready = True
         self.switch(peer, paused=paused)
@@ -104,6 +110,9 @@ class Subscription:
         if self.source.profile is not None:
             told[f"{self.source.codec}-profile"] = self.source.profile
         told |= self.delay.as_told() or self.source.delay.as_told()
+        layers = None if peer is None else peer.layers(self.mid)
         if self.source.flags.get("simulcast"):
-            told["simulcast"] = self.wishes.as_told(None if peer is None else peer.layers(self.mid))
+            told["simulcast"] = self.wishes.as_told(layers)
+        elif self.source.flags.get("svc"):
+            told["svc"] = self.wishes.as_svc_told(layers, "target-{}")
         return told

@@ -1,0 +1,309 @@
+"""Layers of SVC left out: with packets of a real encoder, whatever of them is lost or late, and by table."""
+
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.media.receive import RxStream
+from appliance.media.selection import Selection
+from appliance.wire import vp9
+
+DATA = Path(__file__).parents[1] / "data" / "vp9"
+
+
+class Packet(NamedTuple):
+    sequence: int
+    timestamp: int
+    marker: int
+    payload: bytes
+
+    @property
+    def described(self) -> vp9.Vp9Descriptor:
+        found = vp9.read(self.payload, 0, len(self.payload))
+        assert found is not None
+        return found
+
+
+def recorded(mode: str) -> list[Packet]:
+    """Of a scalability mode, see the folder's README."""
+    rows = (line.split() for line in (DATA / f"{mode}.txt").read_text().splitlines())
+    return [Packet(int(row[0]), int(row[1]), int(row[2]), bytes.fromhex(row[3])) for row in rows]
+
+
+MODES = {mode: recorded(mode) for mode in ("L3T3", "L2T2_KEY", "L3T3_KEY")}
+
+
+class Source:
+    """A line whose one stream has layers."""
+
+    encodings = None
+
+    def __init__(self) -> None:
+        self.medium = type("Medium", (), {"codec": "vp9"})
+        self.path = self
+        self.asked = 0
+        line: object = self
+        self.stream = RxStream(1, 96, 90_000, line, 0)  # type: ignore[arg-type]
+        self.streams = [self.stream]
+
+    def request_keyframe(self, line: object, stream: RxStream) -> None:
+        self.asked += 1
+
+
+class Sent(NamedTuple):
+    number: int
+    """From the first on, without the wrap."""
+    marker: bool
+    packet: Packet
+    empty: bool
+
+
+class Sink:
+    """What a Selection needs of a TxStream, which numbers as that does."""
+
+    path = None
+    held = False
+    context = True
+
+    def __init__(self) -> None:
+        self.source: RxStream | None = None
+        self.offset = 0
+        self.sent: list[Sent] = []
+        self.first = 0
+        self.at_hand: Packet | None = None
+
+    @property
+    def starts_anew(self) -> bool:
+        return self.source is None
+
+    def skip(self, count: int = 1) -> None:
+        self.offset -= count
+
+    def forward(
+        self, slot: tuple[memoryview, None, None], length: int, second: int, sequence: int, timestamp: int,
+        source: RxStream,
+    ) -> None:  # fmt: skip
+        assert self.at_hand is not None
+        if self.source is None:
+            self.source, self.first = source, sequence
+            self.offset = 0
+        number = (sequence + self.offset - self.first) & 0xFFFF
+        empty = bool(slot[0][0] & 0x20)
+        assert length == (13 if empty else 12 + len(self.at_hand.payload))
+        self.sent.append(Sent(number, bool(second & 0x80), self.at_hand, empty))
+
+
+class Way:
+    """From a source with layers to a receiver."""
+
+    def __init__(self, spatial: int | None = None, temporal: int | None = None) -> None:
+        self.source, self.sink = Source(), Sink()
+        self.selection = Selection(self.sink)  # type: ignore[arg-type]
+        self.told: list[tuple[str, int]] = []
+        self.selection.told = lambda what, layer: self.told.append((what, layer))
+        self.now = 100.0
+        self.want(2 if spatial is None else spatial, temporal)
+
+    def want(self, spatial: int, temporal: int | None = None) -> None:
+        self.selection.want(substream=None, temporal=temporal, fallback=None, spatial=spatial)
+
+    def take(self, packet: Packet, seconds: float = 0.005) -> None:
+        self.now += seconds
+        data = bytearray(b"\x80\x60" + bytes(10) + packet.payload)
+        stream = self.source.stream
+        if not self.sink.sent or (packet.sequence - stream.highest) & 0xFFFF < 0x8000:
+            stream.highest = packet.sequence
+        stream.arrived = self.now
+        self.sink.at_hand = packet
+        slot = (memoryview(data), None, None)
+        second = 0x80 * packet.marker | 0x60
+        self.selection.forward(slot, len(data), second, packet.sequence, packet.timestamp, stream)
+
+    def all(self, packets: list[Packet]) -> list[Sent]:
+        for packet in packets:
+            self.take(packet)
+        return self.sink.sent
+
+
+def is_wanted(packet: Packet, spatial: int, temporal: int) -> bool:
+    return packet.described.spatial <= spatial and packet.described.temporal <= temporal
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("spatial", range(3))
+@pytest.mark.parametrize("temporal", range(3))
+def test_what_is_wanted_passes_without_a_gap(mode: str, spatial: int, temporal: int) -> None:
+    packets = MODES[mode]
+    sent = Way(spatial, temporal).all(packets)
+    assert [one.packet for one in sent] == [one for one in packets if is_wanted(one, spatial, temporal)]
+    assert [one.number for one in sent] == list(range(len(sent)))
+    for _, group in groupby(sent, key=lambda one: one.packet.timestamp):
+        *before, last = group
+        assert not any(one.marker for one in before)
+        # What the encoder marked or ended is marked; it breaks some pictures off itself.
+        of_top = last.packet.described.spatial == spatial and last.packet.described.ends
+        assert last.marker == (bool(last.packet.marker) or of_top)
+    marked = sum(one.marker for one in sent)
+    assert marked >= sum(bool(one.marker) for one in packets if one.described.temporal <= temporal)
+
+
+@given(st.sampled_from(["L3T3", "L3T3_KEY"]), st.integers(0, 1), st.data())
+def test_loss_in_what_is_left_out_is_nobodys_business(mode: str, spatial: int, data: st.DataObject) -> None:
+    packets = MODES[mode]
+    above = [index for index, packet in enumerate(packets) if packet.described.spatial > spatial]
+    lost = data.draw(st.sets(st.sampled_from(above), max_size=len(above)))
+    sent = Way(spatial).all([packet for index, packet in enumerate(packets) if index not in lost])
+    assert [one.packet for one in sent] == [one for one in packets if one.described.spatial <= spatial]
+    assert [one.number for one in sent] == list(range(len(sent)))
+
+
+@given(st.sampled_from(list(MODES)), st.integers(0, 2), st.integers(0, 2), st.data())
+def test_lost_late_and_repeated_packets(mode: str, spatial: int, temporal: int, data: st.DataObject) -> None:
+    packets = MODES[mode]
+    indexes = st.integers(1, len(packets) - 1)
+    lost = data.draw(st.sets(indexes, max_size=15))
+    late = data.draw(st.dictionaries(indexes, st.integers(1, 40), max_size=25))
+    again = data.draw(st.sets(indexes, max_size=5))
+    order = sorted(
+        (index + late.get(index, 0), copy, index)
+        for index in range(len(packets))
+        if index not in lost
+        for copy in range(2 if index in again else 1)
+    )
+    sent = Way(spatial, temporal).all([packets[index] for _, _, index in order])
+    assert all(is_wanted(one.packet, spatial, temporal) for one in sent if not one.empty), "a higher layer"
+    by_number: dict[int, Sent] = {}
+    for one in sent:
+        # What comes twice is the same packet both times, whatever was decided in between.
+        assert by_number.setdefault(one.number, one) == one
+    numbers = sorted(by_number)
+    ordered = [packets.index(by_number[number].packet) for number in numbers]
+    assert ordered == sorted(ordered)
+    # Each number that is missing is that of a packet that did not come.
+    assert numbers[-1] + 1 - len(numbers) <= len(lost)
+    passed = {one.packet for one in sent if not one.empty}
+    assert passed == {
+        packet for index, packet in enumerate(packets) if index not in lost and is_wanted(packet, spatial, temporal)
+    }
+
+
+# --- changes -----------------------------------------------------------------------------------------------------
+
+
+class Encoder:
+    """Two packets for each of three layers of a picture, with descriptors as RFC 9628 section 4.2 has them."""
+
+    def __init__(self) -> None:
+        self.number = self.sequence = 0
+
+    def picture(
+        self, *, key: bool = False, temporal: int = 0, up: bool = False, layers: tuple[int, ...] = (0, 1, 2)
+    ) -> list[Packet]:
+        self.number += 1
+        packets = []
+        for layer in layers:
+            for part in range(2):
+                first = 0xB0 | (not key) << 6 | (part == 0) << 3 | (part == 1) << 2
+                described = bytes([first, self.number, temporal << 5 | up << 4 | layer << 1 | (layer > 0)])
+                marker = int(layer == layers[-1] and part == 1)
+                packets.append(Packet(self.sequence, 3000 * self.number, marker, described + b"x"))
+                self.sequence += 1
+        return packets
+
+
+def shown(sent: list[Sent]) -> list[int]:
+    """The highest layer of each picture that was sent, whose last packet alone is marked."""
+    found = []
+    for _, group in groupby(sent, key=lambda one: one.packet.timestamp):
+        *before, last = group
+        assert last.marker
+        assert not any(one.marker for one in before)
+        found.append(last.packet.described.spatial)
+    assert [one.number for one in sent] == list(range(len(sent)))
+    return found
+
+
+def test_down_at_once_and_up_at_a_key_picture_that_is_asked_for() -> None:
+    way, encoder = Way(), Encoder()
+    for wanted, keys in ((2, "k-"), (0, "--"), (1, "-----k-"), (2, "-k-"), (1, "-"), (2, "k")):
+        way.want(wanted)
+        for kind in keys:
+            way.all(encoder.picture(key=kind == "k"))
+    assert shown(way.sink.sent) == [2, 2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 1, 2]
+    assert [layer for what, layer in way.told if what == "spatial"] == [0, 1, 2, 0, 1, 2, 1, 2]
+    # For each way up once: the rest of the waiting is shorter than the pause between two requests.
+    assert way.source.asked == 2
+
+
+def test_the_key_picture_is_asked_for_again_when_it_does_not_come() -> None:
+    way, encoder = Way(0), Encoder()
+    way.all(encoder.picture(key=True))
+    way.want(2)
+    for _ in range(40):
+        for packet in encoder.picture():
+            way.take(packet, 0.1 / 6)
+    assert way.source.asked in {4, 5}
+    assert set(shown(way.sink.sent)) == {0}
+
+
+def test_a_picture_under_way_is_finished() -> None:
+    way, encoder = Way(), Encoder()
+    first, second = encoder.picture(key=True), encoder.picture()
+    way.all(first[:3])
+    way.want(0)
+    way.all([*first[3:], *second])
+    assert shown(way.sink.sent) == [2, 0]
+
+
+def test_a_layer_that_is_not_sent_is_not_told_and_comes_back() -> None:
+    way, encoder = Way(), Encoder()
+    way.all(encoder.picture(key=True))
+    for layers in ((0, 1, 2), (0, 1), (0, 1, 2)):
+        for _ in range(20):
+            way.all(encoder.picture(layers=layers))
+    assert shown(way.sink.sent) == [2] * 21 + [1] * 20 + [2] * 20
+    assert [layer for what, layer in way.told if what == "spatial"] == [0, 1, 2, 1, 2]
+    assert way.source.asked == 0
+    # A pause of everything is none of one layer.
+    for packet in encoder.picture():
+        way.take(packet, 5.0)
+    assert way.told[-1] == ("spatial", 2)
+
+
+def test_temporal_layers_begin_where_the_encoder_says() -> None:
+    way, encoder = Way(2, 0), Encoder()
+    pattern = (0, 2, 1, 2)
+    way.all(encoder.picture(key=True, up=True))
+    way.want(2, 2)
+    asked = way.source.asked
+    for temporal in pattern[1:] + pattern:
+        # In WebRTC, U is set on all of them.
+        way.all(encoder.picture(temporal=temporal, up=True))
+    numbers = [one.packet.described.temporal for one in way.sink.sent if one.marker]
+    assert numbers == [0, *pattern]
+    way.want(2, 0)
+    way.all(encoder.picture(temporal=0, up=True))
+    way.all(encoder.picture(temporal=2, up=True))
+    way.want(2, 1)
+    for temporal in (1, 2, *pattern):
+        way.all(encoder.picture(temporal=temporal, up=True))
+    numbers = [one.packet.described.temporal for one in way.sink.sent if one.marker]
+    # What follows on the base layer's last picture may be built upon a picture of layer 2 that was left out.
+    assert numbers[5:] == [0, 0, 1]
+    assert way.source.asked == asked == 0
+
+
+def test_one_that_went_past_joins_in_the_middle() -> None:
+    packets = MODES["L3T3"]
+    way = Way(0)
+    way.sink.source, way.sink.first = way.source.stream, packets[0].sequence
+    way.all(packets[20:])
+    pictures = [list(group) for _, group in groupby(way.sink.sent, key=lambda one: one.packet.timestamp)]
+    assert pictures[0][-1].packet.described.spatial == 2
+    assert all(one.packet.described.spatial == 0 for picture in pictures[1:] for one in picture)
+    assert all(after.number == before.number + 1 for before, after in pairwise(way.sink.sent))
+    assert way.source.asked == 0
