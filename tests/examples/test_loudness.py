@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from appliance.core.plugin import Plugin
 from appliance.wire.rtp import RtpHeader, build_extensions
 from tests.core.fake_media import OFFER
 from tests.core.world import World
+from tests.examples.install import install
 from tests.peers.appliance import appliance
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "loudness"
 MEDIA = (Medium(mid="0", mindex=0, kind="audio", direction="recvonly", codec="opus"),)
 ANSWER = "\r\n".join(
     (
@@ -29,23 +28,9 @@ ANSWER = "\r\n".join(
 )  # fmt: skip
 
 
-def install(folder: Path) -> list[str]:
-    """What an installer leaves: the package where Python looks, and its entry points beside it."""
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text("utf-8"))["project"]
-    information = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-    points = "".join(
-        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in table.items())
-        for group, table in project["entry-points"].items()
-    )
-    (information / "entry_points.txt").write_text(points)
-    return [str(EXAMPLE), str(folder)]
-
-
 @pytest.fixture
 def loudness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Any]]:
-    for path in install(tmp_path):
+    for path in install("loudness", tmp_path):
         monkeypatch.syspath_prepend(path)
     importlib.invalidate_caches()
     yield Components("plugins").load("loudness")
@@ -110,7 +95,7 @@ def test_a_request_that_is_refused_says_why(call: World, body: dict[str, Any], c
 async def test_the_appliance_finds_it_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = tmp_path / "site"
     site.mkdir()
-    monkeypatch.setenv("PYTHONPATH", ":".join(install(site)))
+    monkeypatch.setenv("PYTHONPATH", ":".join(install("loudness", site)))
     async with (
         appliance(tmp_path / "data", ["plugins.loudness.packets=7"]) as running,
         aiohttp.ClientSession() as http,
