@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from appliance.hep.connection import Answer
 from appliance.hep.tally import Count, Tally
-from appliance.net.spool import Record, Spool
+from appliance.net.segments import Record
+from appliance.net.spool import Spool
 
 MAX_QUEUED = 20_000
 """Packets in memory."""

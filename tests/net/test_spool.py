@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.net.spool import Record, Spool
+from appliance.net.segments import Record
+from appliance.net.spool import Spool
 
 
 class Wall:

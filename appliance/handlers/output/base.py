@@ -20,7 +20,8 @@ from appliance.core.events import Counter, Event, parse_mask
 from appliance.core.handler import HandlerContext
 from appliance.core.selection import SelectConfig
 from appliance.handlers.output.packing import Message, OversizeError, encode, grouped, single
-from appliance.net.spool import Record, Spool, clean_name
+from appliance.net.segments import Record
+from appliance.net.spool import Spool, clean_name
 
 logger = logging.getLogger(__name__)
 
