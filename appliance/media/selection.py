@@ -140,11 +140,12 @@ class Selection:
                 # Padding alone (RFC 3550 section 5.1), so that the receiver does not ask for it again and again.
                 view[0] |= 0x20
                 view[start] = 1
-                length = start + 1
+                length, second = start + 1, second & 0x7F
             elif frame is not None and frame.vp8 is not None:
                 vp8.renumber(view, frame.vp8, numbers.picture_id, numbers.tl0_index)
-            marked = second | 0x80 if numbers.ends else second
-            tx.forward(slot, length, marked, sequence + numbers.shift, timestamp, source)
+            if numbers.ends:
+                second |= 0x80
+            tx.forward(slot, length, second, sequence + numbers.shift, timestamp, source)
         if thinning.spatial.waits:
             self._ask(source, source.arrived)
         if thinning.spatial.flows != self._spatial_told:

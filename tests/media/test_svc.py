@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.core.peer import Layers
 from appliance.media.receive import RxStream
 from appliance.media.selection import Selection
-from appliance.wire import vp9
+from appliance.wire import rtcp, vp9
+from tests.clock import FakeClock
+from tests.media.client import MEDIA
+from tests.media.conftest import Call
+from tests.media.test_rtx import RTX, RTX_SSRC
 
 DATA = Path(__file__).parents[1] / "data" / "vp9"
 
@@ -185,6 +190,7 @@ def test_lost_late_and_repeated_packets(mode: str, spatial: int, temporal: int, 
     assert ordered == sorted(ordered)
     # Each number that is missing is that of a packet that did not come.
     assert numbers[-1] + 1 - len(numbers) <= len(lost)
+    assert not any(one.marker for one in sent if one.empty)
     passed = {one.packet for one in sent if not one.empty}
     assert passed == {
         packet for index, packet in enumerate(packets) if index not in lost and is_wanted(packet, spatial, temporal)
@@ -307,3 +313,90 @@ def test_one_that_went_past_joins_in_the_middle() -> None:
     assert all(one.packet.described.spatial == 0 for picture in pictures[1:] for one in picture)
     assert all(after.number == before.number + 1 for before, after in pairwise(way.sink.sent))
     assert way.source.asked == 0
+
+
+# --- through the engine ------------------------------------------------------------------------------------------
+
+
+async def test_what_is_lost_on_either_way_is_sent_again(
+    call: Call, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, lines = MEDIA["video"]
+    monkeypatch.setitem(MEDIA, "video", (first, [line.replace("VP8", "VP9") for line in lines]))
+    declared = [f"a=ssrc-group:FID 1001 {RTX_SSRC}", f"a=ssrc:{RTX_SSRC} cname:client"]
+    client, handle = call(extra={"video": [*RTX["video"], *declared]}, formats={"video": " 97"})
+    told: list[tuple[str, int]] = []
+    handle.peer.set_layers("1", spatial=1, told=lambda what, layer: told.append((what, layer)))
+    packets = MODES["L3T3"][:70]
+
+    def send(packet: Packet) -> None:
+        client.send_rtp(
+            "video", packet.sequence, packet.timestamp, packet.payload, payload_type=packet.marker << 7 | 96
+        )
+
+    # Of the base layer, of one that is left out (its first packet and more), and at the end of a picture.
+    lost = [packets[index] for index in (12, 15, 16, 17, 18, 29, 30, 47)]
+    for packet in packets:
+        if packet not in lost:
+            send(packet)
+    client.pump()
+    clock.advance(0.01)
+    client.pump()
+    asked = {number for report in client.reports if isinstance(report, rtcp.Nack) for number in report.lost}
+    assert asked == {packet.sequence for packet in lost}
+    for index, packet in enumerate(reversed(lost)):
+        head = packet.sequence.to_bytes(2, "big")
+        client.send_rtp(
+            "video", 500 + index, packet.timestamp, head + packet.payload, ssrc=RTX_SSRC,
+            payload_type=packet.marker << 7 | 97,
+        )  # fmt: skip
+    client.pump()
+    sent = {header.sequence_number: (header, payload) for header, payload in client.packets}
+    assert len(sent) == len(client.packets)
+    numbers = sorted((number - client.packets[0][0].sequence_number) & 0xFFFF for number in sent)
+    assert numbers == list(range(len(sent)))
+    # Of what came late of a layer that is left out the number alone goes on, as padding.
+    full = [payload for header, payload in client.packets if not header.padding_size]
+    assert sorted(full) == sorted(one.payload for one in packets if one.described.spatial <= 1)
+    assert len(full) == len(sent) - 3
+    for header, payload in sent.values():
+        found = vp9.read(payload, 0, len(payload))
+        ends = found is not None and found.ends and found.spatial == 1
+        assert header.marker == (ends and not header.padding_size)
+    assert told == [("spatial", 0), ("temporal", 0), ("spatial", 1), ("temporal", 2)]
+    expected = Layers(substream=0, substream_target=2, temporal=2, temporal_target=2, spatial=1, spatial_target=1)
+    assert handle.peer.layers("1") == expected
+    # The client loses one of ours that was marked here, and gets it again as it was.
+    header, payload = next(one for one in sent.values() if one[0].marker)
+    client.packets.clear()
+    client.send_rtcp(rtcp.Nack(sender_ssrc=1, media_ssrc=header.ssrc, lost=(header.sequence_number,)))
+    client.pump()
+    ((again, repeated),) = client.packets
+    assert (again.timestamp, again.marker, repeated) == (
+        header.timestamp, True, header.sequence_number.to_bytes(2, "big") + payload,
+    )  # fmt: skip
+
+
+async def test_nobody_who_asks_for_no_layers_goes_through_a_selection(
+    call: Call, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, lines = MEDIA["video"]
+    monkeypatch.setitem(MEDIA, "video", (first, [line.replace("VP8", "VP9") for line in lines]))
+    client, handle = call()
+    handle.peer.set_layers("1", temporal=0)
+    assert handle.peer.layers("1") is None
+    packets = MODES["L3T3"]
+    for packet in packets[:20]:
+        client.send_rtp("video", packet.sequence, packet.timestamp, packet.payload)
+    client.pump()
+    assert len(client.packets) == 20
+    handle.peer.set_layers("1", spatial=0, temporal=2)
+    for packet in packets[20:60]:
+        client.send_rtp("video", packet.sequence, packet.timestamp, packet.payload)
+    client.pump()
+    numbers = [header.sequence_number for header, _ in client.packets]
+    assert [(number - numbers[0]) & 0xFFFF for number in numbers] == list(range(len(numbers)))
+    layers = handle.peer.layers("1")
+    assert layers is not None
+    assert (layers.spatial, layers.spatial_target) == (0, 0)
+    assert len(numbers) < 40
