@@ -4,12 +4,14 @@ import asyncio
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from appliance.core.events import Counter
 from appliance.core.transport import AdminApi, Api
+from appliance.net.keeper import Keeper
 from appliance.transports.exchange import Exchange, Outgoing
 
 MAX_QUEUED_BYTES = 16 * 2**20
@@ -17,12 +19,14 @@ MAX_QUEUED_BYTES = 16 * 2**20
 
 T = TypeVar("T")
 """What is known of a request that its reply needs; ``None`` for what is no reply."""
+L = TypeVar("L")
+"""A connection to the broker."""
 
 
 class BrokerClient:
     """Whoever is behind the broker: Janus knows one client only, whose sessions end by time-out."""
 
-    def __init__(self, owner: "BrokerTransport[Any]") -> None:
+    def __init__(self, owner: "BrokerTransport[Any, Any]") -> None:
         self.transport = owner.name
         self.id = str(secrets.randbits(64))
         self._owner = owner
@@ -38,25 +42,32 @@ class BrokerClient:
         self._owner.put(msgspec.json.encode(message), None, admin=False)
 
 
-class BrokerTransport(ABC, Generic[T]):
+class BrokerTransport(ABC, Generic[T, L]):
     """Takes requests, queues replies and notifications, and sends them in order while the broker is there."""
 
     name: str
     short_name: str
     """In metrics."""
 
-    def __init__(self, *, max_message_bytes: int, tells: bool, admin: bool) -> None:
+    def __init__(self, where: str, *, max_message_bytes: int, tells: bool, admin: bool) -> None:
+        """``where``: which API, over what, at which address; for logs."""
         self.tells = tells
         self.exposes_admin = admin
         """Whether others than this machine could come in by the Admin API."""
         self.exchange = Exchange(max_message_bytes)
         self.client = BrokerClient(self)
+        self.line: L | None = None
+        """The connection, while requests can come by it."""
         self._outgoing: Outgoing[tuple[T | None, bool]] = Outgoing(MAX_QUEUED_BYTES)
+        self._keeper: Keeper[L] = Keeper(where, self._dial, self._use)
 
-    @property
     @abstractmethod
-    def connected(self) -> bool:
-        """Whether the broker is there."""
+    def _dial(self) -> AbstractAsyncContextManager[L]:
+        """A connection to the broker. :raises OSError: it can't be had."""
+
+    @abstractmethod
+    async def _use(self, line: L) -> None:
+        """Serve by a new connection until it is lost."""
 
     @abstractmethod
     async def publish(self, data: bytes, about: T | None, *, admin: bool) -> None:
@@ -67,9 +78,20 @@ class BrokerTransport(ABC, Generic[T]):
         if self.exposes_admin:
             self.exchange.admin_api = api
 
-    def begin(self, api: Api) -> None:
-        """Requests are for ``api``."""
+    async def start(self, api: Api) -> None:
+        """Begin to connect; the broker need not be there yet."""
         self.exchange.api = api
+        self._keeper.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._keeper.stop()
+        await self.exchange.stop()
+
+    @property
+    def connected(self) -> bool:
+        """Whether requests can come."""
+        return self.line is not None
 
     def received(self, data: bytes, about: T, *, admin: bool) -> None:
         """Serve a request."""

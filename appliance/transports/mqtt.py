@@ -15,8 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from appliance.core.auth import secret_of
-from appliance.core.transport import Api, ModuleInfo
-from appliance.net.keeper import Keeper
+from appliance.core.transport import ModuleInfo
 from appliance.net.mqtt import TIMEOUT, MqttConfig, connect, until_lost
 from appliance.net.tls import context_if_wanted
 from appliance.transports.broker import BrokerTransport
@@ -56,7 +55,7 @@ class Request(NamedTuple):
     correlation: bytes = b""
 
 
-class MqttTransport(BrokerTransport[Request]):
+class MqttTransport(BrokerTransport[Request, aiomqtt.Client]):
     """Whoever may publish on the topics is the client."""
 
     Config: ClassVar[type[Struct]] = MqttTransportConfig
@@ -66,7 +65,12 @@ class MqttTransport(BrokerTransport[Request]):
 
     def __init__(self, config: MqttTransportConfig) -> None:
         """:raises ValueError: a topic or the quality is no good, or a file."""
-        super().__init__(max_message_bytes=config.max_message_bytes, tells=config.events, admin=config.admin_enabled)
+        super().__init__(
+            f"Janus API over MQTT at {config.host}:{config.port}",
+            max_message_bytes=config.max_message_bytes,
+            tells=config.events,
+            admin=config.admin_enabled,
+        )
         for name in ("subscribe_topic", "publish_topic", "admin_subscribe_topic", "admin_publish_topic"):
             topic = getattr(config, name)
             if not topic or set("+#") & set(topic):
@@ -76,30 +80,11 @@ class MqttTransport(BrokerTransport[Request]):
         context_if_wanted(config)
         self.config = config
         self._password = secret_of("password", config.password, config.password_file)
-        self._mqtt: aiomqtt.Client | None = None
-        self._keeper: Keeper[aiomqtt.Client] = Keeper(
-            f"Janus API over MQTT at {config.host}:{config.port}", self._dial, self._use
-        )
 
     @property
     def url(self) -> str:
         """Broker and topic."""
         return f"mqtt://{self.config.host}:{self.config.port}/{self.config.subscribe_topic}"
-
-    @property
-    def connected(self) -> bool:
-        """Whether requests can come."""
-        return self._mqtt is not None
-
-    async def start(self, api: Api) -> None:
-        """Begin to connect; the broker need not be there yet."""
-        self.begin(api)
-        self._keeper.start()
-
-    async def stop(self) -> None:
-        """Disconnect."""
-        await self._keeper.stop()
-        await self.exchange.stop()
 
     @asynccontextmanager
     async def _dial(self) -> AsyncIterator[aiomqtt.Client]:
@@ -115,13 +100,13 @@ class MqttTransport(BrokerTransport[Request]):
             await client.subscribe(config.admin_subscribe_topic, qos=config.qos)
         if config.status:
             await client.publish(config.status_topic, _status("connected"), qos=1)
-        self._mqtt = client
+        self.line = client
         self.tell("connected")
         lost = asyncio.ensure_future(until_lost(client))
         try:
             await self.pump_while(lost)
         finally:
-            self._mqtt = None
+            self.line = None
             self.tell("disconnected")
             lost.cancel()
             goodbyes = [client.publish(config.status_topic, _status("disconnected"), qos=0)] if config.status else []
@@ -137,7 +122,7 @@ class MqttTransport(BrokerTransport[Request]):
 
     async def publish(self, data: bytes, about: Request | None, *, admin: bool) -> None:
         """Send one reply or notification."""
-        config, client = self.config, self._mqtt
+        config, client = self.config, self.line
         if client is None:
             raise ConnectionError("the connection is lost")
         topic = config.admin_publish_topic if admin else config.publish_topic

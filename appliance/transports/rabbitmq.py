@@ -10,8 +10,7 @@ from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 from msgspec import Struct
 
 from appliance.core.auth import secret_of
-from appliance.core.transport import Api, ModuleInfo
-from appliance.net.keeper import Keeper
+from appliance.core.transport import ModuleInfo
 from appliance.net.rabbitmq import ERRORS, TIMEOUT, Broker, RabbitMqConfig, connect
 from appliance.net.tls import context_if_wanted
 from appliance.transports.broker import BrokerTransport
@@ -58,7 +57,7 @@ class _Line(NamedTuple):
     exchange: AbstractExchange
 
 
-class RabbitMqTransport(BrokerTransport[str]):
+class RabbitMqTransport(BrokerTransport[str, _Line]):
     """What a reply needs of its request is the correlation id."""
 
     Config: ClassVar[type[Struct]] = RabbitMqTransportConfig
@@ -68,7 +67,12 @@ class RabbitMqTransport(BrokerTransport[str]):
 
     def __init__(self, config: RabbitMqTransportConfig) -> None:
         """:raises ValueError: a name is empty, or a file is no good."""
-        super().__init__(max_message_bytes=config.max_message_bytes, tells=config.events, admin=config.admin_enabled)
+        super().__init__(
+            f"Janus API over RabbitMQ at {config.host}:{config.port}",
+            max_message_bytes=config.max_message_bytes,
+            tells=config.events,
+            admin=config.admin_enabled,
+        )
         for name in ("to_janus", "from_janus", "to_janus_admin", "from_janus_admin"):
             if not getattr(config, name):
                 raise ValueError(f"{name}: wanted a name")
@@ -76,30 +80,11 @@ class RabbitMqTransport(BrokerTransport[str]):
         self.config = config
         password = secret_of("password", config.password, config.password_file)
         self._password = password
-        self._keeper: Keeper[_Line] = Keeper(
-            f"Janus API over RabbitMQ at {config.host}:{config.port}", self._dial, self._use
-        )
-        self._line: _Line | None = None
 
     @property
     def url(self) -> str:
         """Broker and queue."""
         return f"amqp://{self.config.host}:{self.config.port}/{self.config.to_janus}"
-
-    @property
-    def connected(self) -> bool:
-        """Whether requests can come."""
-        return self._line is not None
-
-    async def start(self, api: Api) -> None:
-        """Begin to connect; the broker need not be there yet."""
-        self.begin(api)
-        self._keeper.start()
-
-    async def stop(self) -> None:
-        """Disconnect."""
-        await self._keeper.stop()
-        await self.exchange.stop()
 
     @asynccontextmanager
     async def _dial(self) -> AsyncIterator[_Line]:
@@ -116,12 +101,12 @@ class RabbitMqTransport(BrokerTransport[str]):
         if self.exchange.admin_api is not None:
             admin = (config.queue_name_admin, config.to_janus_admin, config.from_janus_admin)
             await self._prepare(line, *admin, admin=True)
-        self._line = line
+        self.line = line
         self.tell("connected")
         try:
             await self.pump_while(line.broker.lost)
         finally:
-            self._line = None
+            self.line = None
 
     async def _prepare(self, line: _Line, queue_name: str, incoming: str, outgoing: str, *, admin: bool) -> None:
         config, broker = self.config, line.broker
@@ -143,7 +128,7 @@ class RabbitMqTransport(BrokerTransport[str]):
 
     async def publish(self, data: bytes, about: str | None, *, admin: bool) -> None:
         """Send one reply or notification."""
-        line = self._line
+        line = self.line
         if line is None:
             raise ConnectionError("the connection is lost")
         message = aio_pika.Message(
