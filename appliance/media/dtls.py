@@ -15,6 +15,7 @@ from appliance.core.clock import Clock, Timer
 from appliance.core.events import DtlsAlert
 from appliance.media import srtp
 from appliance.media.config import MTU
+from appliance.media.heard import Heard
 from appliance.media.identity import DtlsIdentity, fingerprint_of, preferred
 from appliance.wire.description import Fingerprint
 from appliance.wire.dtls import alert_name
@@ -22,7 +23,6 @@ from appliance.wire.dtls import alert_name
 __all__ = ["CONTENT_TYPES", "STAGES", "Dtls", "DtlsIdentity", "DtlsObserver", "DtlsStage", "records"]
 
 CONTENT_TYPES = {20: "change_cipher_spec", 21: "alert", 22: "handshake", 23: "application_data"}
-_CLIENT_HELLO = 1
 
 _EXPORTER_LABEL = b"EXTRACTOR-dtls_srtp"
 
@@ -95,7 +95,7 @@ class Dtls:
         self.records_sent: dict[str, int] = {}
         self.packets_received = self.packets_sent = self.bytes_received = self.bytes_sent = 0
         """DTLS records and their bytes, which is what Janus counts for a data medium."""
-        self.first_fragment_seen: bool | None = None
+        self.heard = Heard()
         self.last_alert: DtlsAlert | None = None
         self.profile: srtp.Profile | None = None
         self.version: str | None = None
@@ -285,10 +285,7 @@ class Dtls:
             self.packets_received += 1
             self.bytes_received += len(record)
             _increment(self.records_received, record[0])
-            # A ClientHello in fragments whose first never comes means that the path drops large datagrams.
-            if record[0] == 22 and record[3:5] == b"\0\0" and len(record) >= 25 and record[13] == _CLIENT_HELLO:
-                is_first = record[19:22] == b"\0\0\0"
-                self.first_fragment_seen = bool(self.first_fragment_seen) or is_first
+            self.heard.take(record)
 
 
 def records(data: bytes) -> list[bytes]:

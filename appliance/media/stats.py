@@ -64,6 +64,8 @@ def dtls_detail(dtls: Dtls | None) -> DtlsDetail | None:
         fingerprint_received=f"{dtls.found.algorithm} {dtls.found.value}" if dtls.found else None,
         records_received=dict(dtls.records_received),
         records_sent=dict(dtls.records_sent),
-        first_fragment_seen=dtls.first_fragment_seen,
+        first_fragment_seen=dtls.heard.first_fragment_seen,
+        hellos_received=dtls.heard.hellos,
+        last_received=dtls.heard.last,
         alert=dtls.last_alert,
     )

@@ -63,6 +63,12 @@ def silent_dtls(seconds: float, **detail: object) -> Call:
     return Call().connected().after(seconds).detail(**({"records_received": {}} | detail))
 
 
+def small_hello(answered: int = 3, **detail: object) -> Call:
+    """A hello that came, and nothing of the handshake after it, though checks are answered."""
+    told = {"last_received": "client_hello", **HELLO, **detail}
+    return silent_dtls(20, **told).stun(sent=3, answered=answered, selected=True).hangup("DTLS timeout")
+
+
 def relay_asked(**more: int) -> Call:
     """Relayed addresses alone, with probes that say how they fare."""
     call = Call().settled()
@@ -164,6 +170,13 @@ HOLDS: list[tuple[str, str, str, Story]] = [
         lambda: Call().connected().hangup("DTLS-SRTP stack error"),
     ),
     ("dtls_mtu", "network", "likely", lambda: silent_dtls(2, **HELLO, first_fragment_seen=False)),
+    ("dtls_mtu", "network", "likely", lambda: small_hello(hellos_received=1)),
+    (
+        "dtls_role_conflict",
+        "application developer",
+        "certain",
+        lambda: silent_dtls(1, **HELLO, role="client", hellos_received=1),
+    ),
     ("dtls_no_response", "network", "certain", lambda: silent_dtls(20).hangup("DTLS timeout")),
     ("dtls_no_response", "network", "likely", lambda: silent_dtls(6)),
     (
@@ -267,6 +280,9 @@ MISSES: list[tuple[str, str, Story]] = [
     ),
     ("dtls_role_conflict", "dtls_failed_unknown", lambda: silent_dtls(20, **HELLO).hangup("DTLS timeout")),
     ("dtls_mtu", "in_progress", lambda: silent_dtls(2, **HELLO, first_fragment_seen=True)),
+    ("dtls_mtu", "dtls_failed_unknown", lambda: small_hello(hellos_received=5)),
+    ("dtls_mtu", "dtls_failed_unknown", lambda: small_hello(answered=1, hellos_received=1)),
+    ("dtls_mtu", "dtls_failed_unknown", lambda: small_hello(hellos_received=1, last_received="certificate")),
     ("dtls_no_response", "in_progress", lambda: silent_dtls(3)),
     ("dtls_no_response", "in_progress", lambda: silent_dtls(6, **HELLO)),
     ("dtls_no_response", "in_progress", lambda: Call().connected().after(3).dtls("trying", 2)),

@@ -129,6 +129,15 @@ async def no_srtp(line: Line) -> None:
     await phone.call(line.api)
 
 
+async def both_begin(line: Line) -> None:
+    """An application that rewrites the roles: each side is told that the other waits."""
+    await line.phone(Voice()).call(
+        line.api,
+        offer=lambda sdp: sdp.replace("a=setup:actpass", "a=setup:passive"),
+        answer=lambda sdp: sdp.replace("a=setup:active", "a=setup:passive"),
+    )
+
+
 async def never_answers(line: Line) -> None:
     """Somebody who asks to watch, gets an offer, and leaves it at that."""
     publisher = await line.another(VIDEOROOM)
@@ -178,10 +187,17 @@ SETUP = [
     Case(name="DTLS dropped", wire="dtls_no_response", play=no_dtls, code="dtls_no_response", live="dtls_no_response"),
     Case(name="no cipher in common", wire="dtls_alert_sent", play=unknown_cipher, code="dtls_alert_sent", end=stay),
     Case(name="no SRTP", play=no_srtp, code="srtp_no_profile", end=stay),
+    Case(name="both begin", wire="dtls_role_conflict", play=both_begin, code="dtls_role_conflict", end=stay),
     Case(name="no answer", play=never_answers, code="no_answer", live="no_answer", plugin=VIDEOROOM),
     Case(name="refused", play=refused_by_the_plugin, code="no_local_answer", live="no_local_answer", plugin=VIDEOROOM),
     Case(name="given up at once", play=given_up, code="cancelled"),
-    Case(name="flights dropped", play=no_flights_back, code="dtls_failed_unknown", end=stay),
+    Case(
+        name="flights dropped",
+        wire="dtls_failed_unknown",
+        play=no_flights_back,
+        code="dtls_failed_unknown",
+        end=stay,
+    ),
 ]
 
 

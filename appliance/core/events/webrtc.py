@@ -76,6 +76,10 @@ class DtlsState(Body, frozen=True, kw_only=True, omit_defaults=False):
     retransmissions: int = 0
 
 
+UNTOLD = "Not told"
+"""``Connection.reason`` of a hangup that no event told: see ``Event.inferred``. No reason of Janus's."""
+
+
 class Connection(Body, frozen=True, kw_only=True):
     """``connection``: webrtcup or hangup, the latter with Janus's ``reason``."""
 
@@ -141,6 +145,10 @@ class DtlsDetail(Body, frozen=True, kw_only=True):
     records_sent: dict[str, int] = field(default_factory=dict)
     first_fragment_seen: bool | None = None
     """False when later fragments of the ClientHello came and the first never did (path MTU)."""
+    hellos_received: int = 0
+    """ClientHellos of the peer's. One that it repeats has got no answer; where we are the client, both are."""
+    last_received: str | None = None
+    """The last handshake message of the peer's by name, ``finished`` for what is encrypted; absent where none came."""
     alert: DtlsAlert | None = None
 
 

@@ -54,13 +54,17 @@ def fingerprint_mismatch(case: Case) -> Finding | None:
     phase="dtls",
     severity="fault",
     actor="application developer",
-    sentence="Both sides declared themselves {setup} for DTLS, so the handshake cannot take place.",
+    sentence="Both sides are {setup} in the DTLS handshake, so it cannot take place.",
     advice="Leave a=setup as the browser wrote it; an answer to actpass is active or passive, never a copy.",
     disproof="A finished handshake.",
 )
 def dtls_role_conflict(case: Case) -> Finding | None:
     """Both sides want to begin the handshake, or both wait for the other (RFC 8842 section 5)."""
-    if not case.dtls_stuck or case.t.remote is None or case.t.local is None:
+    if not case.dtls_stuck:
+        return None
+    if case.t.dtls is not None and case.t.dtls.role == "client" and case.t.dtls.hellos_received:
+        return Finding(_dtls_evidence(case), "certain", setup="active")
+    if case.t.remote is None or case.t.local is None:
         return None
     if case.since(_dtls_began(case)) < limit.DTLS_WAIT_S and case.dtls_over is None:
         return None
@@ -142,10 +146,19 @@ def srtp_no_profile(case: Case) -> Finding | None:
     disproof="The first fragment of the ClientHello at the server.",
 )
 def dtls_mtu(case: Case) -> Finding | None:
-    """Later fragments of a large message arrive, the full-sized first one never does."""
-    if not case.dtls_stuck or case.t.dtls is None or case.t.dtls.first_fragment_seen is not False:
+    """The first fragment of a large hello never arrives, or after a small hello nothing that is larger."""
+    detail = case.t.dtls
+    if not case.dtls_stuck or detail is None:
         return None
-    return Finding(_dtls_evidence(case), "certain" if case.dtls_over is not None else "likely", records=_records(case))
+    if detail.first_fragment_seen is False:
+        sure = "certain" if case.dtls_over is not None else "likely"
+        return Finding(_dtls_evidence(case), sure, records=_records(case))
+    # It heard our answer, else it would repeat its hello, and still answers checks. What it says next is a certificate.
+    stuck = detail.role == "server" and detail.hellos_received == 1 and detail.last_received == "client_hello"
+    answers = any(pair.selected and pair.requests_sent - 1 <= pair.responses_received > 1 for pair in case.pairs)
+    if not stuck or not answers or detail.alert is not None or case.dtls_over is None:
+        return None
+    return Finding(_dtls_evidence(case), "likely", records=_records(case))
 
 
 @rule(
@@ -181,8 +194,7 @@ def dtls_no_response(case: Case) -> Finding | None:
     phase="dtls",
     severity="fault",
     actor="network",
-    sentence="The DTLS handshake failed after {seconds} s ({records} records of the client's); the events do not"
-    " say why.",
+    sentence="The DTLS handshake failed after {seconds} s ({records} records of the client's); {hint}.",
     advice="Capture the handshake at the server: repeated flights mean loss, an alert names its reason.",
     disproof="A finished handshake.",
 )
@@ -190,6 +202,9 @@ def dtls_failed_unknown(case: Case) -> Finding | None:
     """The handshake began and did not end well, and the events do not say why."""
     if case.t.up is not None or case.t.ice_connected is None or case.dtls_over is None:
         return None
-    return Finding(
-        _dtls_evidence(case), "certain", seconds=round(case.since(_dtls_began(case)), 1), records=_records(case) or 0
-    )
+    hint, detail = "the events do not say why", case.t.dtls
+    repeated = detail is not None and detail.role == "server" and detail.last_received == "client_hello"
+    if detail is not None and repeated and detail.hellos_received > 1:
+        hint = f"it sent its hello {detail.hellos_received} times, so our answers do not reach it"
+    seconds = round(case.since(_dtls_began(case)), 1)
+    return Finding(_dtls_evidence(case), "certain", seconds=seconds, records=_records(case) or 0, hint=hint)

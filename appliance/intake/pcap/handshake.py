@@ -37,6 +37,8 @@ class Side:
         """Time, level and code of an alert in clear."""
         self.certificate: bytes | None = None
         self.first_fragment_seen: bool | None = None
+        self.last: str | None = None
+        """Its last handshake message by name."""
         self.random: bytes | None = None
         """Of its hello."""
         self._parts: dict[int, bytes] = {}
@@ -90,6 +92,7 @@ class Handshake:
             name = CONTENT_NAMES.get(kind, "other")
             side.records[name] = side.records.get(name, 0) + 1
             if epoch:
+                side.last = "finished" if kind == 22 else side.last
                 if kind == 22 and side.finished_us is None:
                     side.finished_us = timestamp_us
                 elif kind == 21 and side.closed_us is None:
@@ -102,6 +105,7 @@ class Handshake:
         return True
 
     def _message(self, timestamp_us: int, side: Side, name: str, size: int, offset: int, content: bytes) -> None:
+        side.last = name or "other"
         if name == "client_hello":
             side.is_client = True
             side.hello_us = side.hello_us or timestamp_us

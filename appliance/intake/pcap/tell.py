@@ -8,8 +8,8 @@ from appliance.intake.pcap.association import Association, Counts, Flow
 from appliance.intake.pcap.media import tell_media
 from appliance.intake.pcap.signalling import Described, HandleKey, Signalling, Tell
 
-ICE_WAIT_US = 5_000_000
-"""Without signalling nobody says that ICE failed: after so long without an answer it has."""
+WAIT_US = 5_000_000
+"""Without signalling nobody says that ICE or DTLS failed: after so long without an answer it has."""
 
 Say = Callable[[int, e.Body], None]
 
@@ -39,7 +39,7 @@ def tell_associations(associations: Sequence[Association], signalling: Signallin
             say(association.first_us, e.Gap(reason="no_signalling", first_timestamp=association.first_us))
         told = _Told(association, described, client, say)
         told.ice(failed=not has_signalling, last_us=last_us)
-        told.dtls()
+        told.dtls(failed=not has_signalling)
         if not has_signalling:
             told.connection()
         tell_media(association, described, client, say)
@@ -107,8 +107,8 @@ class _Told:
             if counts:
                 pairs = tuple(self._pair(each, selected=each.flow is current) for each in counts)
                 self.say(timestamp_us, e.PairCounters(pairs=pairs))
-        if connected_us is None and failed and a.stun_us is not None and last_us - a.stun_us >= ICE_WAIT_US:
-            self.say(max(a.last_us, a.stun_us + ICE_WAIT_US), e.IceState(ice="failed"))
+        if connected_us is None and failed and a.stun_us is not None and last_us - a.stun_us >= WAIT_US:
+            self.say(max(a.last_us, a.stun_us + WAIT_US), e.IceState(ice="failed"))
 
     def _pair(self, counts: Counts, *, selected: bool) -> e.PairStats:
         return e.PairStats(
@@ -123,8 +123,8 @@ class _Told:
             bad_integrity=counts.bad,
         )
 
-    def dtls(self) -> None:
-        """States, and what the handshake was like."""
+    def dtls(self, *, failed: bool) -> None:
+        """States, and what the handshake was like; ``failed``: nobody else says so."""
         hands = self.a.handshake
         if hands.first_us is None:
             if self.a.selected and self.a.media_us is None:
@@ -149,6 +149,9 @@ class _Told:
             self.say(timestamp_us, self._detail(expected, received, told))
         elif done_us is None:
             self.say(self.a.last_us, self._detail(expected, received))
+            began = any(side.hello_us is not None for side in hands.sides) and self.a.media_us is None
+            if failed and began and self.a.last_us - hands.first_us >= WAIT_US:
+                self.say(self.a.last_us, e.DtlsState(dtls="failed", retransmissions=repeats))
 
     def _done_us(self) -> int | None:
         """When the handshake was through: by its records, or where they were cut, by media that go both ways."""
@@ -187,6 +190,8 @@ class _Told:
             records_received=dict(client.records),
             records_sent=dict(server.records),
             first_fragment_seen=client.first_fragment_seen,
+            hellos_received=client.hellos,
+            last_received=client.last,
             alert=alert,
         )
 

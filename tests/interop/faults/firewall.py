@@ -101,7 +101,7 @@ CASES = [
         code="one_way_network",
         live="one_way_network",
     ),
-    Case(name="large dropped", play=dropping((*FROM_CLIENT, *LARGE)), code="dtls_failed_unknown", end=stay),
+    Case(name="large dropped", wire="dtls_mtu", play=dropping((*FROM_CLIENT, *LARGE)), code="dtls_mtu", end=stay),
     Case(name="an eighth dropped", wire="uplink_loss", play=lossy, code="uplink_loss", live="uplink_loss"),
     Case(
         name="black-out",
