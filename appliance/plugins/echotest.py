@@ -17,7 +17,7 @@ from appliance.core.peer import AnswerPolicy, Medium, PeerConnection
 from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle
 from appliance.plugins import delays, layers
 from appliance.plugins.recordings import Limits, Recording, Recordings, is_name
-from appliance.wire import mjr
+from appliance.wire import mjr, sdp
 
 INVALID_ELEMENT = 413
 INVALID_SDP = 414
@@ -84,6 +84,8 @@ class EchoHandle(PluginHandle):
         self._delay = delays.Delay()
         self._routed: dict[str, str] = {}
         """mid to kind of what is echoed."""
+        self._answered = ""
+        """Our last answer."""
         self._records: str | None = None
         """How files are named, while the client wants to be recorded."""
         self._taken: dict[str, Recording] = {}
@@ -126,6 +128,7 @@ class EchoHandle(PluginHandle):
             raise PluginError(INVALID_SDP, f"Error parsing offer: {error.reason}") from None
         peer = self.api.peer
         assert peer is not None
+        self._answered = answer.sdp
         self._routed = {
             medium.mid: medium.kind
             for medium in peer.media
@@ -216,7 +219,7 @@ class EchoHandle(PluginHandle):
                 continue
             first = all(one.kind != medium.kind for one in peer.media[: medium.mindex])
             name = f"{self._records}-{kind}" + ("" if first else f"-{medium.mindex}")
-            recording = self._recordings.start(name, kind, codec)
+            recording = self._recordings.start(name, kind, codec, extensions=self._extensions(medium.mid))
             if recording is None:
                 continue
             self._taken[medium.mid] = recording
@@ -224,6 +227,11 @@ class EchoHandle(PluginHandle):
                 peer.listen(medium.mid, recording.rtp)
             if kind == "video":
                 peer.request_keyframe(medium.mid)
+
+    def _extensions(self, mid: str) -> dict[int, str]:
+        """Of RTP headers, id to URI: whoever plays a recording has no other way to know them."""
+        described = sdp.parse(self._answered).media_of(mid) if self._answered else None
+        return {} if described is None else {item.id: item.uri for item in described.extensions}
 
     def _stop_recording(self) -> None:
         for mid, recording in self._taken.items():

@@ -8,7 +8,7 @@ import pytest
 from appliance.core import events
 from appliance.plugins.echotest import EchoTest
 from tests.clock import FakeClock
-from tests.core.fake_media import OFFER, FakePeer
+from tests.core.fake_media import ANSWER, OFFER, FakePeer
 from tests.core.world import JsonObject, World
 from tests.plugins.test_echotest import ask
 
@@ -49,6 +49,21 @@ def told(world: World) -> JsonObject:
     body = world.bodies()[-1]
     assert isinstance(body, events.Plugin)
     return body.data
+
+
+def test_a_file_says_what_header_extensions_its_packets_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    level, time = (
+        "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+        "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+    )
+    lines = ["m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0", f"a=extmap:1 {level}", f"a=extmap:3 {time}"]
+    monkeypatch.setattr("tests.core.fake_media.ANSWER", ANSWER + "\r\n".join([*lines, ""]))
+    client = Recorder(tmp_path)
+    client.ask(record=True, filename="talk")
+    client.send("0", "1")
+    client.files()
+    assert f'"x": {{"1": "{level}", "3": "{time}"}}'.encode() in (client.folder / "talk-audio.mjr").read_bytes()
+    assert b'"x"' not in (client.folder / "talk-video.mjr").read_bytes()
 
 
 def test_audio_video_and_texts_are_files_of_their_own(tmp_path: Path) -> None:
