@@ -318,6 +318,7 @@ class Collector:
             measured=self.measured,
             is_connected=self.gateways.is_connected,
             gateways=self.gateways,
+            publish=self.publish,
         )
 
     def _left_out(self) -> list[str]:

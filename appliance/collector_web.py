@@ -12,6 +12,7 @@ from appliance.console.api import Console
 from appliance.console.gate import Gate
 from appliance.console.guard import host_guard
 from appliance.console.login import Login
+from appliance.console.nettest import NetworkTests, Publish
 from appliance.console.servers import ServerRoutes, client_of
 from appliance.console.settings import ServerAddress
 from appliance.core.archive import Archive, HepJournal
@@ -36,8 +37,10 @@ def make_web(
     measured: list[Measured],
     is_connected: Callable[[str], bool],
     gateways: Gateways,
+    publish: Publish,
 ) -> web.Application:
-    """``is_connected``: whether a gateway of that name is; the login adds itself to ``measured``.
+    """``is_connected``: whether a gateway of that name is; the login adds itself to ``measured``; ``publish`` adds an
+    event to the call that another one is about.
 
     :raises ConfigError: a setting of the console is no good, or others could come in unasked.
     """
@@ -52,13 +55,18 @@ def make_web(
             is_there=lambda name: name != server_name or _is_named(config, name) or is_connected(name),
             gateways=gateways,
         )
+        gate = Gate(login)
         console = Console(
-            archive, journal, _with_api_addresses(settings, config), recordings=recordings, servers=servers
+            archive,
+            journal,
+            _with_api_addresses(settings, config),
+            recordings=recordings,
+            servers=servers,
+            tests=NetworkTests(archive, clock, publish, gate.address),
         )
     except ValueError as problem:
         raise ConfigError(f"console: {problem}") from None
     measured.append(login)
-    gate = Gate(login)
     application = web.Application(middlewares=[host_guard(config.allowed_hosts), gate.middleware()])
     for handler in handlers:
         if isinstance(handler, ServesWeb):

@@ -29,6 +29,7 @@ from appliance.console.guard import (
 )
 from appliance.console.live import Live
 from appliance.console.members import members_response
+from appliance.console.nettest import NetworkTests
 from appliance.console.openapi import description
 from appliance.console.operations import (
     CALL,
@@ -97,6 +98,7 @@ class Console:
         recordings: Recordings | None = None,
         servers: ServerRoutes | None = None,
         clock: Clock | None = None,
+        tests: NetworkTests | None = None,
         live_interval_s: float = LIVE_INTERVAL_S,
         max_watchers: int = MAX_WATCHERS,
     ) -> None:
@@ -109,6 +111,7 @@ class Console:
         self._pages = load_pages()
         self._recordings = RecordingRoutes(recordings, archive)
         self._servers = servers or ServerRoutes()
+        self._tests = tests or NetworkTests(archive, self._clock)
         self._explained: OrderedDict[str, Explained] = OrderedDict()
         self._live = Live(self._clock, interval_s=live_interval_s, max_watchers=max_watchers)
 
@@ -150,6 +153,8 @@ class Console:
                 for method, path, handler in (*self._recordings.changes(), *self._servers.changes())
             ),
             web.post("/api/analyse", _with_headers(_for_own_pages(Analysis().post))),
+            web.post("/api/test/{code}", _with_headers(_for_own_pages(self._tests.figures))),
+            web.post("/api/test/{code}/load", _with_headers(_for_own_pages(self._tests.load))),
         ]
 
     async def close(self) -> None:

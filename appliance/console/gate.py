@@ -17,6 +17,7 @@ COOKIE = "appliance_session"
 OPEN = frozenset({
     "/", "/call/{correlation_id}", "/code/{code}", "/fleet", "/together", "/live", "/demo", "/demo/videoroom",
     "/static/{path}", "/favicon.ico", "/healthz", "/readyz", "/api/session", "/api/login", "/api/logout", "/api/config",
+    "/api/test/{code}", "/api/test/{code}/load",
 })  # fmt: skip
 """Routes, as they were declared: what was matched, not what was written, so that no spelling gets around it."""
 READS_BY_POST = frozenset({"/api/analyse"})
@@ -78,15 +79,16 @@ class Gate:
             return login.by_proxy(user)
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and login.takes_secrets:
-            return login.by_secret(secret.strip(), self._address(request))
+            return login.by_secret(secret.strip(), self.address(request))
         token = request.cookies.get(COOKIE)
         return login.by_token(token) if token else Visitor(Role.NOBODY)
 
     def _must_wait_s(self, request: web.Request) -> float:
         """Only whoever shows a secret can guess one."""
-        return self._login.attempts.wait_s(self._address(request)) if "Authorization" in request.headers else 0.0
+        return self._login.attempts.wait_s(self.address(request)) if "Authorization" in request.headers else 0.0
 
-    def _address(self, request: web.Request) -> str:
+    def address(self, request: web.Request) -> str:
+        """Who asks, through a proxy or not."""
         peer = request.remote or ""
         if self._login.is_proxy(peer):
             return last_forwarded(request.headers.get("X-Forwarded-For", "")) or peer
@@ -98,7 +100,7 @@ class Gate:
     async def _log_in(self, request: web.Request) -> web.Response:
         if other_site(request):
             return error_response(403, "other_site", "the login is for the console's own pages")
-        wait_s = self._login.attempts.wait_s(self._address(request))
+        wait_s = self._login.attempts.wait_s(self.address(request))
         if wait_s:
             return _too_many(wait_s)
         body = await request.content.read(MAX_BODY + 1)
@@ -106,7 +108,7 @@ class Gate:
             given = msgspec.json.decode(body, type=_Given)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return error_response(400, "bad_login", 'wanted {"secret": "..."}')
-        visitor = self._login.by_secret(given.secret, self._address(request))
+        visitor = self._login.by_secret(given.secret, self.address(request))
         if visitor.role is Role.NOBODY:
             return error_response(401, "login", "that is not the secret")
         response = self._answer(visitor)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.core import events as e
+from appliance.core.events.session import NETTEST_SCHEMA
 from appliance.diagnosis.descriptions import fingerprints_match
 
 SIDES = {"remote": "the client", "local": "the server"}
@@ -53,6 +54,8 @@ def _external(body: e.External) -> str:
         return f"Verdict: {body.data.get('code', '?')}: {body.data.get('sentence', '')}"
     if body.schema == e.CALL_SCHEMA:
         return f"Call record: {body.data.get('code', '?')}"
+    if body.schema == NETTEST_SCHEMA:
+        return f"Network test, by the browser: {body.data.get('sentence', '')}"
     return f"External event {body.schema}"
 
 

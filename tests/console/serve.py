@@ -15,6 +15,7 @@ from appliance.console.api import Console
 from appliance.console.gate import Gate
 from appliance.console.guard import host_guard
 from appliance.console.login import Login
+from appliance.console.nettest import NetworkTests
 from appliance.console.servers import ServerRoutes
 from appliance.console.settings import Options
 from appliance.core.clock import Clock, LoopClock
@@ -48,6 +49,7 @@ def application(
     left_out: Sequence[str] = (),
     clock: Clock | None = None,
     servers: ServerRoutes | None = None,
+    tests: NetworkTests | None = None,
 ) -> web.Application:
     """What the collector mounts. ``left_out``: handlers that could not start; ``clock``: that of everything here."""
     clock = clock or LoopClock()
@@ -56,6 +58,7 @@ def application(
         MemoryJournal(archive),
         options,
         servers=servers,
+        tests=tests,
         clock=clock,
         live_interval_s=live_interval_s,
         max_watchers=max_watchers,

@@ -48,6 +48,13 @@ async def outcome(page: Page, url: str, *, seconds: int = 2) -> dict[str, str]:
     return {(await row.locator("th").inner_text()): (await row.locator("td").last.inner_text()) for row in rows}
 
 
+async def pictures(page: Page, folder: Path, name: str) -> None:
+    """To be looked at."""
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        await page.screenshot(path=folder / f"{name}-{scheme}.png")
+
+
 async def test_a_good_network_and_the_code_that_support_opens(
     browser: Browser, running: Running, tmp_path: Path
 ) -> None:
@@ -57,15 +64,22 @@ async def test_a_good_network_and_the_code_that_support_opens(
     assert "answers after" in rows["UDP"]
     assert rows["TCP"].startswith("Not needed, but there as a fall-back: 127.0.0.1 port")
     assert rows["Loss"] == "0 % from you, 0 % to you"
-    assert "bit/s from you" in rows["Bandwidth"] and rows["TURN"] == "None is configured."
+    assert rows["Bandwidth"].startswith("At least ") and "tried for 2 s; your way out has room" in rows["Bandwidth"]
+    assert rows["TURN"] == "None is configured."
     await expect(page.locator(".test-sentence")).to_have_text("Your network is fine for calls.")
-    for scheme in ("light", "dark"):
-        await page.emulate_media(color_scheme=scheme)
-        await page.screenshot(path=tmp_path / f"test-{scheme}.png")
+    await pictures(page, tmp_path, "test")
     code = await page.locator(".test-code").inner_text()
     await page.goto(f"{running.web}/code/{code[:3].lower()}-{code[3:].lower()}")
     await expect(page.locator("h1")).to_contain_text(f"test-{code}")
     await expect(page.locator(".verdict-sentence")).to_contain_text("The application ended the call")
+    figures = page.locator("#test")
+    await expect(figures.locator(".test-sentence")).to_have_text("Your network is fine for calls.")
+    await expect(figures.locator(".ways")).to_contain_text("UDP: works, in use")
+    await expect(figures.locator(".ways")).to_contain_text("TCP: works")
+    for row in await figures.locator("tbody tr").all():
+        what, *cells = await row.locator("th, td").all_inner_texts()
+        assert cells[0] != "–" and (cells[1] != "–" or what.startswith("Room")), (what, cells)
+    await pictures(page, tmp_path, "code")
     await page.goto(f"{running.web}/code/ZZZZZZ")
     await expect(page.get_by_role("alert")).to_contain_text("No test with the code ZZZZZZ is known")
     await page.close()

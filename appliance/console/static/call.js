@@ -13,12 +13,16 @@ import { showPhases } from "./phases.js";
 import { Plots } from "./plots.js";
 import { showDescriptions } from "./sdp.js";
 import { mayOperate } from "./session.js";
+import { getFigures, isTest, showFigures } from "./testfigures.js";
 import { showVerdict } from "./verdict.js";
 
 const SECTIONS = [
   ["verdict", "Verdict"], ["phases", "Phases"], ["evidence", "Evidence"], ["path", "Path"], ["media", "Media"],
   ["sdp", "Offer and answer"], ["ladder", "Ladder"], ["events", "Events"], ["hep", "HEP packets"],
 ];
+
+/** A network test's call has one more, behind the verdict. */
+const sectionsOf = (call) => (isTest(call) ? [SECTIONS[0], ["test", "Network test"], ...SECTIONS.slice(1)] : SECTIONS);
 
 const LISTS_EVERY_MS = 5_000;
 
@@ -81,7 +85,8 @@ class CallPage {
   }
 
   build() {
-    this.boxes = Object.fromEntries(SECTIONS.map(([name]) => [name, h("div")]));
+    const sections = sectionsOf(this.data.call);
+    this.boxes = Object.fromEntries(sections.map(([name]) => [name, h("div")]));
     this.plots = new Plots();
     this.events = new EventList(this.correlationId, this.startUs);
     this.hep = new HepList(this.correlationId, this.startUs);
@@ -95,8 +100,8 @@ class CallPage {
     replace(this.main,
       this.head,
       this.replayed,
-      h("nav", { class: "jump", "aria-label": "Parts of this page" }, SECTIONS.map(([name, title]) => h("a", { href: `#${name}` }, title))),
-      h("div", { class: "sections" }, SECTIONS.map(([name, title]) => (name === "verdict"
+      h("nav", { class: "jump", "aria-label": "Parts of this page" }, sections.map(([name, title]) => h("a", { href: `#${name}` }, title))),
+      h("div", { class: "sections" }, sections.map(([name, title]) => (name === "verdict"
         ? h("section", { id: name, "aria-label": title }, this.boxes[name])
         : h("section", { id: name, class: "card", "aria-labelledby": `${name}-title` }, h("h2", { id: `${name}-title` }, title), this.boxes[name])))));
     const wanted = /^#event-(\d+)$/.exec(location.hash);
@@ -133,9 +138,20 @@ class CallPage {
         showCandidates("Client's candidates", data.candidates.remote),
         showDtls(data.dtls)),
     ]);
+    if (this.boxes.test) this.drawTest();
     this.plots.show(data.tracks, this.startUs);
     this.part("sdp", data.descriptions, () => showDescriptions(data.descriptions));
     this.refreshLists();
+  }
+
+  /** The browser's figures come once, at the end of the test. */
+  async drawTest() {
+    try {
+      this.figures ??= await getFigures(this.correlationId);
+    } catch {
+      return; // The lists of events say what is wrong.
+    }
+    if (!this.closed) this.part("test", [this.figures, this.data.tracks], () => showFigures(this.figures, this.data.tracks));
   }
 
   /** The raw events cost a read of all of them: a live call's are not read again with every second's statistics. */

@@ -1,8 +1,10 @@
 // The network test: devices, the way to the gateway, twenty seconds of echo; then a plain result and a code for support.
 
+import { ApiError, post } from "./api.js";
 import { EchoCall } from "./echo.js";
 import { h, icon, replace } from "./dom.js";
 import { bitrate, ms, percent } from "./format.js";
+import { loaded } from "./load.js";
 import { LIMITS, conclude, figures, look } from "./measure.js";
 import { capture } from "./media.js";
 import { inUse, offered, probe } from "./ways.js";
@@ -11,11 +13,14 @@ const SECONDS = 20;
 const CONNECT_MS = 35_000;
 const RELAY_MS = 5_000;
 const EVERY_MS = 1_000;
+const TELL_TRIES = 5;
+const MAX_SENTENCE = 300;
 // Without letters that are read as digits; support hears it on the telephone.
 const LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const CODE_LENGTH = 6;
 
 const newCode = () => [...crypto.getRandomValues(new Uint8Array(CODE_LENGTH))].map((byte) => LETTERS[byte % LETTERS.length]).join("");
+const ratio = (percentage) => (percentage === null ? null : Math.min(1, Math.max(0, percentage / 100)));
 const wait = (time) => new Promise((resolve) => { setTimeout(resolve, time); });
 
 /** What is sent where there is no microphone or camera: a tone and a picture that moves. */
@@ -73,6 +78,7 @@ export class NetworkTest {
         await call.hangUp("The test is over.");
       }
       await this.relay();
+      await this.tell();
     } catch (error) {
       this.row("fail", "Test", error.message);
       this.result("fail", `The test could not be finished: ${error.message}`);
@@ -181,7 +187,16 @@ export class NetworkTest {
     this.row(within(LIMITS.rttMs, found.rtt), "Round trip", ms(found.rtt));
     this.row(within(LIMITS.lossPercent, found.lossUp, found.lossDown), "Loss", each(found.lossUp, found.lossDown, percent));
     this.row(within(LIMITS.jitterMs, found.jitterUp, found.jitterDown), "Jitter", each(found.jitterUp, found.jitterDown, ms));
-    this.row("ok", "Bandwidth", `${each(found.bitrateUp, found.bitrateDown, bitrate)} carried${found.estimate === null ? "" : `; your way out has room for about ${bitrate(found.estimate)}`}`);
+    const load = call.over ? null : await this.load(call);
+    const [up, down] = load === null ? [found.bitrateUp, found.bitrateDown] : [load.up, load.down];
+    found.estimate = load?.estimate ?? found.estimate;
+    this.row(within(-LIMITS.bitrate, -up), "Bandwidth", `${load === null ? "" : "At least "}${each(up, down, bitrate)}`
+      + `${load === null ? " carried" : `, tried for ${this.loadSeconds} s`}${found.estimate === null ? "" : `; your way out has room for about ${bitrate(found.estimate)}`}`);
+    Object.assign(this.found, {
+      seconds: found.seconds, rtt_ms: found.rtt, loss_up: ratio(found.lossUp), loss_down: ratio(found.lossDown),
+      jitter_up_ms: found.jitterUp, jitter_down_ms: found.jitterDown, bitrate_up_bps: found.bitrateUp,
+      bitrate_down_bps: found.bitrateDown, estimate_bps: found.estimate, load_up_bps: load?.up ?? null, load_down_bps: load?.down ?? null,
+    });
     if (!this.deviceProblem && this.choice[0] !== "none" && looks.every((one) => one.level === 0)) {
       this.row("warn", "Microphone", "No sound came from it: it may be muted, or another one may be meant.");
     }
@@ -192,6 +207,33 @@ export class NetworkTest {
     const { tone, text } = conclude(found, this.found.used);
     const device = this.deviceProblem ? ` But: ${this.deviceProblem}` : "";
     this.result(device && tone === "ok" ? "warn" : tone, text + device);
+  }
+
+  /** What the way carries, or null where the server gives no leave: many test at a time. */
+  async load(call) {
+    try {
+      const leave = await post(`/api/test/${this.code}/load`);
+      this.loadSeconds = Math.min(leave.seconds, this.seconds);
+      return await loaded(call.peer, { ...leave, seconds: this.loadSeconds });
+    } catch (error) {
+      if (error instanceof ApiError) return null;
+      throw error;
+    }
+  }
+
+  /** Keeps what was found with the call, for whoever opens the code. Without it there is still what the server saw. */
+  async tell() {
+    if (!this.stored) return;
+    for (let tries = 0; tries < TELL_TRIES; tries += 1) {
+      try {
+        await post(`/api/test/${this.code}`, this.found);
+        return;
+      } catch (error) {
+        // The store may not have the call yet.
+        if (error.status !== 404) return;
+        await wait(EVERY_MS);
+      }
+    }
   }
 
   /** Whether the configured TURN server gives out an address; that alone shows that it is reached and lets one in. */
@@ -209,6 +251,7 @@ export class NetworkTest {
       });
       await peer.setLocalDescription();
       const candidate = await Promise.race([relayed, wait(RELAY_MS).then(() => null)]);
+      this.found.turn = candidate ? "ok" : "fail";
       if (candidate) this.row("ok", "TURN", `${turn.urls.join(", ")} gives the address ${candidate.address} over ${candidate.relayProtocol ?? "UDP"}`);
       else this.row("fail", "TURN", `${turn.urls.join(", ")} gave no address: it can't be reached, or does not let you in.`);
     } finally {
@@ -217,9 +260,11 @@ export class NetworkTest {
   }
 
   result(tone, text, stored = true) {
+    Object.assign(this.found, { tone, sentence: text.slice(0, MAX_SENTENCE) });
+    this.stored = stored;
     replace(this.said,
       h("p", { class: "test-sentence" }, h("span", { class: `tone-${tone}` }, icon(tone)), h("strong", {}, text)),
       stored ? h("p", {}, "Code for support: ", h("code", { class: "test-code" }, this.code),
-        h("span", { class: "muted" }, " With it they see what the server saw of this test.")) : null);
+        h("span", { class: "muted" }, " With it they see what the server saw of this test, and what is said here.")) : null);
   }
 }

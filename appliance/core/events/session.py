@@ -47,6 +47,10 @@ CALL_SCHEMA = "appliance.call"
 """``External.schema`` of a call that is over; ``data`` is :class:`appliance.diagnosis.record.CallRecord` likewise."""
 
 
+NETTEST_SCHEMA = "appliance.nettest"
+"""``External.schema`` of what a browser found in the network test; ``data``: :mod:`appliance.console.nettest`."""
+
+
 class SessionDescription(Struct, frozen=True, omit_defaults=True):
     """``type`` is offer or answer."""
 
