@@ -22,7 +22,7 @@ class SpatialLayers:
         self.limit = HIGHEST
         """The highest that passes of the picture at hand."""
         self.flows = -1
-        """The highest that comes and passes; -1 before the first."""
+        """The highest that comes and passes; -1 before the first picture is over."""
         self.waits = False
         """What is wanted comes, and needs a key picture to begin with."""
         self.fallback = FALLBACK_SECONDS
@@ -35,7 +35,7 @@ class SpatialLayers:
         self.flows = self._top = -1
         self.waits = False
 
-    def picture(self, *, key: bool, now: float) -> None:
+    def picture(self, *, key: bool) -> None:
         """A picture begins; ``key``: it needs no other."""
         if key or self.target < self.limit:
             self.limit = self.target
@@ -43,8 +43,8 @@ class SpatialLayers:
             self.waits = False
         if self._top >= 0:
             # Between two pictures everything is silent, however long: what counts is that others of it came.
-            if self._latest - self._flowed >= self.fallback:
-                self.flows, self._flowed = self._top, now
+            if self._top >= self.flows or self._latest - self._flowed >= self.fallback:
+                self.flows, self._flowed = self._top, self._latest
             self._top = -1
         self.flows = min(self.flows, self.limit)
 
@@ -52,8 +52,6 @@ class SpatialLayers:
         """A packet of that layer goes on."""
         self._latest = now
         self._top = max(self._top, layer)
-        if layer >= self.flows:
-            self.flows, self._flowed = layer, now
 
     def left_out(self, layer: int) -> None:
         """A packet of that layer does not, though its picture does."""

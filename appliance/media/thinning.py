@@ -103,7 +103,7 @@ class Thinning:
         pictures, follows = self._pictures, False
         if frame is not None and timestamp != self._timestamp:
             follows = frame.begins and _follows(frame.number, self._number)
-            self.spatial.picture(key=frame.intra, now=now)
+            self.spatial.picture(key=frame.intra)
             self._begin_picture(timestamp, frame, self.spatial.limit if self._admits(frame) else -1)
         elif frame is not None:
             follows = frame.spatial > self._passing
