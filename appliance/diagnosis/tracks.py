@@ -136,8 +136,12 @@ class Track:
         threshold = limit.LOSS_VIDEO if kind == "video" else limit.LOSS_AUDIO
         self.uplink = LossMeter(threshold)
         self.downlink = LossMeter(threshold)
+        self.repairs = LossMeter(limit.NACK_SHARE)
+        """What was asked for again, of what came, while hardly anything of it stayed away."""
         self.rtt_ms: float | None = None
         self.best_rtt_ms: float | None = None
+        self.lossy_rtt_ms = 0.0
+        """The longest while packets were being lost."""
         self.jitter_ms: float | None = None
         self.jitter_window: deque[tuple[int, bool]] = deque(maxlen=limit.JITTER_WINDOW)
         self.jitter_active = False
@@ -146,11 +150,14 @@ class Track:
         self.keyframes: deque[tuple[int, int, int]] = deque(maxlen=16)
         """Time, event, cumulative PLI and FIR of the client."""
         self.keyframe_rate = 0.0
+        """Requests of the client's a second, in the last window; 0 before it is full."""
+        self.worst_keyframe_rate = 0.0
         self.keyframe_evidence: list[int] = []
         self.keyframe_wait = KeyframeWait()
         self.remb: deque[tuple[int, int, int, float | None]] = deque(maxlen=16)
         """Time, event, estimate in bit/s, round trip."""
         self.remb_fall = 0.0
+        self.remb_fell_us: int | None = None
         self.remb_evidence: list[int] = []
         self.interruptions: list[tuple[int, int, int]] = []
         """From, to, event that proves it: packets were sent and did not come."""
@@ -253,6 +260,7 @@ class Track:
                 lost_out = max(0, rise) / sent
                 self.downlink.add(timestamp_us, event_id, rise, sent, seconds)
         self._rtt(now)
+        self._repairs(timestamp_us, event_id, before, now, received, seconds)
         self._jitter(event_id, now, received)
         if self.codec == "opus" and now.bytes_received is not None and before.bytes_received is not None:
             self.silence.add(event_id, received, now.bytes_received - before.bytes_received, seconds)
@@ -295,6 +303,18 @@ class Track:
         if rtt:
             self.rtt_ms = rtt
             self.best_rtt_ms = rtt if self.best_rtt_ms is None else min(rtt, self.best_rtt_ms)
+            if self.uplink.active or self.downlink.active:
+                self.lossy_rtt_ms = max(rtt, self.lossy_rtt_ms)
+
+    def _repairs(
+        self, timestamp_us: int, event_id: int, before: MediaStats, now: MediaStats, received: int, seconds: float
+    ) -> None:
+        if now.nacks_sent is None or now.in_media_link_quality is None:
+            return
+        asked = _rise(before.nacks_sent, now.nacks_sent) or 0
+        repaired = asked if now.in_media_link_quality >= limit.REPAIRED_QUALITY else 0
+        if received:
+            self.repairs.add(timestamp_us, event_id, repaired, received, seconds)
 
     def _jitter(self, event_id: int, now: MediaStats, received: int) -> None:
         jitter = _ms(now.jitter_local_us, now.jitter_local)
@@ -316,10 +336,11 @@ class Track:
             self.keyframes.popleft()
         since_us, first_id, then = self.keyframes[0]
         span = (timestamp_us - since_us) / 1e6
-        if span >= limit.KEYFRAME_WINDOW_S and (requests - then) / span > max(
-            limit.KEYFRAME_REQUESTS_PER_S, self.keyframe_rate
-        ):
-            self.keyframe_rate = (requests - then) / span
+        if span < limit.KEYFRAME_WINDOW_S:
+            return
+        self.keyframe_rate = (requests - then) / span
+        if self.keyframe_rate > max(limit.KEYFRAME_REQUESTS_PER_S, self.worst_keyframe_rate):
+            self.worst_keyframe_rate = self.keyframe_rate
             self.keyframe_evidence = [first_id, event_id]
 
     def _bandwidth(self, timestamp_us: int, event_id: int, estimate: int) -> None:
@@ -329,6 +350,8 @@ class Track:
         _, top_id, top, rtt = max(self.remb, key=lambda entry: entry[2])
         slower = rtt is not None and self.rtt_ms is not None and self.rtt_ms >= rtt + limit.RTT_RISE_MS
         fall = 1 - estimate / top
+        if slower and fall > limit.REMB_FALL:
+            self.remb_fell_us = timestamp_us
         if slower and fall > max(limit.REMB_FALL, self.remb_fall):
             self.remb_fall = fall
             self.remb_evidence = [top_id, event_id]

@@ -45,6 +45,33 @@ def pictures(*counted: tuple[int, int], rate: float = 60) -> Call:
     return call
 
 
+def repaired(seconds: int, *, quality: int = 99) -> Call:
+    """A sixth is asked for again."""
+    call = Call().up().media(5, nacks_sent=0, in_media_link_quality=100)
+    for second in range(seconds):
+        call.media(1, nacks_sent=8 * (second + 1), in_media_link_quality=quality)
+    return call.media(20, nacks_sent=8 * seconds, in_media_link_quality=100)
+
+
+def stormy_for_a_while() -> Call:
+    call = Call().up(*AV)
+    for second in range(40):
+        call.both(1, video={"plis_received": min(second, 15)})
+    return call
+
+
+def full_for_a_while() -> Call:
+    call = Call().up().media(5)
+    return call.media(8, lost=0.1, lost_by_remote=0.1, rtt=200).media(20)
+
+
+def narrow(seconds_after: int) -> Call:
+    """The estimate falls to a fifth while the round trip grows, and recovers."""
+    call = Call().up().media(5, remb_bitrate=1_000_000)
+    call.media(3, remb_bitrate=200_000, rtt=300)
+    return call.media(seconds_after, remb_bitrate=900_000)
+
+
 def reports_each_five_seconds(share: float) -> Call:
     call = Call().up()
     lost = 0
@@ -204,7 +231,7 @@ HOLDS: list[tuple[str, str, str, Story]] = [
         "loss_repaired",
         "notice",
         "likely",
-        lambda: Call().up().media(10, nacks_sent=100, in_media_link_quality=99).hangup(),
+        lambda: repaired(10).hangup(),
     ),
     ("clock_or_timestamp_fault", "notice", "likely", lambda: reports(*[0.9] * 8).hangup()),
     ("silent_source", "notice", "possible", lambda: quiet(20)),
@@ -331,6 +358,7 @@ MISSES: list[tuple[str, str, Story]] = [
         "media_stopped",
         lambda: pictures((1, 1), (1, 1)).both(9, video={"keyframes_received": 1, "plis_sent": 9, "rate": 0}).hangup(),
     ),
+    ("asked for again, and did not come", "ended_by_app", lambda: repaired(10, quality=60).hangup()),
     ("a key frame now and then", "ended_by_app", lambda: storm(0.4)),
     ("the path changes slowly", "ended_by_app", lambda: paths(5, 40, 80, 120)),
     ("a candidate that gets its real name", "ended_by_app", lambda: paths(5, 6, 7, 8, same=True)),
@@ -449,3 +477,19 @@ def test_from_before_there_were_mids() -> None:
     for item in Call().up().media(9, lost=0.1).events[-9:]:
         call.after(1).add(replace(item.event, mid=None, mindex=None))
     assert call.hangup().code() == "uplink_loss"
+
+
+@pytest.mark.parametrize(
+    ("story", "code"),
+    [
+        pytest.param(stormy_for_a_while, "keyframe_storm", id="asked for key frames"),
+        pytest.param(full_for_a_while, "congestion", id="a full line"),
+        pytest.param(lambda: repaired(10), "loss_repaired", id="repaired"),
+        pytest.param(lambda: pictures(*[(0, 3)] * 7, *[(1, 3)] * 5), "no_keyframe", id="a picture at last"),
+        pytest.param(lambda: narrow(20), "bandwidth_drop", id="bandwidth"),
+    ],
+)
+def test_what_is_over_is_told_at_the_end_alone(story: Story, code: str) -> None:
+    call = story()
+    assert call.code(final=False) == "healthy"
+    assert call.hangup().code() == code

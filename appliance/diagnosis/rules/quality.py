@@ -78,19 +78,17 @@ def congestion(case: Case) -> Finding | None:
     up, down = uplink_loss.when(case), downlink_loss.when(case)
     if up is None or down is None:
         return None
-    slow = [
-        track
-        for track in case.t.rtp_tracks()
-        if track.rtt_ms and track.best_rtt_ms and track.rtt_ms >= track.best_rtt_ms + limit.RTT_RISE_MS
-    ]
+    # Of a call that is over, what it was in the worst of it: it may have ended well.
+    trips = [(t.lossy_rtt_ms if case.final else t.rtt_ms or 0.0, t.best_rtt_ms, t.last_id) for t in case.t.rtp_tracks()]
+    slow = [(rtt, best, event) for rtt, best, event in trips if best is not None and rtt >= best + limit.RTT_RISE_MS]
     if not slow:
         return None
-    track = max(slow, key=lambda each: each.rtt_ms or 0)
+    rtt, best, event = max(slow)
     return Finding(
-        [*up.evidence, *down.evidence, track.last_id],
+        [*up.evidence, *down.evidence, event],
         "likely",
-        rtt_ms=round(track.rtt_ms or 0),
-        best_ms=round(track.best_rtt_ms or 0),
+        rtt_ms=round(rtt),
+        best_ms=round(best),
         percent=up.detail["percent"],
     )
 
@@ -110,7 +108,7 @@ def bandwidth_drop(case: Case) -> Finding | None:
     if not fallen or uplink_loss.when(case) or downlink_loss.when(case):
         return None
     worst = max(fallen, key=lambda track: track.remb_fall)
-    if not case.final and case.since(worst.remb[-1][0] if worst.remb else None) > limit.REMB_WINDOW_S:
+    if not case.final and all(case.since(track.remb_fell_us) > limit.REMB_WINDOW_S for track in fallen):
         return None
     return Finding(worst.remb_evidence, "possible", percent=round(100 * worst.remb_fall))
 
@@ -144,11 +142,12 @@ def high_jitter(case: Case) -> Finding | None:
 )
 def keyframe_storm(case: Case) -> Finding | None:
     """The client asks for a new picture again and again."""
-    asking = [track for track in case.t.rtp_tracks() if track.keyframe_rate > limit.KEYFRAME_REQUESTS_PER_S]
+    rates = [(t.worst_keyframe_rate if case.final else t.keyframe_rate, t) for t in case.t.rtp_tracks()]
+    asking = [(rate, track) for rate, track in rates if rate > limit.KEYFRAME_REQUESTS_PER_S]
     if not asking:
         return None
-    worst = max(asking, key=lambda track: track.keyframe_rate)
-    return Finding(worst.keyframe_evidence, "likely", per_second=round(worst.keyframe_rate, 2))
+    rate, worst = max(asking, key=lambda each: each[0])
+    return Finding(worst.keyframe_evidence, "likely", per_second=round(rate, 2))
 
 
 @rule(
@@ -156,21 +155,19 @@ def keyframe_storm(case: Case) -> Finding | None:
     severity="notice",
     actor="nobody",
     beside=True,
-    sentence="{percent} % of the client's packets had to be asked for again, and came: hardly anybody will have"
+    sentence="Up to {percent} % of the client's packets had to be asked for again, and came: hardly anybody will have"
     " noticed.",
     advice="Nothing; if it gets worse it becomes loss.",
     disproof="A media link quality well under 100.",
 )
 def loss_repaired(case: Case) -> Finding | None:
     """Much was asked for again, and came: the person hardly noticed."""
-    for track in case.t.rtp_tracks():
-        last = track.last
-        if last is None or not last.nacks_sent or last.in_media_link_quality is None:
-            continue
-        share = last.nacks_sent / max(1, track.packets_received)
-        if share > limit.NACK_SHARE and last.in_media_link_quality >= limit.REPAIRED_QUALITY:
-            return Finding([track.last_id], "likely", percent=round(100 * share, 1))
-    return None
+    tracks = [track for track in case.t.rtp_tracks() if not _holds(case, track.uplink)]
+    repaired = [track.repairs for track in tracks if _holds(case, track.repairs)]
+    if case.t.up is None or not repaired:
+        return None
+    worst = max(repaired, key=lambda meter: meter.worst)
+    return Finding(worst.evidence, "likely", percent=round(100 * worst.worst, 1))
 
 
 @rule(

@@ -63,6 +63,33 @@ def damaged(data: bytes) -> bytes | None:
     return data[:-1] + bytes((data[-1] ^ 0xFF,)) if is_rtp(data) else data
 
 
+def losing_first_frame(payload_types: tuple[int, ...]) -> Change:
+    """Lose every packet of those that has the timestamp of the first, again and again."""
+    first: bytes | None = None
+
+    def change(data: bytes) -> bytes | None:
+        nonlocal first
+        if not is_rtp(data) or data[1] & 0x7F not in payload_types:
+            return data
+        first = first or data[4:8]
+        return None if data[4:8] == first else data
+
+    return change
+
+
+class Bottleneck:
+    """A link of so many bytes a second with a buffer that takes everything: how long a datagram waits in it."""
+
+    def __init__(self, bytes_per_s: float) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._free_at = 0.0
+
+    def __call__(self, data: bytes) -> float:
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(self._free_at, now) + len(data) / self._bytes_per_s
+        return self._free_at - now
+
+
 class Way:
     """Of one PeerConnection, from :meth:`lay` on. Both directions may be changed at any time."""
 
@@ -71,6 +98,7 @@ class Way:
         self.to_client = to_client
         self.delay_s: Callable[[bytes], float] = lambda _data: 0.0
         """Of what the client sends."""
+        self.delay_to_client_s: Callable[[bytes], float] = lambda _data: 0.0
 
     def cut(self) -> None:
         """Nothing goes through any more."""
@@ -91,7 +119,12 @@ class Way:
     def _receiver(self, arrived: Callable[[bytes, Any], None]) -> Callable[[bytes, Any], None]:
         def receive(data: bytes, address: Any) -> None:
             kept = self.to_client(data)
-            if kept is not None:
+            if kept is None:
+                return
+            delay_s = self.delay_to_client_s(kept)
+            if delay_s:
+                asyncio.get_running_loop().call_later(delay_s, arrived, kept, address)
+            else:
                 arrived(kept, address)
 
         return receive
