@@ -20,18 +20,18 @@ class Frame(NamedTuple):
     """To be renumbered; -1: there is none, or it may stay as it is."""
     tl0_index: int = -1
     vp8: Vp8Descriptor | None = None
+    begins: bool = False
+    """The picture begins here."""
+    number: int = -1
+    """The picture's own; -1: there is none."""
     switches_up: bool = False
     """Higher temporal layers can be decoded once this picture is there, all of them."""
     spatial: int = 0
     """Spatial layer, of which a picture has a frame each; 0 where there are none."""
     ends: bool = False
     """The layer's frame ends here."""
-    begins: bool = False
-    """The picture begins here."""
     intra: bool = False
     """Of the base layer of a key picture, be it its first packet or another."""
-    number: int = -1
-    """The picture's own; -1: there is none."""
 
 
 Reader = Callable[[memoryview, int, int], Frame | None]
@@ -42,16 +42,8 @@ def _vp8(view: memoryview, start: int, end: int) -> Frame | None:
     found = vp8.read(view, start, end)
     if found is None:
         return None
-    return Frame(
-        found.keyframe,
-        found.temporal,
-        found.sync,
-        found.picture_id,
-        found.tl0_index,
-        found,
-        begins=found.begins,
-        number=found.picture_id,
-    )
+    keyframe, picture_id, temporal, tl0_index = found.keyframe, found.picture_id, found.temporal, found.tl0_index
+    return Frame(keyframe, temporal, found.sync, picture_id, tl0_index, found, found.begins, picture_id)
 
 
 def _vp9(view: memoryview, start: int, end: int) -> Frame | None:
@@ -59,17 +51,11 @@ def _vp9(view: memoryview, start: int, end: int) -> Frame | None:
     found = vp9.read(view, start, end)
     if found is None:
         return None
-    base = found.spatial == 0
-    return Frame(
-        found.keyframe,
-        found.temporal,
-        switches_up=found.switching_up,
-        spatial=found.spatial,
-        ends=found.ends,
-        begins=found.begins and base,
-        intra=base and not found.predicted,
-        number=found.picture_id,
-    )
+    begins, ends, keyframe, number, temporal, spatial, up, predicted = found
+    base = spatial == 0
+    intra = base and not predicted
+    # By position: this is done for every packet.
+    return Frame(keyframe, temporal, False, -1, -1, None, begins and base, number, up, spatial, ends, intra)
 
 
 def _telling(begins: Callable[[memoryview, int, int], bool]) -> Reader:

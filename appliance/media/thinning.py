@@ -107,8 +107,9 @@ class Thinning:
             self._begin_picture(timestamp, frame, self.spatial.limit if self._admits(frame) else -1)
         elif frame is not None:
             follows = frame.spatial > self._passing
-        # What is missing between two packets that are left out is left out as well: nobody is to wait for it.
-        self._pass_over(sequence, step, pictures, closes=follows and self._rest_left_out)
+        if step > 1:
+            # What is missing between two packets that are left out is left out as well: nobody is to wait for it.
+            self._pass_over(sequence, step, pictures, closes=follows and self._rest_left_out)
         self._highest = sequence
         if frame is None or frame.spatial > self._passing:
             self._close(sequence)
@@ -135,8 +136,6 @@ class Thinning:
 
     def _pass_over(self, sequence: int, step: int, pictures: int, *, closes: bool) -> None:
         """Keep numbers for what is missing before a packet, or close up over it."""
-        if step == 1:
-            return
         for back in range(min(step, _WINDOW) - 1, 0, -1):
             missing = (sequence - back) & 0xFFFF
             if closes and step <= _WINDOW:
