@@ -23,13 +23,14 @@ from appliance.config import (
     Settings,
     is_secret,
 )
+from appliance.core.alive import Alive
 from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
 from appliance.core.deliveries import Deliveries
 from appliance.core.events import Body, Counter, Event, event
 from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsRecordings
 from appliance.core.handler_queries import HandlerQueries
-from appliance.core.intake import CanWait, Intake
+from appliance.core.intake import AdminApi, AsksServers, CanWait, Intake
 from appliance.core.measure import Measured
 from appliance.core.recordings import RECORDING_VERBS, Recordings, serve_recordings
 from appliance.core.selection import selector_of
@@ -227,10 +228,14 @@ class Collector:
         self.health = Health(self.clock, self.measured, self._left_out)
         self.handlers: list[EventHandler] = []
         self.intakes: list[Intake] = []
+        self.alive: Alive | None = None
+        """What the events say is there, where servers are asked for it too."""
         self._with_listener = with_listener
 
     def deliver(self, item: Event) -> None:
         """An event has come in."""
+        if self.alive is not None:
+            self.alive.take(item)
         self.bus.publish(self.stamper.stamp(item))
 
     def publish(self, body: Body, about: Event) -> None:
@@ -283,10 +288,19 @@ class Collector:
                 self.gateways.stream = intake
             if isinstance(intake, CanWait):
                 intake.progress, intake.deliveries = self.bus, self.deliveries
+            if isinstance(intake, AsksServers):
+                self.alive = Alive(self.clock)
+                _make(f"intake.{section}", intake.lend, self._admin_apis(), self.alive)
             await intake.start(self.deliver)
             stack.push_async_callback(intake.stop)
             self.intakes.append(intake)
             self.measured.append(intake)
+
+    def _admin_apis(self) -> list[AdminApi]:
+        from appliance.console.servers import client_of
+
+        addresses = self.settings.section("console", ConsoleConfig).admin
+        return [_make("console", client_of, address) for address in addresses]
 
     async def _start_listener(self, stack: AsyncExitStack) -> str | None:
         config = self.settings.section("listener", ListenerConfig)

@@ -22,6 +22,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "mqtt": "appliance.transports.mqtt:MqttTransport",
     },
     "intake": {
+        "admin": "appliance.intake.admin:AdminIntake",
         "stream": "appliance.intake.stream:StreamIntake",
         "http": "appliance.intake.http:HttpIntake",
         "websocket": "appliance.intake.websocket:WebSocketIntake",

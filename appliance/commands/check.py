@@ -213,7 +213,7 @@ async def check_everything(settings: Settings, *, say: Callable[[str], Any], jan
     for trial in await try_servers(media):
         tell(trial.good, trial.text)
     console = settings.section("console", ConsoleConfig)
-    for finding in await ask_admins(console.admin):
+    for finding in await ask_admins(console.admin, polled=_polled(settings, console)):
         tell(finding.good, finding.text)
     if runs:
         headers: dict[str, str] = {}
@@ -232,6 +232,14 @@ async def check_everything(settings: Settings, *, say: Callable[[str], Any], jan
         for finding in await ask_janus(url):
             tell(finding.good, finding.text)
     return problems
+
+
+def _polled(settings: Settings, console: ConsoleConfig) -> list[str]:
+    """The servers that ``[intake.admin]`` asks."""
+    poll: dict[str, Any] = msgspec.to_builtins(settings.section("intake.admin", section_struct("intake.admin")))
+    if not poll["enabled"]:
+        return []
+    return poll["servers"] or [address.name for address in console.admin] or ["of any name"]
 
 
 async def _check_hep(settings: Settings, tell: Callable[[bool, str], None]) -> None:

@@ -6,11 +6,12 @@ An intake is a class with a ``Config`` (its section ``[intake.<name>]``), made a
 is its own trouble: counted, refused in words, and the next is read.
 """
 
-from collections.abc import Callable, Iterable
-from typing import ClassVar, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from appliance.core.alive import Alive
 from appliance.core.deliveries import Deliveries
 from appliance.core.events import Counter, Event
 
@@ -64,3 +65,30 @@ class CanWait(Protocol):
     """Set before the start."""
     deliveries: Deliveries
     """Set before the start: where it notes what it may bring again."""
+
+
+class AdminApi(Protocol):
+    """The Admin API of one server."""
+
+    name: str
+    """As the server's events have it."""
+
+    async def ask(self, verb: str, *ids: int, **arguments: Any) -> dict[str, Any]:
+        """The reply to a request about the server, or the session, or the session and handle in ``ids``.
+
+        :raises Exception: it refuses, or can't be asked.
+        """
+
+    async def close(self) -> None:
+        """Ask no more."""
+
+
+@runtime_checkable
+class AsksServers(Protocol):
+    """An intake that asks servers what they have, and compares."""
+
+    def lend(self, servers: Sequence[AdminApi], alive: Alive) -> None:
+        """Before the start: those that can be asked, which it closes, and what will be known of them by their events.
+
+        :raises ValueError: one that it wants is not there; the message names the setting.
+        """

@@ -30,9 +30,10 @@ EVENT_TYPES = (
 )  # fmt: skip
 HANGUPS = (
     "dtls_alert", "dtls_timeout", "dtls_error", "ice_failed", "gathering_error", "ice_gathering_error",
-    "dtls_srtp_stack_error", "detach", "janus_api", "admin_api", "close_pc",
+    "dtls_srtp_stack_error", "detach", "janus_api", "admin_api", "close_pc", "not_told",
 )  # fmt: skip
-"""Janus's reasons in lower case with underscores; ``detach`` also where a handle ended without a hangup."""
+"""Janus's reasons in lower case with underscores; ``detach`` also where a handle ended without a hangup; ``not_told``
+where the Admin API alone tells that it ended."""
 REQUESTS = (
     "info", "ping", "create", "attach", "message", "trickle", "keepalive", "claim", "hangup", "detach", "destroy",
     "poll",
@@ -353,12 +354,25 @@ LINK_FORGOTTEN = _counters(
 LINK_CONNECTED = _counters("link_connected", G, "1 while the gateway's link to its collector is up.")
 INTAKE_EVENTS = _counters(
     "intake_events_total", C, "Events that an intake took or refused.",
-    Label("intake", ("stream", "http", "websocket", "rabbitmq", "mqtt", "file", "pcap")),
+    Label("intake", ("stream", "http", "websocket", "rabbitmq", "mqtt", "file", "pcap", "admin")),
     Label("outcome", ("ok", "malformed", "refused", "dropped", "duplicate")),
 )  # fmt: skip
 INTAKE_CONNECTED = _counters(
-    "intake_connected", G, "Connections of an intake: to its broker (0 or 1), or from servers that push events.",
-    Label("intake", ("websocket", "rabbitmq", "mqtt")),
+    "intake_connected", G,
+    "Connections of an intake: to its broker (0 or 1), from servers that push events, or servers that answer polls.",
+    Label("intake", ("websocket", "rabbitmq", "mqtt", "admin")),
+)  # fmt: skip
+ADMIN_POLLS = _counters(
+    "admin_polls_total", C, "Polls of servers' Admin APIs; other_name: its events have another name than configured.",
+    Label("outcome", ("ok", "failed", "refused", "other_name")),
+)  # fmt: skip
+ADMIN_INFERRED = _counters(
+    "admin_inferred_total", C, "Events that no server told, and that were made of what its Admin API said.",
+    Label("what", ("created", "attached", "webrtcup", "detail", "hangup", "detached", "destroyed")),
+)  # fmt: skip
+ADMIN_DIFFERENCE = _counters(
+    "admin_difference", G, "In how many the last polls differed from the events; two in a row put it right.",
+    Label("what", ("sessions", "handles")),
 )  # fmt: skip
 WATCH_CLIENTS = _counters("watch_clients", G, "Terminals that watch the events.")
 WATCH_REFUSED = _counters("watch_clients_refused_total", C, "Terminals refused, because too many watch.")

@@ -5,6 +5,8 @@ Pure: each event in, each decided phase out through a callback, once.
 
 from collections.abc import Callable
 
+from appliance.core.events import UNTOLD
+
 FIRST_MEDIA_S = 5.0
 """After so long without audio or video from a client that negotiated to send some, it is taken for missing."""
 
@@ -121,6 +123,9 @@ class Setup:
     def end(self, reason: str | None, us: int) -> None:
         """The PeerConnection has ended: whatever is open is decided."""
         text = reason or ""
+        if text == UNTOLD:
+            # Long ago, perhaps: nobody knows what had become of it.
+            self._open.clear()
         for phase, began in list(self._open.items()):
             outcome, at = "abandoned", us
             if phase == "ice" and (self._ice_failed_us is not None or text == "ICE failed"):

@@ -168,3 +168,32 @@ async def test_admin_servers_say_their_name_or_what_is_wrong(tmp_path: Path) -> 
     assert "can't be asked: it answers 404" in found[2].text
     assert found[3].text.startswith("console.admin: d: url: ")
     assert not any(word in one.text for one in found for word in ("hidden", "another one", "the right one"))
+
+
+@pytest.mark.parametrize(
+    ("said", "polled", "good", "words"),
+    [
+        ({"server-name": "edge", "event_handlers": True}, ["edge"], [True], "its name is 'edge'"),
+        ({"server-name": "edge", "event_handlers": False}, ["edge"], [False], "none of its event handlers is enabled"),
+        ({"server-name": "edge", "event_handlers": False}, [], [True], "its name is 'edge'"),
+        ({"server-name": "MyJanusInstance"}, ["edge"], [False], "'MyJanusInstance': intake.admin compares it with"),
+        ({"server-name": "edge"}, ["other"], [True, False], "intake.admin: other: console.admin has no such server"),
+    ],
+)  # fmt: skip
+async def test_servers_that_are_polled_have_the_name_of_their_events(
+    said: dict[str, object], polled: list[str], good: list[bool], words: str
+) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"janus": "server_info"} | said)
+
+    app = web.Application()
+    app.router.add_post("/admin", answer)
+    server = HttpServer(app, "127.0.0.1", 0, what="Admin API")
+    await server.start()
+    try:
+        address = ServerAddress(name="edge", url=f"http://127.0.0.1:{server.port}/admin")
+        found = await ask_admins([address], polled=polled)
+    finally:
+        await server.stop()
+    assert [one.good for one in found] == good
+    assert words in found[-1].text

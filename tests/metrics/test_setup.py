@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from appliance.core.events import UNTOLD
 from appliance.metrics.setup import Setup, directions
 
 SENDS = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=sendrecv\r\n"
@@ -84,6 +85,7 @@ OPENED = [("gathering", "ok", 2), ("signalling", "ok", 3)]
             id="a client that only listens owes no media",
         ),
         pytest.param([offer(0), end(None, 50)], [("signalling", "abandoned", 50)], id="never answered"),
+        pytest.param([*DESCRIBED, end(UNTOLD, 90_000)], OPENED, id="nobody told what became of it"),
         pytest.param(
             [offer(0), ice("gathering", 1), end("Gathering error", 6)],
             [("signalling", "abandoned", 6), ("gathering", "failed", 5)], id="gathering fails",

@@ -43,6 +43,7 @@ from appliance.core.events.session import (
     TransportRef,
 )
 from appliance.core.events.webrtc import (
+    UNTOLD,
     CandidateAddress,
     Connection,
     DtlsAlert,
@@ -64,6 +65,7 @@ __all__ = [
     "DATA_FAULT",
     "KINDS",
     "MASK_WORDS",
+    "UNTOLD",
     "VERDICT_SCHEMA",
     "ApiError",
     "Body",
