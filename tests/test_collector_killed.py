@@ -14,8 +14,9 @@ from appliance.supervisor import Child
 from tests.peers.appliance import free_settings
 
 KILLS = 2
-BETWEEN = 3_000
+BETWEEN = 2_000
 """Events that are stored between two of them."""
+TOTAL = 9_000
 SESSIONS = 20
 
 
@@ -38,13 +39,11 @@ class Stored:
 async def test_what_a_killed_collector_was_told_is_stored_once_and_in_order(tmp_path: Path) -> None:
     child = Child("collector", [*free_settings(tmp_path), "collect"])
     await child.start()
-    stored, total, over = Stored(tmp_path), 0, False
+    stored = Stored(tmp_path)
     link = LinkHandler(f"unix:{socket_path(tmp_path)}", server_name="gw", clock=LoopClock())
 
     async def load() -> None:
-        nonlocal total
-        while not over or total % SESSIONS:
-            number, total = total, total + 1
+        for number in range(TOTAL):
             body = MediaStats(media="audio", packets_sent=number // SESSIONS)
             session = 1 + number % SESSIONS
             await link.handle([event(body, emitter="gw", timestamp=number, session_id=session, handle_id=session)])
@@ -66,9 +65,8 @@ async def test_what_a_killed_collector_was_told_is_stored_once_and_in_order(tmp_
             child.process.kill()
             await child.process.wait()
             await child.start()
-        over = True
         await loading
-        await stored.until(total)
+        await stored.until(TOTAL)
         # The gateway is told so, too.
         async with asyncio.timeout(10):
             while not link.window.is_empty:  # noqa: ASYNC110  # it tells nobody
@@ -76,7 +74,7 @@ async def test_what_a_killed_collector_was_told_is_stored_once_and_in_order(tmp_
     told: dict[int, list[int]] = {}
     for session, packets in stored.ask("SELECT session, packetssent FROM stats ORDER BY id"):
         told.setdefault(session, []).append(packets)
-    assert told == {session: list(range(total // SESSIONS)) for session in range(1, SESSIONS + 1)}
+    assert told == {session: list(range(TOTAL // SESSIONS)) for session in range(1, SESSIONS + 1)}
     counts = {counter.name: counter.value for counter in link.measure()}
-    assert counts["link_events_total"] == total
+    assert counts["link_events_total"] == TOTAL
     assert counts["link_forgotten_events_total"] == 0

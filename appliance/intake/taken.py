@@ -19,6 +19,7 @@ class Taken:
         """Up to where the gateway was told that its events are taken."""
         self.kept = 0
         """Every event before this one is kept."""
+        self._block, self._block_name = -1, ""
         self._name = hashlib.blake2b(f"{server}\n{boot}".encode("utf-8", "replace"), digest_size=16).hexdigest()
         self._waiting: deque[tuple[int, int]] = deque()
         """The number that the last event of a frame was given here, and the sequence number after it."""
@@ -30,7 +31,11 @@ class Taken:
 
     def origin(self, seq: int) -> Origin:
         """By which a store recognises an event that comes again, to this collector or another."""
-        return Origin(f"{self._name}.{seq // BLOCK}", seq % BLOCK)
+        block, place = divmod(seq, BLOCK)
+        if block != self._block:
+            # One string for all of them.
+            self._block, self._block_name = block, f"{self._name}.{block}"
+        return Origin(self._block_name, place)
 
     def took(self, after: int, number: int) -> None:
         """A frame is handed on, whose last event has that number; the gateway's next one is ``after``."""

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from sqlalchemy import make_url
@@ -28,6 +29,11 @@ SESSIONS = 100
 BURST = 5
 """Of a session, before the next one's turn."""
 SHARES = 6
+QUIET = {
+    "server.log_level": "error", "console.port": 0, "listener.port": 0, "intake.http.enabled": "false",
+    "handlers.hep.enabled": "false", "handlers.recording.enabled": "false",
+}  # fmt: skip
+"""Of every collector here."""
 
 
 @pytest.fixture(scope="module")
@@ -93,28 +99,39 @@ class Fleet:
 
     async def collector(self, number: int) -> Child:
         """One that shares broker and store with the others."""
-        options = {
+        return await _started(QUIET | {
             "server.data_dir": self._folder / f"collector-{number}", "server.collector": number,
-            "server.log_level": "error", "console.port": 0, "listener.port": 0, "intake.http.enabled": "false",
-            "handlers.hep.enabled": "false", "handlers.recording.enabled": "false",
             "handlers.store.url": self.table.url, "handlers.store.password": self.table.server.password,
             "intake.rabbitmq.enabled": "true", "intake.rabbitmq.port": self.broker.port,
             "intake.rabbitmq.password": "guest", "intake.rabbitmq.queue": self.name,
             "intake.rabbitmq.exchange": self.name, "intake.rabbitmq.shares": SHARES,
             "intake.rabbitmq.durable": "true", "intake.rabbitmq.balance_s": 0.3,
-        }  # fmt: skip
-        child = Child("collector", [*(part for key, value in options.items() for part in ("--set", f"{key}={value}")),
-                                    "collect"])  # fmt: skip
-        await child.start()
-        return child
+        })  # fmt: skip
+
+    async def relay(self) -> Child:
+        """One that shares out by session what is published without."""
+        return await _started(QUIET | {
+            "server.data_dir": self._folder / "relay", "intake.stream.enabled": "false",
+            "intake.rabbitmq.enabled": "true", "intake.rabbitmq.port": self.broker.port,
+            "intake.rabbitmq.password": "guest", "intake.rabbitmq.queue": f"{self.name}-relay",
+            "intake.rabbitmq.durable": "true",
+            "handlers.rabbitmq.enabled": "true", "handlers.rabbitmq.port": self.broker.port,
+            "handlers.rabbitmq.password": "guest", "handlers.rabbitmq.exchange": self.name,
+            "handlers.rabbitmq.route_key": self.name, "handlers.rabbitmq.shares": SHARES,
+            "handlers.rabbitmq.grouping": "false",
+            **{f"handlers.{name}.enabled": "false" for name in ("prometheus", "diagnosis", "store")},
+        })  # fmt: skip
 
     @asynccontextmanager
-    async def publishing(self) -> AsyncIterator[Subscription]:
+    async def publishing(self, *, by_session: bool = True) -> AsyncIterator[Subscription]:
         """Our own output feeds the broker: a load of statistics of many sessions in turn."""
-        config = RabbitMqOutputConfig(
-            port=self.broker.port, password="guest", exchange=self.name, route_key=self.name, shares=SHARES,
-            retransmissions_backoff=10,
-        )  # fmt: skip
+        where = {"exchange": self.name, "route_key": self.name, "shares": SHARES}
+        if not by_session:
+            where = {"route_key": f"{self.name}-relay"}
+        config = msgspec.convert(
+            where | {"port": self.broker.port, "password": "guest", "retransmissions_backoff": 10},
+            RabbitMqOutputConfig,
+        )
         bus = EventBus(LoopClock())
         queue = bus.add(RabbitMqOutput(config, context(self._folder / "gateway", LoopClock())), depth=2_000)
         async with bus:
@@ -137,6 +154,13 @@ class Fleet:
         async with asyncio.timeout(within_s):
             while not await asyncio.to_thread(condition):  # noqa: ASYNC110  # the database tells nobody
                 await asyncio.sleep(0.05)
+
+
+async def _started(options: Mapping[str, object]) -> Child:
+    settings = [part for key, value in options.items() for part in ("--set", f"{key}={value}")]
+    child = Child("collector", [*settings, "collect"])
+    await child.start()
+    return child
 
 
 @pytest.fixture
@@ -185,6 +209,28 @@ async def test_a_broker_and_a_database_that_are_killed_lose_nothing_and_double_n
             broker.kill()
             fleet.killed.set()
             await asyncio.to_thread(broker.start)
+        await fleet.stored(lambda: table.count() >= fleet.total)
+    assert table.count() == fleet.total
+    assert table.is_complete(fleet.total)
+    assert table.is_in_order()
+
+
+async def test_a_relay_that_is_killed_loses_nothing_and_what_it_sends_twice_is_stored_once(fleet: Fleet) -> None:
+    table = fleet.table
+    async with AsyncExitStack() as stack:
+        for number in (1, 2):
+            stack.push_async_callback((await fleet.collector(number)).stop)
+        relay = await fleet.relay()
+        stack.push_async_callback(relay.stop)
+        # More than the relay has passed on when it dies would only take longer.
+        fleet.killed.set()
+        async with fleet.publishing(by_session=False):
+            await fleet.stored(lambda: table.count() > LOAD / 4)
+            assert relay.process is not None
+            relay.process.kill()
+            await relay.process.wait()
+            assert table.count() < LOAD
+            await relay.start()
         await fleet.stored(lambda: table.count() >= fleet.total)
     assert table.count() == fleet.total
     assert table.is_complete(fleet.total)
