@@ -63,7 +63,13 @@ class Association:
                 self._peer.path.send_raw,
                 is_client=remote.setup == "passive",
                 fingerprints=remote.fingerprints,
+                round_trip=self._round_trip,
             )
+
+    def _round_trip(self) -> float | None:
+        """Of the pair in use, in seconds; ``None`` until a check of ours is answered."""
+        pair = self._peer.ice.selected
+        return None if pair is None or pair.rtt_ms is None else pair.rtt_ms / 1000
 
     def is_with(self, remote: Offer) -> bool:
         """Whether a description's fingerprints are those of this association."""
@@ -106,6 +112,7 @@ class Association:
                     max_message_bytes=size,
                     opened=self._data_opened,
                     received=self._data_received,
+                    round_trip=self._round_trip(),
                 )
                 return
 

@@ -1,7 +1,8 @@
 """DTLS of one peer, driven by its datagrams: bytes in, bytes out, facts to an observer (RFC 6347, RFC 5764).
 
 One certificate and one OpenSSL context serve the whole process; making them for each peer, as libraries do, costs
-more than the handshake. We are the server unless the client insists on being it: then we choose the SRTP profile.
+more than the handshake. We are the server unless the client insists on being it: then we choose the SRTP profile, and
+whatever is lost but our first flight is repeated at the browser's timer, which begins at 50 ms; OpenSSL's is a second.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from appliance.core.clock import Clock, Timer
 from appliance.core.events import DtlsAlert
 from appliance.media import srtp
 from appliance.media.config import MTU
+from appliance.media.flight import Flight
 from appliance.media.heard import Heard
 from appliance.media.identity import DtlsIdentity, fingerprint_of, preferred
 from appliance.wire.description import Fingerprint
@@ -72,7 +74,10 @@ class DtlsObserver(Protocol):
 
 
 class Dtls:
-    """One association. :meth:`start` it when ICE has a pair; ``send`` then takes what is to go to the peer."""
+    """One association. :meth:`start` it when ICE has a pair; ``send`` then takes what is to go to the peer.
+
+    ``round_trip`` is in seconds, as far as it is known.
+    """
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class Dtls:
         *,
         is_client: bool,
         fingerprints: Sequence[Fingerprint],
+        round_trip: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.stage = DtlsStage.NEW
         self.has_begun = False
@@ -104,6 +110,8 @@ class Dtls:
         self._observer = observer
         self._send = send
         self._timer: Timer | None = None
+        self._flight = Flight()
+        self._round_trip = round_trip
         self._connection = SSL.Connection(identity.context, None)
         self._connection.set_app_data(self)
         self._connection.set_ciphertext_mtu(MTU)
@@ -125,12 +133,15 @@ class Dtls:
 
     def receive(self, datagram: bytes) -> None:
         """Take a datagram of the peer. Never raises by what it holds."""
-        self._count_received(datagram)
+        received = records(datagram)
+        self._count_received(received)
         if self.stage not in {DtlsStage.TRYING, DtlsStage.CONNECTED}:
             return
         self._connection.bio_write(datagram)
         if self.stage is DtlsStage.TRYING:
-            self._handshake()
+            is_asked_for = self._flight.is_asked_for(received, self._clock.monotonic())
+            if not self._handshake() and is_asked_for:
+                self._repeat()
         while self.stage is DtlsStage.CONNECTED:
             try:
                 data = self._connection.recv(65_536)
@@ -205,27 +216,30 @@ class Dtls:
             raise ValueError(f"DTLS can't go from {self.stage.value} to {stage.value}")
         self.stage = stage
 
-    def _handshake(self) -> None:
+    def _handshake(self) -> bool:
+        """Go on with it; whether there was something to say."""
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
-            self._flush()
+            has_spoken = self._flush()
             self._arm()
-            return
+            return has_spoken
         except SSL.Error:
             self._fail()
-            return
+            return True
         self._flush()
         self._cancel()
+        self._flight.done()
         if self.found is None or self.found not in self.expected:
             self._fail()
-            return
+            return True
         name = self._connection.get_selected_srtp_profile().decode()
         self.profile = next((profile for profile in srtp.PROFILES if profile.name == name), None)
         self.version = self._connection.get_protocol_version_name()
         self.cipher = self._connection.get_cipher_name()
         self._to(DtlsStage.CONNECTED)
         self._observer.dtls_connected()
+        return True
 
     def _fail(self) -> None:
         self._flush()
@@ -235,41 +249,58 @@ class Dtls:
 
     def _arm(self) -> None:
         self._cancel()
-        delay = self._connection.DTLSv1_get_timeout()
-        if delay is not None:
-            # OpenSSL's clock is not ours: a timer that fires a hair early would find nothing to do, and be the last.
-            self._timer = self._clock.call_later(delay + 0.002, self._timed_out)
+        theirs = self._connection.DTLSv1_get_timeout()
+        if theirs is not None:
+            # OpenSSL's clock is not ours: a timer that fires a hair early would find nothing to do.
+            due = min(theirs + 0.002, self._flight.due_in(self._clock.monotonic()))
+            self._timer = self._clock.call_later(due, self._timed_out)
 
     def _timed_out(self) -> None:
         self._timer = None
-        if self.stage is not DtlsStage.TRYING:
-            return
+        if self.stage is DtlsStage.TRYING:
+            self._repeat()
+
+    def _repeat(self) -> None:
+        """Send the last flight again: one that OpenSSL writes anew, if it is time for that."""
         try:
-            retransmitted = self._connection.DTLSv1_handle_timeout()
+            self._connection.DTLSv1_handle_timeout()
         except SSL.Error:
             self._fail()
             return
-        self._flush()
+        self._put(self._flight.again(self._clock.monotonic(), self._written()))
         self._arm()
-        if retransmitted:
-            self.retransmissions += 1
-            self._observer.dtls_retransmitted(self.retransmissions)
+        self.retransmissions += 1
+        self._observer.dtls_retransmitted(self.retransmissions)
 
     def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _flush(self) -> None:
-        """Send what OpenSSL wrote. Memory BIOs lose the bounds of datagrams, so they are drawn anew at records."""
+    def _flush(self) -> bool:
+        """Send what OpenSSL wrote; whether it wrote anything."""
+        written = self._written()
+        if not written:
+            return False
+        if self.stage is DtlsStage.TRYING:
+            self._put(self._flight.written(written, self._clock.monotonic(), self._round_trip()))
+        else:
+            self._put(self._flight.numbered(written))
+        return True
+
+    def _written(self) -> list[bytes]:
+        """The records that OpenSSL wrote."""
         written: list[bytes] = []
         while True:
             try:
                 written.append(self._connection.bio_read(65_536))
             except SSL.Error:
-                break
+                return records(b"".join(written))
+
+    def _put(self, flight: list[bytes]) -> None:
+        """Send records. Memory BIOs lose the bounds of datagrams, so they are drawn anew."""
         datagram = b""
-        for record in records(b"".join(written)):
+        for record in flight:
             self.packets_sent += 1
             self.bytes_sent += len(record)
             _increment(self.records_sent, record[0])
@@ -280,8 +311,8 @@ class Dtls:
         if datagram:
             self._send(datagram)
 
-    def _count_received(self, datagram: bytes) -> None:
-        for record in records(datagram):
+    def _count_received(self, received: list[bytes]) -> None:
+        for record in received:
             self.packets_received += 1
             self.bytes_received += len(record)
             _increment(self.records_received, record[0])
