@@ -9,12 +9,9 @@ from appliance.metrics.family import Family, Kind, Label, Source
 
 SERVER = Label("server", cap=64)
 """Which gateway or Janus server: its ``server_name``."""
-PLUGIN = Label(
-    "plugin",
-    (
-        "audiobridge", "echotest", "nosip", "recordplay", "sip", "streaming", "textroom", "videocall", "videoroom",
-    ),
-)  # fmt: skip
+PLUGIN = Label("plugin", (
+    "audiobridge", "echotest", "nosip", "recordplay", "sip", "streaming", "textroom", "videocall", "videoroom",
+))  # fmt: skip
 """Janus's plugins without ``janus.plugin.``."""
 DIRECTION = Label("direction", ("in", "out"))
 KIND = Label("kind", ("audio", "video", "data"))
@@ -25,9 +22,7 @@ HANDLER = Label("handler", cap=32)
 TRANSPORT = Label("transport", ("http", "websocket", "unix", "rabbitmq", "mqtt", "nanomsg"))
 OUTCOME = Label("outcome", ("ok", "failed", "timeout", "abandoned"))
 CANDIDATES = ("host", "srflx", "prflx", "relay")
-EVENT_TYPES = (
-    "sessions", "handles", "external", "jsep", "webrtc", "media", "plugins", "transports", "core",
-)  # fmt: skip
+EVENT_TYPES = ("sessions", "handles", "external", "jsep", "webrtc", "media", "plugins", "transports", "core")
 HANGUPS = (
     "dtls_alert", "dtls_timeout", "dtls_error", "ice_failed", "gathering_error", "ice_gathering_error",
     "dtls_srtp_stack_error", "detach", "janus_api", "admin_api", "close_pc", "not_told",
@@ -343,6 +338,11 @@ MEDIA_RECORDING_BYTES = _counters("media_recording_bytes_total", C, "Bytes of me
 MEDIA_RECORDING_LOST = _counters(
     "media_recording_packets_lost_total", C, "Packets that are in no file: it was full, or the disk was slow.", PLUGIN
 )
+REMOTE_PUBLISHERS = _counters("remote_publishers", G, "Publishers whose media other servers send.")
+REMOTE_PUBLISHER_DATAGRAMS = _counters(
+    "remote_publisher_datagrams_total", C, "What came for them; foreign: of another sender, unknown: of no stream.",
+    Label("outcome", ("received", "foreign", "malformed", "forged", "unknown")),
+)  # fmt: skip
 LINK_EVENTS = _counters("link_events_total", C, "Events over the link between gateway and collector.")
 LINK_UNKEPT = _counters(
     "link_unkept_events", G, "Events that the collector took and does not keep yet: the gateway would send them again."

@@ -137,12 +137,14 @@ class VideoRoom(Plugin):
         self._rooms.keep_in(folder)
 
     def close(self) -> None:
-        """Every recording is on the disk after this."""
+        """Every recording is on the disk after this, and no port open."""
+        self._management.remotes.close()
         self._rooms.recordings.close()
 
     def measure(self) -> Iterable[Counter]:
-        """What is recorded."""
-        return self._rooms.recordings.measure()
+        """What is recorded, and what comes from other servers."""
+        yield from self._rooms.recordings.measure()
+        yield from self._management.remotes.measure()
 
     def attach(self, api: HandleApi) -> VideoRoomHandle:
         """Not in a room yet."""

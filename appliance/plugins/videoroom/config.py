@@ -128,7 +128,16 @@ class VideoRoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     rtp_forward_to: list[str] = field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
     """Networks that media may be forwarded to: a client that may forward could else reach whatever this host can."""
     max_forwarders: int = 16
-    """Of one publisher; one more is refused (499)."""
+    """Of one publisher, with other servers that it is published at; one more is refused (499)."""
+    remote_publisher_addresses: list[str] = field(default_factory=lambda: ["127.0.0.1"])
+    """Addresses of ours that take the media of remote publishers: the first, unless a request's ``iface`` names another
+    of them."""
+    remote_publisher_ports: list[int] = field(default_factory=lambda: [21_000, 21_999])
+    """First and last port for that, two for each remote publisher; empty: any that is free."""
+    remote_publisher_multicast: list[str] = field(default_factory=list)
+    """Networks of the multicast groups that a request's ``mcast`` may name (``232.0.0.0/8``); empty: none."""
+    max_remote_publishers: int = 100
+    """In all rooms; one more is refused (499)."""
     recording_file_bytes: int = 1 << 30
     """What is recorded of a publisher is a file for each stream, which ends at so many bytes."""
     recording_total_bytes: int = 10 << 30

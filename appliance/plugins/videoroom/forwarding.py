@@ -174,7 +174,7 @@ class Forwarding:
                     ssrc=numbers["ssrc"],
                     payload_type=numbers["pt"],
                     substream=substream if layered else None,
-                    rtcp_port=None if suffix else _port(item, "rtcp_port"),
+                    rtcp_port=None if suffix else read_port(item, "rtcp_port"),
                     srtp_suite=suite,
                     srtp_crypto=crypto,
                 )
@@ -208,7 +208,8 @@ def check_numbers(numbers: JsonObject) -> None:
         raise RefusedError(Code.INVALID_ELEMENT, "Invalid element (port, pt or ssrc is out of its range)")
 
 
-def _port(item: JsonObject, name: str) -> int | None:
+def read_port(item: JsonObject, name: str) -> int | None:
+    """A port, ``None`` where it is 0 or absent. :raises RefusedError: 430."""
     port: int | None = item.get(name) or None
     if port is not None and port > MAX_PORT:
         raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element ({name} is {port}, wanted at most {MAX_PORT})")

@@ -18,6 +18,8 @@ from appliance.plugins.videoroom.forwarding import Forwarding
 from appliance.plugins.videoroom.messages import JsonObject, read
 from appliance.plugins.videoroom.permanent import PermanentRooms
 from appliance.plugins.videoroom.recording import check_name
+from appliance.plugins.videoroom.remote_publishers import RemotePublishers
+from appliance.plugins.videoroom.remotizing import Remotizing
 from appliance.plugins.videoroom.rooms import Room, Rooms, check_secret
 from appliance.plugins.videoroom.sourced import read_dummies
 
@@ -25,14 +27,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-UNAVAILABLE = {
-    "add_remote_publisher": "Remote publishers are not available here",
-    "update_remote_publisher": "Remote publishers are not available here",
-    "remove_remote_publisher": "Remote publishers are not available here",
-    "publish_remotely": "Remote publishers are not available here",
-    "unpublish_remotely": "Remote publishers are not available here",
-}
-"""Verbs of Janus that are known, and refused."""
 REFUSED = dict.fromkeys(("require_e2ee", "dummy_e2ee"), "whether media are encrypted end to end can't be enforced here")
 """Properties that a room can't have."""
 COPIED = tuple(
@@ -50,6 +44,8 @@ class Management:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
         forwarding = Forwarding(rooms)
+        remotizing = Remotizing(rooms, forwarding)
+        self.remotes = RemotePublishers(rooms)
         self._verbs: dict[str, Callable[[JsonObject, HandleApi | None], JsonObject]] = {
             "create": self._create,
             "edit": self._edit,
@@ -64,7 +60,12 @@ class Management:
             "rtp_forward": forwarding.forward,
             "stop_rtp_forward": forwarding.stop,
             "listforwarders": forwarding.listed,
-            **dict.fromkeys(UNAVAILABLE, self._refuse),
+            "publish_remotely": remotizing.publish,
+            "unpublish_remotely": remotizing.unpublish,
+            "list_remotes": remotizing.listed,
+            "add_remote_publisher": self.remotes.add,
+            "update_remote_publisher": self.remotes.update,
+            "remove_remote_publisher": self.remotes.remove,
         }
 
     def knows(self, verb: str) -> bool:
@@ -225,12 +226,6 @@ class Management:
         for one in list(room.participants.values()):
             room.record(one, wanted=wanted)
         return {"videoroom": "success", "record": wanted}
-
-    def _refuse(self, body: JsonObject, _: HandleApi | None) -> JsonObject:
-        room = self._rooms.find(body)
-        read((messages.SECRET,), body)
-        room.authorize(body)
-        raise RefusedError(Code.UNKNOWN, UNAVAILABLE[body["request"]])
 
 
 def _kept(keep: Callable[[T], None], what: T) -> bool:

@@ -12,6 +12,7 @@ from appliance.plugins.videoroom.ears import Ears
 from appliance.plugins.videoroom.forwarder import Forwarder
 from appliance.plugins.videoroom.messages import JsonObject
 from appliance.plugins.videoroom.recording import Tape
+from appliance.plugins.videoroom.remotization import Remotization
 from appliance.plugins.videoroom.streams import PublishedStream
 
 
@@ -35,6 +36,8 @@ class Participant:
         self.kicked = False
         self.ears = Ears()
         self.forwarders: dict[int, Forwarder] = {}
+        self.remotizations: dict[str, Remotization] = {}
+        """Other servers that it is published at, by the ids that clients gave them."""
         self.tape = Tape(recordings, self.ears)
 
     @property
@@ -70,9 +73,31 @@ class Participant:
             one.close()
         return one is not None
 
+    def drop_remotization(self, remote_id: str) -> bool:
+        """Whether there was one."""
+        one = self.remotizations.pop(remote_id, None)
+        if one is not None:
+            one.close()
+        return one is not None
+
+    def follow(self) -> None:
+        """What it publishes may have changed: whoever sends all of it on takes note."""
+        for one in self.remotizations.values():
+            one.follow(self.streams)
+
+    def send_message(self, message: str | bytes) -> None:
+        """A data message goes to wherever data are sent on to."""
+        for forwarder in self.forwarders.values():
+            if forwarder.kind == "data":
+                forwarder.message(message)
+        for one in self.remotizations.values():
+            one.message(message)
+
     def deaf(self) -> None:
         """Nobody listens any more: what was published is so no longer."""
         self.tape.stop()
+        for remote_id in list(self.remotizations):
+            self.drop_remotization(remote_id)
         for stream_id in list(self.forwarders):
             self.drop_forwarder(stream_id)
         self.ears.clear()

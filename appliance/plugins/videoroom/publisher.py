@@ -85,6 +85,7 @@ class Publisher:
         self._set_talk_thresholds(room, body)
         wanted = self.participant.tape.wanted or (offer is not None and room.config.record)
         room.record(self.participant, wanted=body.get("record", wanted), name=body.get("filename"))
+        self.participant.follow()
         self._switch(body, switches)
         self._cap(room, body, has_offer=offer is not None)
         data: JsonObject = {"videoroom": "event", "room": room.id, "configured": "ok"}
@@ -217,6 +218,7 @@ class Publisher:
             self.participant.published = True
             self._listen(self.room)
             self.participant.record()
+            self.participant.follow()
             self._tell_published(self.room, "published")
 
     def down(self) -> None:
@@ -303,14 +305,8 @@ class Publisher:
 
     def incoming_data(self, label: str, protocol: str, message: str | bytes) -> None:
         """Pass a message on to whoever subscribed."""
-        if isinstance(message, str):
-            self.participant.tape.text(message)
-        if self.room is not None and any(one.kind == "data" and one.relayed for one in self.participant.streams):
-            for one in self.participant.forwarders.values():
-                if one.kind == "data":
-                    one.message(message)
-            for listener in list(self.room.audience.values()):
-                listener.data_from(self.participant, label, protocol, message)
+        if self.room is not None:
+            self.room.pass_on(self.participant, label, protocol, message)
 
     def slow_link(self) -> None:
         """Packets are lost on the way from it."""

@@ -74,6 +74,15 @@ class Room:
             if one is not but:
                 one.api.push_event(data)
 
+    def pass_on(self, feed: Participant, label: str, protocol: str, message: str | bytes) -> None:
+        """Somebody's data message goes to whoever subscribed."""
+        if isinstance(message, str):
+            feed.tape.text(message)
+        if any(one.kind == "data" and one.relayed for one in feed.streams):
+            feed.send_message(message)
+            for listener in list(self.audience.values()):
+                listener.data_from(feed, label, protocol, message)
+
     def forget(self, feed: Participant) -> None:
         """End every subscription to one who publishes no more."""
         for one in list(self.audience.values()):

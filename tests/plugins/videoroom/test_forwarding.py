@@ -258,12 +258,12 @@ async def test_a_receiver_that_was_latched_to_asks_for_key_frames(
     for data in (b"", b"noise", useless, wanted):
         feedback.send(session.protect_rtcp(data) if encrypted and len(data) > 7 else data, latches[0][1])
     forwarder = next(iter(room_of(bob).participants[1].forwarders.values()))
-    await until(lambda: forwarder.requests)
+    await until(lambda: forwarder.outlet.requests)
     assert ann.peer.calls[before:] == [("request_keyframe", "1")]
-    assert forwarder.ignored == 3
+    assert forwarder.outlet.ignored == 3
     if encrypted:
         feedback.send(wanted, latches[0][1])
-        await until(lambda: forwarder.ignored == 4)
+        await until(lambda: forwarder.outlet.ignored == 4)
     feedback.close()
 
 

@@ -1,0 +1,536 @@
+"""Publishers that another server sends, and ours that are sent to others."""
+
+import socket
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from pylibsrtp import Policy, Session
+
+from appliance.core.peer import SourceLine
+from appliance.plugins.videoroom import VideoRoom
+from appliance.plugins.videoroom.config import VideoRoomConfig
+from appliance.wire.rtcp import Fir, Pli, ReceiverReport, build_compound, parse_compound
+from appliance.wire.rtp import RtpHeader, parse_header
+from tests.clock import FakeClock
+from tests.core.world import World
+from tests.plugins.videoroom.people import ANSWER, MEDIA, Person, plugin_events, world
+from tests.plugins.videoroom.test_ears import hear, packet
+from tests.plugins.videoroom.test_forwarding import until
+
+MATERIAL = bytes(range(30))
+KEY = b64encode(MATERIAL).decode()
+LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+SPEECH = {"mid": "a", "mindex": 0, "type": "audio", "codec": "opus", "fec": True, "audiolevel_ext_id": 4}
+PICTURE = {"mid": "v", "mindex": 2, "type": "video", "codec": "vp8", "simulcast": True, "description": "door"}
+CHAT = {"mid": "d", "mindex": 3, "type": "data"}
+STREAMS = [SPEECH, PICTURE, CHAT]
+ANYWHERE = VideoRoomConfig(remote_publisher_ports=[], max_remote_publishers=2)
+
+
+@pytest.fixture(autouse=True)
+def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.core.fake_media.MEDIA", MEDIA)
+    monkeypatch.setattr("tests.core.fake_media.ANSWER", ANSWER)
+
+
+def counts(where: World) -> dict[str, float]:
+    plugin = next(iter(where.gateway.plugins.values()))
+    return {
+        one.labels["outcome"]: one.value for one in plugin.measure() if one.name == "remote_publisher_datagrams_total"
+    }
+
+
+class Sender:
+    """Who sends a remote publisher's media, from a port of its own."""
+
+    def __init__(self, added: dict[str, Any]) -> None:
+        self.rtp, self.rtcp = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        for one, port in ((self.rtp, added["port"]), (self.rtcp, added["rtcp_port"])):
+            one.connect((added["ip"], port))
+            one.settimeout(5)
+        self._sequence = 0
+
+    def packet(self, ssrc: int, payload: bytes = b"x", payload_type: int = 96) -> bytes:
+        self._sequence += 1
+        header = RtpHeader(payload_type=payload_type, sequence_number=self._sequence, timestamp=7, ssrc=ssrc)
+        return header.build() + payload
+
+    def send(self, ssrc: int, payload: bytes = b"x", payload_type: int = 96) -> bytes:
+        data = self.packet(ssrc, payload, payload_type)
+        self.rtp.send(data)
+        return data
+
+    def close(self) -> None:
+        self.rtp.close()
+        self.rtcp.close()
+
+
+class Show:
+    """A remote publisher in room 1234, and Bob, who is there."""
+
+    def __init__(self, config: VideoRoomConfig = ANYWHERE, **more: Any) -> None:
+        self.clock = FakeClock()
+        self.bob = Person(world(VideoRoom(config, clock=self.clock)))
+        self.bob.join(id=2)
+        body = {"id": 7, "display": "far", "streams": STREAMS, **more}
+        self.added = self.bob.ask("add_remote_publisher", room=1234, **body)
+        self.world = self.bob.world
+        self.sender = Sender(self.added)
+
+    @property
+    def calls(self) -> list[tuple[Any, ...]]:
+        """What the source was asked to send."""
+        return [call for call in self.world.media.sources[-1].calls if call[0] == "send_packet"]
+
+    async def count(self, **wanted: int) -> None:
+        await until(lambda: all(counts(self.world)[name] == value for name, value in wanted.items()))
+
+    def close(self) -> None:
+        self.sender.close()
+        next(iter(self.world.gateway.plugins.values())).close()
+
+
+@pytest.fixture
+async def show() -> Any:
+    found = Show()
+    yield found
+    found.close()
+
+
+async def test_it_looks_like_anybody_else(show: Show) -> None:
+    told: dict[str, Any] = {
+        "id": 7, "display": "far", "remote": True, "audio_codec": "opus", "video_codec": "vp8",
+        "streams": [
+            {"type": "audio", "mindex": 0, "mid": "a", "codec": "opus", "fec": True},
+            {"type": "video", "mindex": 2, "mid": "v", "codec": "vp8", "description": "door", "simulcast": True},
+            {"type": "data", "mindex": 3, "mid": "d"},
+        ],
+    }  # fmt: skip
+    assert show.added == {"videoroom": "success", "room": 1234, "id": 7, "ip": "127.0.0.1"} | {
+        name: show.added[name] for name in ("port", "rtcp_port")
+    }
+    assert show.bob.heard() == [{"videoroom": "event", "room": 1234, "publishers": [told]}]
+    (there,) = [one for one in show.bob.ask("listparticipants", room=1234)["participants"] if one["id"] == 7]
+    assert there == {"id": 7, "display": "far", "remote": True, "publisher": True, "talking": False}
+    sue = Person(show.world)
+    assert sue.join(id=3)["publishers"] == [
+        told | {"talking": False, "streams": [{**told["streams"][0], "talking": False}, *told["streams"][1:]]}
+    ]
+    (source,) = show.world.media.sources
+    assert source.lines == (
+        SourceLine(
+            mid="a", kind="audio", codec="opus", clock_rate=48_000, channels=2, payload_type=111,
+            fmtp="useinbandfec=1", extensions={LEVEL: 4},
+        ),
+        SourceLine(mid="v", kind="video", codec="VP8", clock_rate=90_000, substreams=3),
+    )  # fmt: skip
+    eve = Person(show.world)
+    attached = eve.tell("join", room=1234, ptype="subscriber", streams=[{"feed": 7, "mid": "v"}])
+    assert [line["feed_id"] for line in attached["streams"]] == [7]
+    eve.peer = show.world.media.peer
+    eve.tell("start", answers_offer=True)
+    assert ("forward", "v", "0") in source.calls
+    assert "published" in [data["event"] for _, data in plugin_events(show.world)]
+
+
+async def test_streams_are_told_apart_by_their_ssrcs(show: Show) -> None:
+    sent = [show.sender.send(ssrc) for ssrc in (1000, 1020, 1021, 1022)]
+    await show.count(received=4)
+    assert show.calls == [
+        ("send_packet", mid, data, layer) for mid, data, layer in zip("avvv", sent, (0, 0, 1, 2), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("datagram", "outcome"),
+    [
+        (b"", "malformed"),
+        (b"noise", "malformed"),
+        (bytes(40), "malformed"),
+        (b"\x80", "malformed"),
+        (b"\x8f" + bytes(20), "malformed"),
+        (bytes.fromhex("80c90001000003e8") + bytes(8), "malformed"),
+        (RtpHeader(96, 1, 1, ssrc=0).build(), "unknown"),
+        (RtpHeader(96, 1, 1, ssrc=999).build(), "unknown"),
+        (RtpHeader(96, 1, 1, ssrc=1001).build(), "unknown"),
+        (RtpHeader(96, 1, 1, ssrc=1010).build(), "unknown"),
+        (RtpHeader(96, 1, 1, ssrc=1023).build(), "unknown"),
+        (RtpHeader(96, 1, 1, ssrc=0xFFFFFFFF).build(), "unknown"),
+    ],
+)
+async def test_what_is_none_of_its_packets_is_counted(show: Show, datagram: bytes, outcome: str) -> None:
+    show.sender.rtp.send(datagram)
+    await show.count(**{outcome: 1})
+    assert show.calls == []
+    # It has not latched to whoever sent that.
+    other = Sender(show.added)
+    other.send(1000)
+    await show.count(received=1)
+    other.close()
+
+
+async def test_one_sender_is_listened_to_until_it_falls_silent(show: Show) -> None:
+    other = Sender(show.added)
+    show.sender.send(1000)
+    await show.count(received=1)
+    for _ in range(3):
+        other.send(1000)
+    await show.count(foreign=3)
+    show.clock.advance(4.9)
+    other.send(1000)
+    await show.count(foreign=4)
+    show.clock.advance(0.2)
+    other.send(1000)
+    await show.count(received=2)
+    show.sender.send(1000)
+    await show.count(foreign=5)
+    assert len(show.calls) == 2
+    other.close()
+
+
+async def test_key_frames_are_asked_for_where_the_sender_listens(show: Show) -> None:
+    (source,) = show.world.media.sources
+    assert source.keyframe is not None
+    source.keyframe("v")
+    for data in (b"", b"short", bytes(12)):
+        show.sender.rtcp.send(data)
+    await show.count(malformed=3)
+    show.sender.rtcp.send(b"\x80" + bytes(11))
+    # What was wanted before anybody listened is told first.
+    first = await feedback(show)
+    source.keyframe("v")
+    for data in (first, await feedback(show)):
+        (pli,) = parse_compound(data)
+        assert isinstance(pli, Pli)
+        assert pli.media_ssrc == 1020
+
+
+async def feedback(show: Show) -> bytes:
+    found: list[bytes] = []
+
+    def look() -> bool:
+        show.sender.rtcp.setblocking(False)
+        try:
+            found.append(show.sender.rtcp.recv(100))
+        except BlockingIOError:
+            return False
+        return True
+
+    await until(look)
+    return found[0]
+
+
+async def test_messages_reach_whoever_subscribed(show: Show) -> None:
+    eve = Person(show.world)
+    eve.tell("join", room=1234, ptype="subscriber", streams=[{"feed": 7, "mid": "d"}])
+    peer = show.world.media.peer
+    show.sender.send(1030, b"hello", 0)
+    show.sender.send(1030, b"\xff\x00", 1)
+    show.sender.send(1030, b"\xff\x00", 0)
+    await show.count(received=3, malformed=1)
+    assert [call for call in peer.calls if call[0] == "send_data"] == [
+        ("send_data", "JanusDataChannel", "", "hello"), ("send_data", "JanusDataChannel", "", b"\xff\x00"),
+    ]  # fmt: skip
+
+
+async def test_with_a_key_only_who_has_it_is_heard() -> None:
+    show = Show(srtp_suite=80, srtp_crypto=KEY)
+    profile = Policy.SRTP_PROFILE_AES128_CM_SHA1_80
+    session = Session(Policy(key=MATERIAL, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
+    stranger = Sender(show.added)
+    stranger.send(1000)
+    await show.count(forged=1)
+    plain = show.sender.packet(1000)
+    show.sender.rtp.send(session.protect(plain))
+    await show.count(received=1)
+    assert show.calls == [("send_packet", "a", plain, 0)]
+    assert KEY not in str((show.added, show.bob.heard(), show.world.events))
+    show.sender.rtcp.send(b"\x80" + bytes(11))
+    (source,) = show.world.media.sources
+    assert source.keyframe is not None
+    source.keyframe("v")
+    opened = Session(Policy(key=MATERIAL, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=profile))
+    (pli,) = parse_compound(opened.unprotect_rtcp(await feedback(show)))
+    assert isinstance(pli, Pli)
+    stranger.close()
+    show.close()
+
+
+async def test_it_changes(show: Show) -> None:
+    show.bob.heard()
+    eve = Person(show.world)
+    eve.tell("join", room=1234, ptype="subscriber", streams=[{"feed": 7, "mid": "v"}])
+    screen = {"mid": "s", "mindex": 4, "type": "video", "codec": "vp9", "vp9-profile": "2"}
+    body = {"display": "near", "streams": [screen, {**PICTURE, "disabled": True}]}
+    reply = show.bob.ask("update_remote_publisher", room=1234, id=7, **body)
+    assert reply == {"videoroom": "success", "room": 1234, "id": 7}
+    (told,) = show.bob.heard()
+    (publisher,) = told["publishers"]
+    assert publisher["display"] == "near"
+    assert [one["mid"] for one in publisher["streams"]] == ["a", "v", "d", "s"]
+    assert publisher["streams"][1] == {"type": "video", "mindex": 2, "mid": "v", "disabled": True}
+    assert publisher["streams"][3]["vp9_profile"] == "2"
+    (source,) = show.world.media.sources
+    assert [(line.mid, line.fmtp) for line in source.lines] == [
+        ("a", "useinbandfec=1"), ("v", None), ("s", "profile-id=2"),
+    ]  # fmt: skip
+    show.sender.send(1020)
+    show.sender.send(1040)
+    await show.count(received=1, unknown=1)
+    show.bob.ask("update_remote_publisher", room=1234, id=7, streams=[PICTURE])
+    show.sender.send(1020)
+    await show.count(received=2)
+
+
+@pytest.mark.parametrize("how", ["remove", "kick", "destroy"])
+async def test_it_ends(show: Show, how: str) -> None:
+    show.bob.heard()
+    if how == "remove":
+        removed = show.bob.ask("remove_remote_publisher", room=1234, id=7)
+        assert removed == {"videoroom": "success", "room": 1234, "id": 7}
+        assert show.bob.heard() == [{"videoroom": "event", "room": 1234, "display": "far", "leaving": 7}]
+    elif how == "kick":
+        assert show.bob.ask("kick", room=1234, id=7) == {"videoroom": "success"}
+    else:
+        assert show.bob.ask("destroy", room=1234)["videoroom"] == "destroyed"
+    assert show.world.media.sources[-1].calls[-1] == ("close",)
+    plugin = next(iter(show.world.gateway.plugins.values()))
+    assert [one.value for one in plugin.measure() if one.name == "remote_publishers"] == [0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((show.added["ip"], show.added["port"]))
+    assert "error_code" in show.bob.ask("remove_remote_publisher", room=1234, id=7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "error"),
+    [
+        ({"room": 9}, 426, "No such room (9)"),
+        ({"streams": None}, 429, "Missing mandatory element (streams)"),
+        ({"streams": []}, 430, "streams is empty"),
+        ({"streams": [{"mid": "a", "type": "audio"}]}, 429, "Missing mandatory element (mindex)"),
+        ({"streams": [{**SPEECH, "mid": "a b"}]}, 430, "mid is 'a b'"),
+        ({"streams": [{**SPEECH, "type": "text"}]}, 430, "type is 'text'"),
+        ({"streams": [{**SPEECH, "codec": "vp8"}]}, 430, "codec is 'vp8', wanted one of opus"),
+        ({"streams": [{**SPEECH, "mindex": 64}]}, 430, "mindex is 64, wanted at most 63"),
+        ({"streams": [SPEECH, {**SPEECH, "mid": "b"}]}, 430, "a mindex of its own"),
+        ({"streams": [{**SPEECH, "audiolevel_ext_id": 256}]}, 430, "an id is over 255"),
+        ({"streams": [{**PICTURE, "codec": "vp9", "vp9_profile": "2\r\na=x"}]}, 430, "profile is '2"),
+        ({"id": 2}, 436, "User ID 2 already exists"),
+        ({"srtp_suite": 80}, 429, "Missing mandatory element (srtp_crypto"),
+        ({"iface": "192.0.2.1"}, 433, "192.0.2.1 is none of"),
+        ({"mcast": "232.1.1.1"}, 433, "remote_publisher_multicast"),
+        ({"mcast": "here"}, 430, "mcast is 'here', wanted an address"),
+        ({"port": 65_536}, 430, "port is 65536"),
+    ],
+)
+async def test_remote_publishers_that_are_refused(changes: dict[str, Any], code: int, error: str) -> None:
+    bob = Person(world(VideoRoom(ANYWHERE)))
+    bob.join(id=2)
+    body = {"room": 1234, "streams": STREAMS} | changes
+    reply = bob.ask("add_remote_publisher", **{name: value for name, value in body.items() if value is not None})
+    assert reply["error_code"] == code, reply
+    assert error in reply["error"]
+    assert len(bob.ask("listparticipants", room=1234)["participants"]) == 1
+    assert not bob.world.media.sources
+
+
+async def test_secrets_limits_and_ports() -> None:
+    config = replace(ANYWHERE, remote_publisher_ports=[31_000, 31_002])
+    bob = Person(world(VideoRoom(config)))
+    bob.ask("create", room=5, secret="s")
+    body = {"room": 5, "streams": [SPEECH]}
+    assert bob.ask("add_remote_publisher", **body)["error_code"] == 429
+    assert bob.ask("add_remote_publisher", **body, secret="t")["error_code"] == 433
+    outside = bob.ask("add_remote_publisher", **body, secret="s", port=31_003)
+    assert "port is 31003, wanted 31000 to 31002" in outside["error"]
+    added = bob.ask("add_remote_publisher", **body, secret="s")
+    assert {added["port"], added["rtcp_port"]} < set(range(31_000, 31_003))
+    for name in ("update_remote_publisher", "remove_remote_publisher"):
+        assert bob.ask(name, room=5, id=added["id"])["error_code"] == 429
+    # Two of the three ports are in use.
+    assert bob.ask("add_remote_publisher", **body, secret="s")["error_code"] == 499
+    assert len(bob.ask("listparticipants", room=5)["participants"]) == 1
+    assert bob.ask("remove_remote_publisher", room=5, id=added["id"], secret="s")["videoroom"] == "success"
+    assert bob.ask("add_remote_publisher", **body, secret="s")["videoroom"] == "success"
+    next(iter(bob.world.gateway.plugins.values())).close()
+
+
+async def test_there_are_only_so_many() -> None:
+    bob = Person(world(VideoRoom(ANYWHERE)))
+    for _ in range(2):
+        assert bob.ask("add_remote_publisher", room=1234, streams=[SPEECH])["videoroom"] == "success"
+    assert bob.ask("add_remote_publisher", room=1234, streams=[SPEECH])["error_code"] == 499
+    next(iter(bob.world.gateway.plugins.values())).close()
+
+
+@pytest.mark.parametrize("config", [{"remote_publisher_ports": [1]}, {"remote_publisher_addresses": ["here"]}])
+def test_configurations_that_are_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"remote_publisher_ports|here"):
+        VideoRoom(VideoRoomConfig(**config))
+
+
+# --- ours, sent to others ----------------------------------------------------------------------------------------
+
+
+class Target:
+    """Where a publisher of ours is sent to."""
+
+    def __init__(self) -> None:
+        self.rtp, self.rtcp = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        for one in (self.rtp, self.rtcp):
+            one.bind(("127.0.0.1", 0))
+            one.settimeout(5)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        host, port = self.rtp.getsockname()
+        return {"host": host, "port": port, "rtcp_port": self.rtcp.getsockname()[1]}
+
+    def close(self) -> None:
+        self.rtp.close()
+        self.rtcp.close()
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    found = Target()
+    yield found
+    found.close()
+
+
+def publisher(config: VideoRoomConfig | None = None) -> Person:
+    """Ann, who publishes."""
+    ann = Person(world(VideoRoom(config or VideoRoomConfig())))
+    ann.join(id=1)
+    ann.publish()
+    return ann
+
+
+async def test_everything_goes_through_one_port(target: Target) -> None:
+    ann = publisher()
+    reply = ann.ask("publish_remotely", room=1234, publisher_id=1, remote_id="there", **target.body)
+    assert reply == {"videoroom": "success", "room": 1234, "id": 1, "remote_id": "there"}
+    assert ann.last_call() == ("request_keyframe", "1")
+    latches = [target.rtcp.recv(100) for _ in range(2)]
+    assert latches == [b"\x80" + bytes(11)] * 2
+    for mid in "01":
+        hear(ann, mid, packet(10, marker=True))
+        data = target.rtp.recv(2048)
+        assert parse_header(data) == replace(parse_header(packet(10, marker=True)), ssrc=1000 + 10 * int(mid))
+    assert ann.peer is not None
+    for message in ("text", b"\xff"):
+        ann.peer.observer.data("chat", "", message)
+        data = target.rtp.recv(2048)
+        header = parse_header(data)
+        assert (header.ssrc, header.payload_type) == (1020, int(isinstance(message, bytes)))
+        assert data[12:] == (message.encode() if isinstance(message, str) else message)
+    listed = ann.ask("list_remotes", room=1234, publisher_id=1)
+    assert listed == {
+        "videoroom": "success", "room": 1234, "id": 1,
+        "list": [{"remote_id": "there", **target.body, "srtp": False}],
+    }  # fmt: skip
+    ann.tell("configure", streams=[{"mid": "0", "send": False}])
+    hear(ann, "0", packet())
+    hear(ann, "1", packet())
+    assert parse_header(target.rtp.recv(2048)).ssrc == 1010
+    assert ann.ask("unpublish_remotely", room=1234, publisher_id=1, remote_id="there") == {
+        "videoroom": "success", "room": 1234, "id": 1,
+    }  # fmt: skip
+    assert ann.ask("list_remotes", room=1234, publisher_id=1)["list"] == []
+    assert ann.peer.listeners["1"] is None
+    told = [data["event"] for _, data in plugin_events(ann.world)]
+    assert [event for event in told if event.endswith("remotely")] == ["publish_remotely", "unpublish_remotely"]
+
+
+async def test_key_frames_are_asked_for_by_the_numbers_of_streams(target: Target) -> None:
+    ann = publisher()
+    ann.ask("publish_remotely", room=1234, publisher_id=1, remote_id="there", **target.body)
+    assert ann.peer is not None
+    ann.peer.calls.clear()
+    _, address = target.rtcp.recvfrom(100)
+    (one,) = (
+        found
+        for room in next(iter(ann.world.gateway.plugins.values()))._rooms  # type: ignore[attr-defined]  # VideoRoom's
+        for found in room.participants[1].remotizations.values()
+    )
+    useless: list[Any] = [ReceiverReport(ssrc=1), Pli(sender_ssrc=1, media_ssrc=1030), Pli(sender_ssrc=1, media_ssrc=9)]
+    for report in useless:
+        target.rtcp.sendto(build_compound([report]), address)
+    target.rtcp.sendto(b"noise", address)
+    await until(lambda: one.outlet.ignored == 4)
+    assert ann.peer.calls == []
+    for report in (Pli(sender_ssrc=1, media_ssrc=1010), Fir(sender_ssrc=1, media_ssrc=0, entries=((1010, 1),))):
+        target.rtcp.sendto(build_compound([report]), address)
+    await until(lambda: one.outlet.requests == 2)
+    assert ann.peer.calls == [("request_keyframe", "1")] * 2
+    ann.tell("unpublish")
+
+
+async def test_what_is_published_later_goes_too(monkeypatch: pytest.MonkeyPatch, target: Target) -> None:
+    monkeypatch.setattr("tests.core.fake_media.MEDIA", MEDIA[:1])
+    ann = publisher()
+    ann.ask("publish_remotely", room=1234, publisher_id=1, remote_id="there", **target.body)
+    monkeypatch.setattr("tests.core.fake_media.MEDIA", (MEDIA[0], replace(MEDIA[1], simulcast=True)))
+    ann.tell("configure", offer=True)
+    for layer in range(3):
+        hear(ann, f"1/{layer}", packet())
+        assert parse_header(target.rtp.recv(2048)).ssrc == 1010 + layer
+    hear(ann, "0", packet())
+    assert parse_header(target.rtp.recv(2048)).ssrc == 1000
+    ann.tell("unpublish")
+    ann.world.settle()
+    ann.publish()
+    assert ann.ask("list_remotes", room=1234, publisher_id=1)["list"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "error"),
+    [
+        ({"publisher_id": 9}, 428, "No such user 9"),
+        ({"remote_id": "there"}, 436, "User 1 is published as 'there' already"),
+        ({"remote_id": "x" * 1025}, 430, "at most 1024 characters"),
+        ({"host": "192.0.2.1"}, 433, "in none of the networks"),
+        ({"host": "there"}, 430, "names are not looked up"),
+        ({"port": 0}, 430, "out of its range"),
+        ({"rtcp_port": 65_536}, 430, "rtcp_port is 65536"),
+        ({"srtp_suite": 1, "srtp_crypto": KEY}, 430, "wanted 32 or 80"),
+    ],
+)
+async def test_remotizations_that_are_refused(target: Target, changes: dict[str, Any], code: int, error: str) -> None:
+    ann = publisher()
+    body = {"room": 1234, "publisher_id": 1, **target.body}
+    ann.ask("publish_remotely", **body, remote_id="there")
+    reply = ann.ask("publish_remotely", **{**body, "remote_id": "elsewhere", **changes})
+    assert reply["error_code"] == code, reply
+    assert error in reply["error"]
+    assert len(ann.ask("list_remotes", room=1234, publisher_id=1)["list"]) == 1
+    assert ann.ask("unpublish_remotely", room=1234, publisher_id=1, remote_id="no")["error_code"] == 428
+    ann.tell("leave")
+
+
+async def test_a_lock_and_a_limit(target: Target) -> None:
+    ann = publisher(VideoRoomConfig(lock_rtp_forward=True, admin_key="k", max_forwarders=1))
+    body = {"room": 1234, "publisher_id": 1, **target.body}
+    assert ann.ask("publish_remotely", **body, remote_id="a")["error_code"] == 429
+    assert ann.ask("publish_remotely", **body, remote_id="a", admin_key="x")["error_code"] == 433
+    assert ann.ask("publish_remotely", **body, remote_id="a", admin_key="k")["videoroom"] == "success"
+    assert ann.ask("publish_remotely", **body, remote_id="b", admin_key="k")["error_code"] == 499
+    ann.tell("leave")
+
+
+async def test_a_multicast_group_is_heard() -> None:
+    show = Show(replace(ANYWHERE, remote_publisher_multicast=["232.0.0.0/8"]), mcast="232.1.2.3")
+    assert show.added["ip"] == "232.1.2.3"
+    show.sender.rtp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+    sent = show.sender.send(1000)
+    await show.count(received=1)
+    assert show.calls == [("send_packet", "a", sent, 0)]
+    # What is sent to the port, and not to the group, is nobody's.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stray:
+        stray.sendto(sent, ("127.0.0.1", show.added["port"]))
+    show.sender.send(1020)
+    await show.count(received=2, foreign=0)
+    show.close()
