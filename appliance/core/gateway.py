@@ -34,6 +34,8 @@ UPDATE_S = 15.0
 """Between two core events ``update``."""
 COUNTERS_S = 5.0
 """Between two events ``Counters``."""
+SHUTDOWN = "Server shutdown"
+"""Reason of a hangup; not one of Janus's, which ends its calls without any."""
 __all__ = ["Gateway", "GatewayConfig"]
 
 
@@ -109,6 +111,9 @@ class Gateway:
         self._timers.clear()
         self._deferred.run()
         for session in self._take(list(self.sessions)):
+            # Without a word of why, it would look as if its application had ended it.
+            for handle in list(session.handles.values()):
+                handle.hangup(SHUTDOWN)
             session.destroy()
 
     def say_goodbye(self, signum: int = 0) -> None:

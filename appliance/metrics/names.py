@@ -25,9 +25,10 @@ CANDIDATES = ("host", "srflx", "prflx", "relay")
 EVENT_TYPES = ("sessions", "handles", "external", "jsep", "webrtc", "media", "plugins", "transports", "core")
 HANGUPS = (
     "dtls_alert", "dtls_timeout", "dtls_error", "ice_failed", "gathering_error", "ice_gathering_error",
-    "dtls_srtp_stack_error", "detach", "janus_api", "admin_api", "close_pc", "not_told",
+    "dtls_srtp_stack_error", "detach", "janus_api", "admin_api", "close_pc", "server_shutdown",
+    "not_told",
 )  # fmt: skip
-"""Janus's reasons in lower case with underscores; ``detach`` also where a handle ended without a hangup; ``not_told``
+"""Janus's reasons, and ``server_shutdown`` of ours; ``detach`` also where a handle ended without a hangup; ``not_told``
 where the Admin API alone tells that it ended."""
 REQUESTS = (
     "info", "ping", "create", "attach", "message", "trickle", "keepalive", "claim", "hangup", "detach", "destroy",

@@ -103,7 +103,7 @@ def test_the_first_and_last_event() -> None:
     assert world.kinds()[-1] == (2, "detached")
     world.gateway.say_goodbye(15)
     assert world.kinds() == [
-        (1, "destroyed"), (32, 3, "audio"), (2, "detached"), (256, 4, ""), (256, 2, "shutdown"),
+        (32, 3, "audio"), (16, 6, "hangup"), (1, "destroyed"), (2, "detached"), (256, 4, ""), (256, 2, "shutdown"),
     ]  # fmt: skip
     counters = world.bodies()[-2]
     assert isinstance(counters, events.Counters)

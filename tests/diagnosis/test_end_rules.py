@@ -48,6 +48,7 @@ STORIES: list[tuple[str, str, str, Callable[[], Call]]] = [
         "certain",
         lambda: Call().up().media(5).after(9).add(Core(status="started"), handle=None, session=None),
     ),
+    ("server_shutdown", "notice", "certain", lambda: Call().up().media(5).hangup("Server shutdown").detach()),
     ("end_untold", "notice", "likely", lambda: Call().up().media(5).after(30).gone()),
     ("end_untold", "notice", "likely", lambda: Call().settled().after(30).gone()),
     ("no_peer_connection", "good", "certain", lambda: Call().after(30).asked(DETACHED)),

@@ -132,6 +132,10 @@ async def by_admin(line: Line) -> None:
     line.house.gateway.command("hangup", {"session_id": line.session_id, "handle_id": line.api.ids["handle_id"]})
 
 
+async def stops(line: Line) -> None:
+    line.house.gateway.shutdown()
+
+
 HEALTHY = [
     Case(name="audio, video, data", play=audio_and_video, code="ended_by_app", live="healthy"),
     Case(name="muted", play=muted, code="ended_by_app", live="healthy"),
@@ -144,8 +148,9 @@ HEALTHY = [
 ]
 ENDS = [
     Case(name="close_notify", wire="normal_close", play=short, end=closes, code="normal_close"),
-    Case(name="hangup", play=short, end=hangs_up, code="ended_by_app"),
-    Case(name="destroy", play=short, end=leave, code="ended_by_app"),
+    # Packets alone show that the server closed it, and not who asked for that.
+    Case(name="hangup", wire="ended_unknown", play=short, end=hangs_up, code="ended_by_app"),
+    Case(name="destroy", wire="ended_unknown", play=short, end=leave, code="ended_by_app"),
     Case(name="unpublish", play=publishes_for_a_while, end=unpublishes, code="ended_by_plugin", plugin=VIDEOROOM),
     Case(name="administrator", play=short, end=by_admin, code="ended_by_admin"),
     Case(name="page closed", play=short, end=page_closed, code="client_gone"),
@@ -161,7 +166,9 @@ async def test_nothing_is_wrong(tmp_path: Path) -> None:
     assert [one for one in told if one["severity"] == "fault"] == []
 
 
-async def test_an_application_that_falls_asleep(tmp_path: Path) -> None:
+async def test_an_application_that_falls_asleep_and_a_server_that_stops(tmp_path: Path) -> None:
     async with house(tmp_path, session_timeout_s=3.0) as gateway:
         cases = [Case(name="no keep-alive", play=short, end=stay, code="session_timeout")]
+        check(cases, await run(gateway, cases))
+        cases = [Case(name="the server stops", play=short, end=stops, code="server_shutdown")]
         check(cases, await run(gateway, cases))

@@ -118,7 +118,9 @@ def ended_by_plugin(case: Case) -> Finding | None:
 )
 def server_shutdown(case: Case) -> Finding | None:
     """The server stopped while the call was on."""
-    stop = case.t.end("shutdown")
+    stop, hangup = case.t.end("shutdown"), case.t.end("hangup")
+    if case.t.up is not None and hangup is not None and hangup.reason == "Server shutdown":
+        return Finding([hangup.event_id, stop.event_id if stop else None], "certain", **_length(case))
     if case.t.up is None or stop is None or case.t.ends[0] is not stop:
         return None
     return Finding([stop.event_id], "certain", **_length(case))

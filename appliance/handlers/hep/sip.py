@@ -36,6 +36,7 @@ CAUSES = {
     "Close PC": NORMAL_CLEARING,
     "Detach": NORMAL_CLEARING,
     "DTLS alert": NORMAL_CLEARING,
+    "Server shutdown": TEMPORARY_FAILURE,
     "ICE failed": 3,
     "DTLS timeout": 102,
     "Session timeout": 102,
