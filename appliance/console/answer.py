@@ -1,5 +1,6 @@
 """Answers as JSON, errors among them: ``{"error": {"code": ..., "message": ...}}``."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -22,6 +23,21 @@ def raw_response(body: bytes, status: int = 200) -> web.Response:
     )
     if len(body) >= COMPRESS_FROM_BYTES:
         response.enable_compression()
+    return response
+
+
+def lines_response(lines: Iterable[bytes], name: str) -> web.Response:
+    """JSON values, one a line, to be kept as ``<name>.jsonl``."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "_" for c in name)
+    response = web.Response(
+        body=b"".join(line + b"\n" for line in lines),
+        headers={
+            "Content-Type": "application/x-ndjson; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="{safe}.jsonl"',
+            "Cache-Control": "no-store",
+        },
+    )
+    response.enable_compression()
     return response
 
 

@@ -19,7 +19,7 @@ from msgspec.structs import asdict
 import appliance
 from appliance.console import parameters
 from appliance.console.analyse import Analysis
-from appliance.console.answer import error_response, json_response, raw_response
+from appliance.console.answer import error_response, json_response, lines_response, raw_response
 from appliance.console.fleet import fleet_response
 from appliance.console.guard import (
     SECURITY_HEADERS,
@@ -40,6 +40,7 @@ from appliance.console.operations import (
     FLEET,
     MEMBERS,
     RECORDS,
+    WEBRTC_STATS,
     CallAnswer,
     CallsAnswer,
     EventLine,
@@ -56,6 +57,7 @@ from appliance.core.archive import Archive, CallSummary, HepJournal, UsualPhase
 from appliance.core.clock import Clock, LoopClock
 from appliance.core.events import MASK_WORDS, Event, EventType, encode_json, parse_mask
 from appliance.core.recordings import Recordings
+from appliance.core.webrtc_stats import stats_of
 from appliance.diagnosis.explain import describe_event, explain
 from appliance.net.host import host_name
 
@@ -140,6 +142,7 @@ class Console:
             (CALL.path, self._call),
             (EVENTS.path, self._events),
             (EVENT_LINES.path, self._download),
+            (WEBRTC_STATS.path, self._webrtc_stats),
             ("/api/calls/{correlation_id}/hep", self._hep),
             *self._recordings.data(),
             *self._servers.data(),
@@ -304,17 +307,15 @@ class Console:
         events = await self._kept().events(correlation_id, limit=MAX_EVENTS)
         if not events:
             return _unknown_call(correlation_id)
-        name = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "_" for c in correlation_id)
-        response = web.Response(
-            body=b"".join(encode_json(item) + b"\n" for item in events),
-            headers={
-                "Content-Type": "application/x-ndjson; charset=utf-8",
-                "Content-Disposition": f'attachment; filename="{name}.jsonl"',
-                "Cache-Control": "no-store",
-            },
-        )
-        response.enable_compression()
-        return response
+        return lines_response(map(encode_json, events), correlation_id)
+
+    async def _webrtc_stats(self, request: web.Request) -> web.Response:
+        correlation_id = WEBRTC_STATS.read(request)["correlation_id"]
+        events = await self._kept().events(correlation_id, limit=MAX_EVENTS)
+        if not events:
+            return _unknown_call(correlation_id)
+        found = (msgspec.json.encode(one) for item in events for one in stats_of(item))
+        return lines_response(found, f"{correlation_id}.webrtc-stats")
 
     async def _hep(self, request: web.Request) -> web.Response:
         correlation_id = parameters.correlation_id(request)

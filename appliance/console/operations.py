@@ -214,6 +214,15 @@ EVENT_LINES = Operation(
     content=("application/x-ndjson",),
     statuses=(404,),
 )
+WEBRTC_STATS = Operation(
+    name="webrtcStats",
+    path="/api/calls/{correlation_id}/webrtc-stats.jsonl",
+    about="The statistics of a call by the W3C's names (`inbound-rtp`, `packetsReceived`, jitter in seconds, ...), as"
+    " the server sees it: an object of `getStats()` a line.",
+    parameters=(CORRELATION,),
+    content=("application/x-ndjson",),
+    statuses=(404,),
+)
 RECORDS = Operation(
     name="records",
     path="/api/records",
@@ -260,5 +269,5 @@ MEMBERS = Operation(
 )
 DESCRIPTION = Operation(name="description", path="/api/openapi.json", about="This description.", wants_store=False)
 
-OPERATIONS = (CALLS, CALL, EVENTS, EVENT_LINES, RECORDS, FLEET, MEMBERS, DESCRIPTION)
+OPERATIONS = (CALLS, CALL, EVENTS, EVENT_LINES, WEBRTC_STATS, RECORDS, FLEET, MEMBERS, DESCRIPTION)
 """All that are described."""

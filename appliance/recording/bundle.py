@@ -6,6 +6,7 @@
 | ``events.jsonl`` | every event of the call, a JSON object a line |
 | ``explanation.json`` | verdict, evidence, phases and tracks, as they were when the bundle was made |
 | ``statistics.jsonl`` | the media statistics among the events |
+| ``webrtc-stats.jsonl`` | the same and the pairs' by the W3C's names (:mod:`appliance.core.webrtc_stats`) |
 | ``sdp/1-remote-offer.sdp``, ... | the descriptions, in order |
 | ``api.jsonl`` | the messages of the Janus API |
 | ``wire.pcapng`` | the packets as they were on the wire |
@@ -22,13 +23,14 @@ from typing import IO, Any, Protocol
 import msgspec
 
 from appliance.core.events import Event, Jsep, MediaStats, encode_json
+from appliance.core.webrtc_stats import stats_of
 from appliance.recording.parts import Datagram, Parts, Plain
 from appliance.wire import pcapng_writer
 from appliance.wire.pcap import ip_packet
 
 SCHEMA = "appliance.recording/1"
 MANIFEST, EVENTS, EXPLANATION = "manifest.json", "events.jsonl", "explanation.json"
-STATISTICS, API, KEYS = "statistics.jsonl", "api.jsonl", "keys.log"
+STATISTICS, WEBRTC_STATS, API, KEYS = "statistics.jsonl", "webrtc-stats.jsonl", "api.jsonl", "keys.log"
 WIRE, PLAIN = "wire.pcapng", "plain.pcapng"
 MAX_MEMBER = 512 * 2**20
 """Bytes of one file in a bundle that is opened."""
@@ -81,6 +83,7 @@ def write_bundle(
         put(EVENTS, _lines(encode_json(item) for item in shown))
         put(EXPLANATION, msgspec.json.encode(explanation))
         put(STATISTICS, _lines(encode_json(item) for item in shown if isinstance(item.event, MediaStats)))
+        put(WEBRTC_STATS, _lines(msgspec.json.encode(one) for item in shown for one in stats_of(item)))
         for number, item in enumerate([item for item in shown if isinstance(item.event, Jsep)], 1):
             body = item.event
             assert isinstance(body, Jsep)

@@ -156,6 +156,14 @@ async def test_events_are_downloaded_one_a_line(client: Client, archive: MemoryA
     assert [json.loads(line)["id"] for line in lines] == [i.id for i in archive.kept[only(archive, "opq-echo_http")]]
 
 
+async def test_statistics_are_downloaded_by_the_names_of_the_w3c(client: Client, archive: MemoryArchive) -> None:
+    reply = await client.get(f"/api/calls/{only(archive, 'opq-echo_http')}/webrtc-stats.jsonl")
+    assert reply.headers["Content-Disposition"].endswith('.webrtc-stats.jsonl"')
+    found = [json.loads(line) for line in (await reply.text()).splitlines()]
+    assert {"inbound-rtp", "outbound-rtp", "remote-inbound-rtp", "codec"} <= {one["type"] for one in found}
+    assert (await client.get("/api/calls/1-2-3@nowhere/webrtc-stats.jsonl")).status == 404
+
+
 async def test_the_hep_packets_of_a_call(client: Client, archive: MemoryArchive) -> None:
     sent = await get(client, f"/api/calls/{only(archive, 'opaque-ice_wrongcand')}/hep")
     assert sent["enabled"] and {packet["payload_type"] for packet in sent["packets"]} == {1, 5, 100}

@@ -46,6 +46,7 @@ async def status(client: Client, path: str, method: str = "GET", **options: Any)
 
 
 DATA = ("/api/calls", "/api/fleet", "/api/live", "/api/recordings", "/api/openapi.json", "/api/nothing", "/nothing")
+ENDS = ("", "/events", "/events.jsonl", "/webrtc-stats.jsonl", "/hep", "/bundle")
 PAGES = ("/", "/call/1-2-3@gw", "/fleet", "/together", "/demo", "/demo/videoroom", "/static/main.js", "/healthz")
 
 
@@ -53,7 +54,7 @@ async def test_pages_are_open_and_data_is_not(guarded: Client, archive: MemoryAr
     for path in PAGES:
         assert await status(guarded, path) == 200, path
     one = only(archive, "opq-echo_http")
-    for path in (*DATA, *(f"/api/calls/{one}{rest}" for rest in ("", "/events", "/events.jsonl", "/hep", "/bundle"))):
+    for path in (*DATA, *(f"/api/calls/{one}{rest}" for rest in ENDS)):
         assert await status(guarded, path) == 401, path
     for method, path in (("POST", "/api/analyse"), ("POST", "/api/recordings"), ("DELETE", f"/api/calls/{one}/record")):
         assert await status(guarded, path, method) == 401, path
