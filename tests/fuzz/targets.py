@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -9,17 +10,21 @@ from typing import Any
 from google_crc32c import value as crc32c
 
 from appliance.core.events import EventDecodeError
+from appliance.core.peer import SourceLine
 from appliance.hep.framing import Framer, HepFramingError
 from appliance.hep.message import HepDecodeError, decode
 from appliance.intake import dialect
 from appliance.media import sctp
 from appliance.media.config import DATAGRAM_BYTES
 from appliance.media.dtls import DtlsStage
+from appliance.media.injection import Injection
+from appliance.plugins.videoroom.remote_port import OUTCOMES, RemotePort
 from appliance.wire import dtls, keyframe, rtcp, sdp, stun, twcc, vp8, vp9
 from appliance.wire.candidate import Candidate, CandidateDecodeError
 from appliance.wire.framing import Deframer, FramingError
 from appliance.wire.pcap import PcapDecodeError, Reader
 from appliance.wire.rtp import RtpDecodeError, parse_extensions, parse_header
+from tests.clock import FakeClock
 from tests.core.fake_media import OFFER
 from tests.core.world import World
 
@@ -208,10 +213,50 @@ def sctp_packet(data: bytes) -> None:
     asyncio.run(receive())
 
 
+class _Socket:
+    """Keeps who would read it."""
+
+    def __init__(self, received: Callable[[bytes, tuple[str, int]], None]) -> None:
+        self.received = received
+
+    def send(self, data: bytes, to: tuple[str, int]) -> bool:
+        return True
+
+
+def remote_media(data: bytes) -> None:
+    """What another server, or whoever reaches its ports, sends for a remote publisher."""
+    sockets: list[_Socket] = []
+    clock, counts = FakeClock(), Counter[str]()
+
+    def bind(received: Callable[[bytes, tuple[str, int]], None], feedback: bool) -> Any:
+        sockets.append(_Socket(received))
+        return sockets[-1]
+
+    picture = SourceLine(mid="1", kind="video", codec="VP8", clock_rate=90_000, substreams=3, extensions={"urn:x": 4})
+    source = Injection(clock, [picture], lambda mid: port.request_keyframe(1))
+    source.listen("1", lambda packet: None)
+
+    def received(mindex: int, substream: int, packet: bytes) -> None:
+        source.send_packet("1", packet, substream=substream)
+
+    port = RemotePort(
+        bind, key=None, clock=clock, known=lambda mindex, substream: mindex < 2, received=received, counts=counts
+    )
+    rtp, feedback = sockets
+    for number, address in enumerate((("127.0.0.1", 1), ("127.0.0.1", 2), ("127.0.0.2", 1))):
+        rtp.received(data, address)
+        feedback.received(data, address)
+        # The same as a packet of each encoding.
+        rtp.received(data[:8] + (1010 + number).to_bytes(4, "big") + data[12:], address)
+    assert set(counts) <= set(OUTCOMES)
+    assert len(source.path.streams) <= 3
+
+
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
         stun_message, ice_tcp_stream, dtls_records, rtp_packet, rtp_payload, rtcp_compound, transport_feedback,
         session_description, candidate, janus_request, janus_events, hep_message, packet_file, sctp_packet,
+        remote_media,
     )
 }  # fmt: skip

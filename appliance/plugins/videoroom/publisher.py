@@ -5,13 +5,13 @@ from appliance.core.peer import AnswerPolicy, PeerConnection
 from appliance.core.plugin import HandleApi, PluginError
 from appliance.plugins.videoroom import messages
 from appliance.plugins.videoroom.config import RoomConfig, at_least_usable, codecs
-from appliance.plugins.videoroom.ears import TalkMeter
 from appliance.plugins.videoroom.errors import Code, RefusedError
 from appliance.plugins.videoroom.messages import JsonObject, read
 from appliance.plugins.videoroom.participant import Participant
 from appliance.plugins.videoroom.recording import check_name
 from appliance.plugins.videoroom.rooms import Room, Rooms
-from appliance.plugins.videoroom.streams import PublishedStream, published
+from appliance.plugins.videoroom.streams import published
+from appliance.plugins.videoroom.talking import Talking
 from appliance.wire import sdp
 
 
@@ -25,10 +25,7 @@ class Publisher:
         self.participant = participant
         self._token = token
         self._bitrate = room.config.bitrate_bps
-        self._meters: dict[str, TalkMeter] = {}
-        self._active_packets: int | None = None
-        self._level_average: int | None = None
-        """The participant's own thresholds of talking; ``None``: the room's."""
+        self._talking = Talking(room, participant, self._publish)
         self._wanted = {"audio": True, "video": True, "data": True}
 
     # --- requests ---------------------------------------------------------------------------------------------
@@ -82,7 +79,7 @@ class Publisher:
             described = self.participant.stream(one["mid"])
             if described is not None:
                 described.description = one["description"]
-        self._set_talk_thresholds(room, body)
+        self._talking.configure(body)
         wanted = self.participant.tape.wanted or (offer is not None and room.config.record)
         room.record(self.participant, wanted=body.get("record", wanted), name=body.get("filename"))
         self.participant.follow()
@@ -141,14 +138,6 @@ class Publisher:
         assert peer is not None
         me.streams = published(peer.media, sdp.parse(answer.sdp), me.streams)
         return answer
-
-    def _set_talk_thresholds(self, room: Room, body: JsonObject) -> None:
-        if "audio_active_packets" not in body and "audio_level_average" not in body:
-            return
-        self._active_packets = body.get("audio_active_packets") or self._active_packets
-        self._level_average = body.get("audio_level_average", self._level_average)
-        for meter in self._meters.values():
-            meter.configure(*self._talk_thresholds(room))
 
     def _rename(self, body: JsonObject) -> bool:
         me = self.participant
@@ -216,7 +205,8 @@ class Publisher:
         """Its PeerConnection is up: from now on others may subscribe."""
         if self.room is not None and self.participant.streams:
             self.participant.published = True
-            self._listen(self.room)
+            self.participant.ears.on(self.participant.api.peer)
+            self._talking.listen()
             self.participant.record()
             self.participant.follow()
             self._tell_published(self.room, "published")
@@ -227,48 +217,8 @@ class Publisher:
             self._tell_unpublished(self.room)
         self.participant.published = False
         self.participant.deaf()
-        self._meters.clear()
+        self._talking.end()
         self.participant.streams = []
-
-    def _listen(self, room: Room) -> None:
-        """Measure who talks, where the room wants to know it."""
-        me = self.participant
-        me.ears.on(me.api.peer)
-        if not room.config.audiolevel_event:
-            return
-        for stream in me.streams:
-            extension_id = stream.extension_ids.get("audiolevel_ext_id")
-            if extension_id is None or stream.mid in self._meters:
-                continue
-            packets, average = self._talk_thresholds(room)
-
-            def changed(talks: bool, mean: float, stream: PublishedStream = stream) -> None:
-                self._tell_talking(stream, talks=talks, mean=mean)
-
-            self._meters[stream.mid] = TalkMeter(extension_id, packets, average, changed)
-            me.ears.add(stream.mid, self._meters[stream.mid])
-
-    def _talk_thresholds(self, room: Room) -> tuple[int, int]:
-        return (
-            self._active_packets or max(1, room.config.audio_active_packets),
-            room.config.audio_level_average if self._level_average is None else self._level_average,
-        )
-
-    def _tell_talking(self, stream: PublishedStream, *, talks: bool, mean: float) -> None:
-        room, me = self.room, self.participant
-        if room is None:
-            return
-        stream.talking = talks
-        data = {
-            "videoroom": "talking" if talks else "stopped-talking",
-            "room": room.id,
-            "id": me.id,
-            "mindex": stream.mindex,
-            "mid": stream.mid,
-            "audio-level-dBov-avg": round(mean, 6),
-        }
-        room.tell(data)
-        self._publish(data)
 
     def leave(self) -> None:
         """Out of the room, for whatever reason; a second time nothing happens."""

@@ -19,6 +19,7 @@ from appliance.plugins.videoroom.participant import NoHandle, Participant
 from appliance.plugins.videoroom.remote_port import OUTCOMES, RemotePort
 from appliance.plugins.videoroom.rooms import Room, Rooms
 from appliance.plugins.videoroom.sourced import merged, read_streams, source_lines
+from appliance.plugins.videoroom.talking import Talking
 from appliance.wire.rtp import RtpDecodeError, parse_header
 
 LABEL = "JanusDataChannel"
@@ -42,6 +43,7 @@ class Remote:
     room: Room
     participant: Participant
     port: RemotePort
+    talking: Talking
 
 
 class RemotePublishers:
@@ -95,10 +97,12 @@ class RemotePublishers:
         except ValueError as problem:
             port.close()
             raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element (streams: {problem})") from None
-        self._remotes[me] = Remote(room, me, port)
+        talking = Talking(room, me, lambda data: self._publish(api, data))
+        self._remotes[me] = Remote(room, me, port, talking)
         room.participants[me.id] = me
         me.published = True
         me.ears.on(me.source)
+        talking.listen()
         if room.config.record:
             room.record(me, wanted=True)
         self._tell(room, me, "published", api)
@@ -127,6 +131,7 @@ class RemotePublishers:
         me.streams = merged(me.streams, streams)
         me.display, me.metadata = body.get("display", me.display), body.get("metadata", me.metadata)
         remote.port.key = key or remote.port.key
+        remote.talking.listen()
         me.record()
         me.follow()
         for stream in me.streams:

@@ -13,7 +13,7 @@ from appliance.core.peer import SourceLine
 from appliance.plugins.videoroom import VideoRoom
 from appliance.plugins.videoroom.config import VideoRoomConfig
 from appliance.wire.rtcp import Fir, Pli, ReceiverReport, build_compound, parse_compound
-from appliance.wire.rtp import RtpHeader, parse_header
+from appliance.wire.rtp import RtpHeader, build_extensions, parse_header
 from tests.clock import FakeClock
 from tests.core.world import World
 from tests.plugins.videoroom.people import ANSWER, MEDIA, Person, plugin_events, world
@@ -283,6 +283,30 @@ async def test_it_changes(show: Show) -> None:
     show.bob.ask("update_remote_publisher", room=1234, id=7, streams=[PICTURE])
     show.sender.send(1020)
     await show.count(received=2)
+
+
+async def test_everyone_is_told_when_it_talks(show: Show) -> None:
+    show.bob.heard()
+    heard = {call[1]: call[2] for call in show.world.media.sources[-1].calls if call[0] == "listen"}
+    profile, data = build_extensions({4: bytes((0x80 | 10,))})
+    header = RtpHeader(111, 1, 2, 3, extension_profile=profile, extension=data)
+    for _ in range(100):
+        heard["a"](memoryview(header.build()))
+    (told,) = show.bob.heard()
+    assert (told["videoroom"], told["id"], told["mid"], told["audio-level-dBov-avg"]) == ("talking", 7, "a", 10.0)
+    (there,) = [one for one in show.bob.ask("listparticipants", room=1234)["participants"] if one["id"] == 7]
+    assert there["talking"] is True
+
+
+async def test_the_admin_api_may_do_it_too(show: Show) -> None:
+    plugin = next(iter(show.world.gateway.plugins.values()))
+    body = {"request": "add_remote_publisher", "room": 1234, "id": 8, "streams": [SPEECH]}
+    added = plugin.handle_admin_message(body)
+    assert added is not None
+    assert (added["videoroom"], added["id"]) == ("success", 8)
+    refused = plugin.handle_admin_message(body)
+    assert refused is not None
+    assert refused["error_code"] == 436
 
 
 @pytest.mark.parametrize("how", ["remove", "kick", "destroy"])
