@@ -78,7 +78,7 @@ async def test_a_good_network_and_the_code_that_support_opens(
     await expect(figures.locator(".ways")).to_contain_text("TCP: works")
     for row in await figures.locator("tbody tr").all():
         what, *cells = await row.locator("th, td").all_inner_texts()
-        assert cells[0] != "–" and (cells[1] != "–" or what.startswith("Room")), (what, cells)
+        assert cells[0] != "–" and (cells[1] != "–" or what.startswith(("Room", "Under load"))), (what, cells)
     await pictures(page, tmp_path, "code")
     await page.goto(f"{running.web}/code/ZZZZZZ")
     await expect(page.get_by_role("alert")).to_contain_text("No test with the code ZZZZZZ is known")
@@ -174,4 +174,29 @@ async def test_what_the_figures_mean(
     )
     assert found["text"] == sentence
     assert {name: found["found"][name] for name in figures} == figures
+    await page.close()
+
+
+@pytest.mark.parametrize(
+    ("back", "figures"),
+    [
+        # A burst that the line does not carry, then what it does: 1 Mbit/s, of which one packet in ten is lost.
+        ((0, 0, 0, 0, 20, 60, 90), {"up": 900_000, "down": 320_000}),
+        ((0, 0, 0, 0, 100, 225, 350), {"up": 1_000_000, "down": 1_000_000}),
+    ],
+)
+async def test_what_a_line_carries_is_what_arrives(
+    browser: Browser, back: tuple[int, ...], figures: dict[str, float]
+) -> None:
+    page = await browser.new_page()
+    module = (STATIC / "load.js").read_text()
+    rates = module[module.index("export function rates") : module.index("async function connected")]
+    outwards = ((0, 0), (500, 100), (650, 110), (750, 125), (875, 130), (1000, 140), (1125, 150))
+    looks = [
+        LOOK | {"at": 1000 * second, "sent": sent, "bytesOut": 1000 * sent, "lostOut": lost, "bytesIn": 1000 * came,
+                "estimate": 1000 * second}
+        for second, ((sent, lost), came) in enumerate(zip(outwards, back, strict=True))
+    ]  # fmt: skip
+    found = await page.evaluate(f"0; {rates.replace('export ', '')}; rates({json.dumps(looks)}, 3)")
+    assert found == {**figures, "estimate": 3000}
     await page.close()

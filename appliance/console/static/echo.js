@@ -79,7 +79,12 @@ export class EchoCall {
   }
 
   setBitrate(bitrate) {
-    return this.handle.message({ bitrate });
+    return this.configure({ bitrate });
+  }
+
+  /** What the plugin is to do: { video: false } sends no picture back. */
+  configure(body) {
+    return this.handle.message(body);
   }
 
   /** Another microphone or camera without a new offer. */

@@ -1,13 +1,17 @@
 // The load test: a few seconds of a picture that can't be compressed, as much as the way carries, through the echo.
 
 import { h } from "./dom.js";
+import { EchoCall } from "./echo.js";
 import { look } from "./measure.js";
 
 const EVERY_MS = 1_000;
+const UP_MS = 8_000;
+const LOOK_MS = 50;
 const [WIDTH, HEIGHT] = [1280, 720];
 const TILES = 4;
-/** Kept free for sound and retransmissions. */
-const SHARE = 0.95;
+/** The rest is for headers and retransmissions. */
+const SHARE = 0.9;
+const SILENT = { state() {}, ended() {}, remote() {}, text() {}, note() {}, data() {} };
 
 const wait = (time) => new Promise((resolve) => { setTimeout(resolve, time); });
 
@@ -37,42 +41,55 @@ function noise() {
 }
 
 /**
- * { up, down, estimate }: bits per second that arrived at the gateway and came back, the best second of `seconds`; and
- * the room that the browser's congestion control found. What comes back is never more than what was sent.
+ * { up, down, estimate }: bits per second that arrived at the gateway and came back, and the room that the browser's
+ * congestion control found. In a call of its own, so that what it overfills is not taken for a fault of the network.
+ * What comes back is never more than what was sent. null: the call did not come up.
  */
-export async function loaded(peer, { seconds, bitrate_bps: most }) {
-  const sender = peer.getSenders().find((one) => one.track?.kind === "video");
-  if (!sender) return null;
-  const [before, parameters] = [sender.track, sender.getParameters()];
-  const usual = parameters.encodings.map((encoding) => encoding.maxBitrate);
+export async function loaded({ url, opaqueId, seconds, bitrate_bps: most }) {
   const source = noise();
-  const looks = [await look(peer)];
+  const call = new EchoCall(SILENT);
+  const looks = [];
+  const middle = Math.max(1, Math.floor(seconds / 2));
   try {
-    await sender.replaceTrack(source.track);
+    await call.place({ url, stream: new MediaStream([source.track]), bitrate: 0, opaqueId });
+    if (!await connected(call.peer)) return null;
+    const [sender] = call.peer.getSenders();
+    const parameters = sender.getParameters();
     for (const encoding of parameters.encodings) encoding.maxBitrate = most * SHARE;
     await sender.setParameters(parameters);
-    for (let second = 0; second < seconds && peer.connectionState === "connected"; second += 1) {
+    // First up alone: an echo that the way back does not carry would hold the browser back too.
+    await call.configure({ video: false });
+    looks.push(await look(call.peer));
+    for (let second = 0; second < seconds && !call.over; second += 1) {
+      if (second === middle) await call.configure({ video: true });
       await wait(EVERY_MS);
-      looks.push(await look(peer));
+      looks.push(await look(call.peer));
     }
   } finally {
     source.end();
-    await sender.replaceTrack(before).catch(() => {});
-    const now = sender.getParameters();
-    now.encodings.forEach((encoding, index) => {
-      if (usual[index] === undefined) delete encoding.maxBitrate;
-      else encoding.maxBitrate = usual[index];
-    });
-    await sender.setParameters(now).catch(() => {});
+    await call.hangUp("The test is over.").catch(() => {});
   }
-  const found = { up: 0, down: 0, estimate: looks.at(-1).estimate };
-  for (let index = 1; index < looks.length; index += 1) {
-    const [one, next] = [looks[index - 1], looks[index]];
-    const rate = (bytes) => (8000 * bytes) / (next.at - one.at);
-    const sent = next.sent - one.sent;
-    const lost = Math.min(Math.max(0, next.lostOut - one.lostOut), sent);
-    found.up = Math.max(found.up, rate(next.bytesOut - one.bytesOut) * (sent ? 1 - lost / sent : 0));
-    found.down = Math.max(found.down, rate(next.bytesIn - one.bytesIn));
+  return looks.length > middle ? rates(looks, middle) : null;
+}
+
+/**
+ * The way up is that of the looks until `middle` without the first second, in which congestion control finds its level;
+ * or what came back later, if that was more: it had arrived before. The way back is that of its best second.
+ */
+export function rates(looks, middle) {
+  const rate = (bytes, one, next) => (8000 * bytes) / (next.at - one.at);
+  const [begin, end] = [looks[Math.min(1, middle - 1)], looks[middle]];
+  const sent = end.sent - begin.sent;
+  const lost = Math.min(Math.max(0, end.lostOut - begin.lostOut), sent);
+  const arrived = sent > 0 ? rate(end.bytesOut - begin.bytesOut, begin, end) * (1 - lost / sent) : 0;
+  const down = Math.max(0, ...looks.slice(1).map((next, index) => rate(next.bytesIn - looks[index].bytesIn, looks[index], next)));
+  return { up: Math.max(arrived, down), down, estimate: end.estimate };
+}
+
+async function connected(peer) {
+  for (let waited = 0; waited < UP_MS; waited += LOOK_MS) {
+    if (peer.connectionState === "connected") return true;
+    await wait(LOOK_MS);
   }
-  return found;
+  return false;
 }

@@ -1,6 +1,6 @@
 // The network test: devices, the way to the gateway, twenty seconds of echo; then a plain result and a code for support.
 
-import { ApiError, post } from "./api.js";
+import { post } from "./api.js";
 import { EchoCall } from "./echo.js";
 import { h, icon, replace } from "./dom.js";
 import { bitrate, ms, percent } from "./format.js";
@@ -75,7 +75,6 @@ export class NetworkTest {
       call = await this.connect(media.stream);
       if (call !== null) {
         await this.echo(call);
-        await call.hangUp("The test is over.");
       }
       await this.relay();
       await this.tell();
@@ -187,7 +186,9 @@ export class NetworkTest {
     this.row(within(LIMITS.rttMs, found.rtt), "Round trip", ms(found.rtt));
     this.row(within(LIMITS.lossPercent, found.lossUp, found.lossDown), "Loss", each(found.lossUp, found.lossDown, percent));
     this.row(within(LIMITS.jitterMs, found.jitterUp, found.jitterDown), "Jitter", each(found.jitterUp, found.jitterDown, ms));
-    const load = call.over ? null : await this.load(call);
+    const lost = call.over;
+    await call.hangUp("The test is over.");
+    const load = lost ? null : await this.load();
     const [up, down] = load === null ? [found.bitrateUp, found.bitrateDown] : [load.up, load.down];
     found.estimate = load?.estimate ?? found.estimate;
     this.row(within(-LIMITS.bitrate, -up), "Bandwidth", `${load === null ? "" : "At least "}${each(up, down, bitrate)}`
@@ -200,7 +201,7 @@ export class NetworkTest {
     if (!this.deviceProblem && this.choice[0] !== "none" && looks.every((one) => one.level === 0)) {
       this.row("warn", "Microphone", "No sound came from it: it may be muted, or another one may be meant.");
     }
-    if (call.over) {
+    if (lost) {
       this.result("fail", "The connection was lost during the test.");
       return;
     }
@@ -210,14 +211,13 @@ export class NetworkTest {
   }
 
   /** What the way carries, or null where the server gives no leave: many test at a time. */
-  async load(call) {
+  async load() {
     try {
       const leave = await post(`/api/test/${this.code}/load`);
       this.loadSeconds = Math.min(leave.seconds, this.seconds);
-      return await loaded(call.peer, { ...leave, seconds: this.loadSeconds });
-    } catch (error) {
-      if (error instanceof ApiError) return null;
-      throw error;
+      return await loaded({ ...leave, seconds: this.loadSeconds, url: this.config.janus_http, opaqueId: `test-${this.code}-load` });
+    } catch {
+      return null;
     }
   }
 

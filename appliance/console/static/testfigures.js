@@ -63,8 +63,11 @@ export function showFigures(found, tracks) {
         row("Loss to the browser", inPercent(found.loss_down), inPercent(ours.lossDown)),
         row("Worst jitter from the browser", ms(found.jitter_up_ms), ms(ours.jitterUp)),
         row("Worst jitter to the browser", ms(found.jitter_down_ms), ms(ours.jitterDown)),
-        row("Most carried from the browser", bitrate(most([found.load_up_bps, found.bitrate_up_bps])), bitrate(ours.up)),
-        row("Most carried to the browser", bitrate(most([found.load_down_bps, found.bitrate_down_bps])), bitrate(ours.down)),
+        row("Carried from the browser", bitrate(found.bitrate_up_bps), bitrate(ours.up)),
+        row("Carried to the browser", bitrate(found.bitrate_down_bps), bitrate(ours.down)),
+        row("Under load, from the browser", bitrate(found.load_up_bps), bitrate(null)),
+        row("Under load, to the browser", bitrate(found.load_down_bps), bitrate(null)),
         row("Room that its congestion control found", bitrate(found.estimate_bps), bitrate(null))))),
-    h("p", { class: "muted" }, "The server's figures are of the whole call, its last seconds under load among them. ", found.browser ?? ""));
+    h("p", { class: "muted" }, `The browser's bitrates are means, the server's of the best second. The load test is a call of its own, test-${found.code}-load.`),
+    h("p", { class: "muted" }, found.browser ?? ""));
 }
