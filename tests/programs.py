@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -15,3 +16,14 @@ def need(*programs: str) -> str:
             pytest.fail(message)
         pytest.skip(message)
     return str(shutil.which(programs[0]))
+
+
+def need_file(name: str) -> Path:
+    """Return a file that a package brings; without it skip, or fail where CI is set."""
+    path = Path(name)
+    if not path.exists():
+        message = f"not installed: {name} (tests/programs.sh installs it)"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return path

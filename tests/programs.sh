@@ -1,17 +1,25 @@
 #!/bin/sh
 # Installs the programs that the interop tests drive, where it can, and says at the end what is missing and why.
 #
-# A program that `command -v` finds is left alone; each other one is installed by itself, because Debian's npm
+# A program or file that is there is left alone; each other one is installed by itself, because Debian's npm
 # conflicts with other nodejs packages and one refusal must not take the rest with it. A policy-rc.d that answers
 # 101 keeps packages from starting their services. With CI set, anything missing is a failure.
 set -u
 
+# Whether there is a program of this name, or a file where it is a path.
+have() {
+    case "$1" in
+    /*) [ -e "$1" ] ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+    esac
+}
+
 # program:package
-wanted="chromium:chromium firefox-esr:firefox-esr tshark:tshark sngrep:sngrep prometheus:prometheus promtool:prometheus janus:janus janus-pp-rec:janus-tools node:nodejs npm:npm ip:iproute2 kamailio:kamailio-sqlite-modules rabbitmq-server:rabbitmq-server mosquitto:mosquitto mariadbd:mariadb-server pg_ctlcluster:postgresql turnserver:coturn iptables:iptables"
+wanted="chromium:chromium firefox-esr:firefox-esr tshark:tshark sngrep:sngrep prometheus:prometheus promtool:prometheus janus:janus janus-pp-rec:janus-tools node:nodejs npm:npm ip:iproute2 kamailio:kamailio-sqlite-modules rabbitmq-server:rabbitmq-server mosquitto:mosquitto mariadbd:mariadb-server pg_ctlcluster:postgresql turnserver:coturn iptables:iptables /usr/share/janus/demos/echotest.html:janus-demos"
 
 missing=""
 for pair in $wanted; do
-    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing $pair"
+    have "${pair%%:*}" || missing="$missing $pair"
 done
 
 left_out=""
@@ -32,10 +40,10 @@ if [ -n "$missing" ]; then
         apt-get update -q >/dev/null 2>&1 || echo "apt-get update failed; trying with the lists there are" >&2
         for pair in $missing; do
             program=${pair%%:*} package=${pair##*:}
-            command -v "$program" >/dev/null 2>&1 && continue
+            have "$program" && continue
             log=$(mktemp)
             if ! apt-get install -y -q --no-install-recommends "$package" >"$log" 2>&1 \
-                || ! command -v "$program" >/dev/null 2>&1; then
+                || ! have "$program"; then
                 left_out="$left_out
   $program: apt-get install $package did not give it: $(grep -m1 '^E:' "$log" || tail -n1 "$log")"
             fi

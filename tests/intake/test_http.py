@@ -112,9 +112,9 @@ async def test_compressed_bodies_are_read() -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "status", "text"),
     [
-        (gzip.compress(b"\0" * 50_000_000), "gzip", 413, "wanted at most 100000 bytes"),
+        (gzip.compress(b"\0" * 50_000_000, mtime=0), "gzip", 413, "wanted at most 100000 bytes"),
         (b" " * 100_001, "identity", 413, "wanted at most 100000 bytes"),
-        (gzip.compress(b"[]")[:-4], "gzip", 400, "the body ends too early"),
+        (gzip.compress(b"[]", mtime=0)[:-4], "gzip", 400, "the body ends too early"),
         (b"no gzip at all", "gzip", 400, "incorrect header check"),
         (b"[]", "br", 415, "Content-Encoding 'br' came, wanted gzip, deflate or none"),
     ],
