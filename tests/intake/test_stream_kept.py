@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-from appliance.core.events import Event, encode_msgpack
+from appliance.core.bus import EventBus
+from appliance.core.clock import LoopClock
+from appliance.core.events import Event, EventType, encode_msgpack
+from appliance.handlers.link import LinkHandler
 from appliance.intake.stream import ALIVE_SECONDS, PAUSE, StreamConfig, StreamIntake
 from appliance.net.link import Ack, Events, Hello, Message, Welcome
 from tests.clock import FakeClock
@@ -162,3 +165,42 @@ async def test_a_collector_that_ends_in_order_says_first_what_it_has() -> None:
                 await link.handle([state(10)])
                 await until(lambda: times(heir.got)[-1:] == [10])
             assert [item.timestamp for item in heir.got if not item.replayed and item.session_id] == [10]
+
+
+class Slow:
+    """A handler with much to do for each hundred events."""
+
+    name = "slow"
+    mask = EventType.ALL
+
+    def __init__(self) -> None:
+        self.got = 0
+
+    async def start(self) -> None: ...
+
+    async def handle(self, batch: Sequence[Event]) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.got += len(batch)
+
+    async def stop(self) -> None: ...
+
+
+async def test_what_a_gateway_has_piled_up_fills_no_queue_of_the_collector_to_the_brim() -> None:
+    count, clock, slow = 45_000, LoopClock(), Slow()
+    bus = EventBus(clock)
+    subscription = bus.add(slow)
+    with socket_address() as address:
+        async with bus:
+            intake = StreamIntake(StreamConfig(), clock)
+            intake.progress = bus
+            intake.listen_on(address)
+            link = LinkHandler(address, server_name="gw", clock=clock)
+            for start in range(0, count, 100):
+                await link.handle([state(number) for number in range(start, start + 100)])
+            await intake.start(bus.publish)
+            await link.start()
+            await until(lambda: slow.got == count)
+            await link.stop()
+            await intake.stop()
+    assert not subscription.dropped
