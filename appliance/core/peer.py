@@ -260,8 +260,8 @@ class PeerConnection(Protocol):
         asked for; where the wanted one is silent for ``fallback_us`` (250,000 at first), the next lower one stands in.
         ``told`` hears of every change from then on. Remembered, whatever the source is later.
 
-        Of a source without simulcast, once ``spatial`` was given, the layers of VP9 are chosen from: spatial layers
-        above it are left out from the next picture on, and let in at a key frame, which is asked for.
+        Of a source without simulcast, once ``spatial`` was given, the layers of VP9 and AV1 are chosen from: spatial
+        layers above it are left out from the next picture on, and let in at a key frame, which is asked for.
         """
 
     def set_playout_delay(self, mid: str, delay_ms: tuple[int, int] | None) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from appliance.wire import keyframe, vp8, vp9
+from appliance.media.receive import extension_at
+from appliance.wire import dependency, keyframe, vp8, vp9
 from appliance.wire.vp8 import Vp8Descriptor
 
 
@@ -58,6 +59,31 @@ def _vp9(view: memoryview, start: int, end: int) -> Frame | None:
     return Frame(keyframe, temporal, False, -1, -1, None, begins and base, number, up, spatial, ends, intra)
 
 
+class _Described:
+    """Of frames whose layers a header extension tells."""
+
+    def __init__(self, extension: int, begins: Callable[[memoryview, int, int], bool]) -> None:
+        self._extension = extension
+        self._begins = begins
+        self._structure: dependency.Structure | None = None
+
+    def __call__(self, view: memoryview, start: int, end: int) -> Frame | None:
+        if start >= end:
+            return None
+        at, size = extension_at(view, end, self._extension)
+        found = dependency.read(view, at, at + size) if at else None
+        if found is None:
+            return Frame(self._begins(view, start, end))
+        key = found.structure is not None
+        self._structure = found.structure or self._structure
+        layers = None if self._structure is None else self._structure.layers_of(found.template)
+        if layers is None:
+            return Frame(keyframe=False)
+        spatial, temporal = layers
+        begins = found.begins and spatial == 0
+        return Frame(key and begins, temporal, begins=begins, spatial=spatial, ends=found.ends, intra=key)
+
+
 def _telling(begins: Callable[[memoryview, int, int], bool]) -> Reader:
     return lambda view, start, end: Frame(begins(view, start, end)) if start < end else None
 
@@ -72,6 +98,8 @@ _READERS: dict[str, Reader] = {"vp8": _vp8, "vp9": _vp9} | {
 }
 
 
-def reader(codec: str | None) -> Reader:
-    """For a codec by its name in lower case."""
+def reader(codec: str | None, dependency_id: int = 0) -> Reader:
+    """For one stream of a codec, by its name in lower case; ``dependency_id``: its descriptor's, 0 without one."""
+    if dependency_id and codec in keyframe.BY_CODEC:
+        return _Described(dependency_id, keyframe.BY_CODEC[codec])
     return _READERS.get(codec or "", _opaque)

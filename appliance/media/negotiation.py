@@ -14,8 +14,8 @@ from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES
 from appliance.media.identity import HASHES
 from appliance.media.sctp import MAX_MESSAGE_BYTES
 from appliance.media.simulcast import REPAIRED_RID, RID, Encodings, offered
-from appliance.media.spatial import LAYERED
-from appliance.wire import sdp, twcc
+from appliance.media.spatial import layers_are_told
+from appliance.wire import dependency, sdp, twcc
 from appliance.wire.candidate import Candidate
 from appliance.wire.description import (
     Codec,
@@ -33,6 +33,8 @@ from appliance.wire.description import (
 _HELPERS = frozenset({"rtx", "red", "ulpfec", "flexfec-03", "flexfec", "cn", "telephone-event"})
 """Codecs that carry no medium of their own."""
 FEEDBACK = ("ccm fir", "nack", "nack pli", "goog-remb", "transport-cc")
+_MAX_EXTENSION_ID = 14
+"""Of the short form (RFC 8285 section 4.2)."""
 _DEFAULT_MESSAGE_BYTES = 65_536
 
 
@@ -169,6 +171,15 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
     encodings = offered(media, lowest_first=offer.lowest_rid_first) if direction.receives else None
     by_rid = encodings is not None and bool(encodings.rids)
     taken = (*policy.extensions, RID, REPAIRED_RID) if by_rid else policy.extensions
+    told = {item.uri for item in media.extensions if item.id <= _MAX_EXTENSION_ID}
+    svc = (
+        direction.receives
+        and encodings is None
+        and not offer.svc.isdisjoint({mid, index})
+        and layers_are_told(codec.name.lower(), told)
+    )
+    if svc and codec.name.lower() == "av1":
+        taken = (*taken, dependency.EXTENSION)
     return NegotiatedLine(
         medium=Medium(
             mid=mid,
@@ -177,10 +188,7 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
             direction=direction.value,
             codec=codec.name.lower(),
             simulcast=encodings is not None,
-            svc=direction.receives
-            and codec.name.lower() in LAYERED
-            and encodings is None
-            and not offer.svc.isdisjoint({mid, index}),
+            svc=svc,
         ),
         offered=remembered(media),
         codec=codec,
@@ -189,7 +197,7 @@ def _line(offer: Offer, media: MediaDescription, index: int, policy: AnswerPolic
             item
             for item in media.extensions
             if item.uri in taken
-            and item.id <= 14
+            and item.id <= _MAX_EXTENSION_ID
             # Without feedback the client would take every packet for lost.
             and (item.uri != twcc.EXTENSION or "transport-cc" in codec.rtcp_feedback)
         ),

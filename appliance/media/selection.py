@@ -11,10 +11,10 @@ from appliance.core.peer import LayerListener, Layers
 from appliance.media.frames import Frame, reader
 from appliance.media.receive import RxStream
 from appliance.media.simulcast import MAX_SUBSTREAMS
-from appliance.media.spatial import FALLBACK_SECONDS, LAYERED
+from appliance.media.spatial import FALLBACK_SECONDS, layers_are_told
 from appliance.media.thinning import Thinning
 from appliance.media.udp import Slot
-from appliance.wire import vp8
+from appliance.wire import dependency, vp8
 from appliance.wire.rtp import RtpDecodeError, header_length
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Selection:
 
     def chooses(self, line: "Line") -> bool:
         """There is something to choose from in what that line sends."""
-        return line.encodings is not None or (self._by_layer and line.medium.codec in LAYERED)
+        return line.encodings is not None or (self._by_layer and layers_are_told(line.medium.codec, line.extensions))
 
     @property
     def layers(self) -> Layers:
@@ -117,7 +117,8 @@ class Selection:
             return
         turns = source is not self._current or tx.starts_anew
         if turns:
-            self._read = reader(source.line.medium.codec)
+            line = source.line
+            self._read = reader(line.medium.codec, line.extensions.get(dependency.EXTENSION, 0))
         padding = view[length - 1] if view[0] & 0x20 else 0
         frame = self._read(view, start, length - padding)
         thinning = self._thinning

@@ -5,12 +5,22 @@ layer needs an earlier one of its own. A layer that its sender leaves out for a 
 comes: receivers have all that it builds upon.
 """
 
-LAYERED = frozenset({"vp9"})
-"""Codecs whose packets tell spatial layers in their payload; AV1's are told by the dependency descriptor alone."""
+from collections.abc import Container
+
+from appliance.wire import dependency
+
+_IN_THE_PAYLOAD = frozenset({"vp9"})
+_IN_AN_EXTENSION = frozenset({"av1"})
+"""Codecs whose layers the dependency descriptor alone tells."""
 HIGHEST = 2
 """Which a receiver gets that asks for none; WebRTC knows no higher."""
 FALLBACK_SECONDS = 0.25
 """Of silence, after which a lower layer is what flows."""
+
+
+def layers_are_told(codec: str | None, extensions: Container[str]) -> bool:
+    """Whether packets of that codec, with those header extensions (URIs), tell what layers they are of."""
+    return codec in _IN_THE_PAYLOAD or (codec in _IN_AN_EXTENSION and dependency.EXTENSION in extensions)
 
 
 class SpatialLayers:

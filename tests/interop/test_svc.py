@@ -1,4 +1,4 @@
-"""Chromium sends VP9 in layers and decodes what is left of them."""
+"""Chromium sends VP9 and AV1 in layers and decodes what is left of them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.interop
 
 ROOM = 78
 SCRIPT = """
-async ([url, mode, room]) => {
+async ([url, codec, mode, room]) => {
   const { JanusSession } = await import('/static/janus.js');
   const session = await JanusSession.create(url);
   window.told = [];
@@ -48,7 +48,8 @@ async ([url, mode, room]) => {
     const sender = pc.addTransceiver(stream.getVideoTracks()[0],
       { direction, streams: [stream], sendEncodings: [{ scalabilityMode: mode }] });
     const codecs = RTCRtpReceiver.getCapabilities('video').codecs;
-    sender.setCodecPreferences(codecs.filter((codec) => /vp9|rtx/i.test(codec.mimeType)));
+    const wanted = [`video/${codec}`, 'video/rtx'];
+    sender.setCodecPreferences(codecs.filter((one) => wanted.includes(one.mimeType.toLowerCase())));
     const offer = await described(pc, await pc.createOffer());
     const answer = await handle.message(body, { ...offer, svc: [{ mid: '0', svc: mode }] });
     await pc.setRemoteDescription(answer.jsep);
@@ -110,11 +111,13 @@ async def watch(page: Page, spatial: int, width: int) -> None:
 
 
 @asynccontextmanager
-async def call(browser: Browser, running: Running, mode: str, room: int | None = None) -> AsyncIterator[Page]:
+async def call(
+    browser: Browser, running: Running, codec: str, mode: str, room: int | None = None
+) -> AsyncIterator[Page]:
     """With EchoTest, or with oneself in a room; all layers have come."""
     page = await browser.new_page()
     await page.goto(f"{running.web}/demo")
-    await page.evaluate(SCRIPT, [running.addresses["websocket"], mode, room])
+    await page.evaluate(SCRIPT, [running.addresses["websocket"], codec, mode, room])
     await until(page, lambda found: found["width"] == 480 and found["mode"] == mode)
     yield page
     await page.close()
@@ -122,16 +125,17 @@ async def call(browser: Browser, running: Running, mode: str, room: int | None =
 
 async def test_a_receiver_chooses_its_layers(tmp_path: Path) -> None:
     async with running_appliance(tmp_path) as running, chromium() as browser:
-        async with call(browser, running, "L2T3") as page:
+        async with call(browser, running, "vp9", "L2T3") as page:
             await watch(page, 0, 240)
             await watch(page, 1, 480)
             await page.evaluate("choose({temporal_layer: 0})")
             await until(page, lambda found: 0 < found["rate"] <= 6)
             await page.evaluate("choose({temporal_layer: 2})")
             await until(page, lambda found: found["rate"] >= 12)
-        await create(running.janus, room=ROOM, videocodec="vp9")
-        async with call(browser, running, "L2T3_KEY", ROOM) as page:
+        await create(running.janus, room=ROOM, videocodec="av1")
+        async with call(browser, running, "av1", "L2T2", ROOM) as page:
             (stream,) = await page.evaluate("listed")
             assert stream["svc"]["target-spatial-layer"] == 2
+            assert stream["codec"] == "av1"
             await watch(page, 0, 240)
             await watch(page, 1, 480)

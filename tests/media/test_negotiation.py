@@ -12,7 +12,7 @@ from appliance.core.context import GatewayConfig
 from appliance.core.peer import AnswerPolicy, SdpRefusedError
 from appliance.media.config import MAX_CANDIDATES, MAX_MEDIA_LINES
 from appliance.media.negotiation import LocalTransport, NegotiatedLine, negotiate, read_offer, remote_data, write_answer
-from appliance.wire import sdp, twcc
+from appliance.wire import dependency, sdp, twcc
 from appliance.wire.description import Direction, Fingerprint
 from appliance.wire.sdp import MediaDescription
 from tests.clock import FakeClock
@@ -118,6 +118,18 @@ def test_layers_are_those_of_a_codec_that_tells_them(codec: str, told: set[str |
     offer = read_offer(CHROME, svc=frozenset(told))
     lines = negotiate(offer, AnswerPolicy(video_codecs=(codec,)))
     assert [line.medium.svc for line in lines] == [False, wanted, False]
+
+
+@pytest.mark.parametrize(
+    ("codec", "told", "number", "wanted"),
+    [("av1", {"1"}, 9, True), ("av1", set(), 9, False), ("av1", {"1"}, 15, False), ("vp8", {"1"}, 9, False)],
+)
+def test_the_layers_of_av1_need_their_descriptor(codec: str, told: set[str | int], number: int, wanted: bool) -> None:
+    text = CHROME.replace("a=mid:1\r\n", f"a=mid:1\r\na=extmap:{number} {dependency.EXTENSION}\r\n")
+    offer = read_offer(text, svc=frozenset(told))
+    video = negotiate(offer, AnswerPolicy(video_codecs=(codec,)))[1]
+    assert video.medium.svc is wanted
+    assert (dependency.EXTENSION in {item.uri for item in video.extensions}) is wanted
 
 
 # Payload types as Debian's Janus 1.1.2 chose them of the same offer.

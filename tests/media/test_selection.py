@@ -23,6 +23,7 @@ class Source:
     """A line that sends three encodings."""
 
     def __init__(self) -> None:
+        self.extensions: dict[str, int] = {}
         self.encodings = Encodings(rids=("l", "m", "h"))
         self.medium = type("Medium", (), {"codec": "vp8"})
         self.path = self

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from appliance.core.peer import Layers
 from appliance.media.receive import RxStream
 from appliance.media.selection import Selection
-from appliance.wire import rtcp, vp9
+from appliance.wire import dependency, rtcp, vp9
 from tests.clock import FakeClock
 from tests.media.client import MEDIA
 from tests.media.conftest import Call
 from tests.media.test_rtx import RTX, RTX_SSRC
+from tests.wire.test_dependency import L2T2
 
-DATA = Path(__file__).parents[1] / "data" / "vp9"
+DATA = Path(__file__).parents[1] / "data"
+DEPENDENCY_ID = 13
 
 
 class Packet(NamedTuple):
@@ -25,6 +27,17 @@ class Packet(NamedTuple):
     timestamp: int
     marker: int
     payload: bytes
+    dependency: bytes = b""
+    """The extension of that name, which AV1 has."""
+
+    @property
+    def header(self) -> bytes:
+        if not self.dependency:
+            return b"\x80\x60" + bytes(10)
+        # Two-byte form (RFC 8285 section 4.3).
+        element = bytes([DEPENDENCY_ID, len(self.dependency)]) + self.dependency
+        element += bytes(-len(element) % 4)
+        return b"\x90\x60" + bytes(10) + b"\x10\x00" + (len(element) // 4).to_bytes(2, "big") + element
 
     @property
     def described(self) -> vp9.Vp9Descriptor:
@@ -33,10 +46,10 @@ class Packet(NamedTuple):
         return found
 
 
-def recorded(mode: str) -> list[Packet]:
+def recorded(mode: str, codec: str = "vp9") -> list[Packet]:
     """Of a scalability mode, see the folder's README."""
-    rows = (line.split() for line in (DATA / f"{mode}.txt").read_text().splitlines())
-    return [Packet(int(row[0]), int(row[1]), int(row[2]), bytes.fromhex(row[3])) for row in rows]
+    rows = (line.split() for line in (DATA / codec / f"{mode}.txt").read_text().splitlines())
+    return [Packet(int(row[0]), int(row[1]), int(row[2]), *map(bytes.fromhex, row[3:])) for row in rows]
 
 
 MODES = {mode: recorded(mode) for mode in ("L3T3", "L2T2_KEY", "L3T3_KEY")}
@@ -48,6 +61,7 @@ class Source:
     encodings = None
 
     def __init__(self) -> None:
+        self.extensions: dict[str, int] = {}
         self.medium = type("Medium", (), {"codec": "vp9"})
         self.path = self
         self.asked = 0
@@ -98,7 +112,8 @@ class Sink:
             self.offset = 0
         number = (sequence + self.offset - self.first) & 0xFFFF
         empty = bool(slot[0][0] & 0x20)
-        assert length == (13 if empty else 12 + len(self.at_hand.payload))
+        header = len(self.at_hand.header)
+        assert length == header + (1 if empty else len(self.at_hand.payload))
         self.sent.append(Sent(number, bool(second & 0x80), self.at_hand, empty))
 
 
@@ -118,7 +133,7 @@ class Way:
 
     def take(self, packet: Packet, seconds: float = 0.005) -> None:
         self.now += seconds
-        data = bytearray(b"\x80\x60" + bytes(10) + packet.payload + bytes(1))
+        data = bytearray(packet.header + packet.payload + bytes(1))
         stream = self.source.stream
         if not self.sink.sent or (packet.sequence - stream.highest) & 0xFFFF < 0x8000:
             stream.highest = packet.sequence
@@ -204,7 +219,56 @@ def test_nothing_that_comes_does_harm(packets: list[tuple[int, int, bytes]]) -> 
         way.take(Packet(sequence, timestamp, 0, payload), 1.0)
     assert len(way.sink.sent) <= len(packets)
     described = [vp9.read(one.packet.payload, 0, len(one.packet.payload)) for one in way.sink.sent if not one.empty]
-    assert all(one is not None and one.temporal <= 1 for one in described)
+    assert all(one is not None and one.spatial == 0 for one in described)
+
+
+# --- AV1 ---------------------------------------------------------------------------------------------------------
+
+
+class Av1Way(Way):
+    """The same, where the dependency descriptor tells the layers."""
+
+    def __init__(self, spatial: int, temporal: int) -> None:
+        super().__init__(spatial, temporal)
+        self.source.medium = type("Medium", (), {"codec": "av1"})
+        self.source.extensions[dependency.EXTENSION] = DEPENDENCY_ID
+
+
+AV1 = recorded("L2T2", "av1")
+
+
+def av1_layers(packet: Packet) -> tuple[int, int]:
+    return L2T2[packet.dependency[0] & 0x3F]
+
+
+@pytest.mark.parametrize("spatial", range(3))
+@pytest.mark.parametrize("temporal", range(3))
+def test_of_av1_too_what_is_wanted_passes_without_a_gap(spatial: int, temporal: int) -> None:
+    sent = Av1Way(spatial, temporal).all(AV1)
+    wanted = [one for one in AV1 if av1_layers(one) <= (spatial, 9) and av1_layers(one)[1] <= temporal]
+    assert [one.packet for one in sent] == wanted
+    assert [one.number for one in sent] == list(range(len(sent)))
+    last = {one.timestamp: index for index, one in enumerate(wanted)}
+    assert [index for index, one in enumerate(sent) if one.marker] == sorted(last.values())
+
+
+@given(st.integers(0, 1), st.integers(0, 1), st.data())
+def test_of_av1_too_what_is_late_finds_its_place(spatial: int, temporal: int, data: st.DataObject) -> None:
+    late = data.draw(st.dictionaries(st.integers(1, len(AV1) - 1), st.integers(1, 20), max_size=25))
+    order = sorted(range(len(AV1)), key=lambda index: (index + late.get(index, 0), index))
+    sent = Av1Way(spatial, temporal).all([AV1[index] for index in order])
+    in_place = sorted(sent, key=lambda one: one.number)
+    assert [one.number for one in in_place] == list(range(len(sent)))
+    assert [one.packet.sequence for one in in_place] == sorted(one.packet.sequence for one in sent)
+    full = [one.packet for one in in_place if not one.empty]
+    assert full == [one for one in AV1 if av1_layers(one)[0] <= spatial and av1_layers(one)[1] <= temporal]
+
+
+def test_without_its_descriptor_av1_has_no_layers_to_choose_from() -> None:
+    way = Av1Way(0, 0)
+    way.source.extensions.clear()
+    assert len(way.all(AV1)) == len(AV1)
+    assert way.told == []
 
 
 # --- changes -----------------------------------------------------------------------------------------------------
