@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from playwright.async_api import Page, expect
 
 from tests.peers.appliance import Running, appliance
@@ -77,6 +78,8 @@ async def main(folder: Path) -> None:
             await page.emulate_media(color_scheme=scheme)
             await page.screenshot(path=folder / f"blocked-{scheme}.png")
         told["call"] = await called(page, running)
+        async with aiohttp.ClientSession() as session, session.get(f"{running.janus}/info") as reply:
+            told["info"] = await reply.json()
     sys.stdout.write(json.dumps(told))
 
 

@@ -25,6 +25,7 @@ def test_where_udp_is_blocked_calls_go_over_tcp(tmp_path: Path) -> None:
     assert rows["UDP"].startswith(f"No answer from {where}")
     assert rows["TCP"].startswith(f"{where} answers after") and "go over TCP" in rows["TCP"]
     assert "UDP is blocked" in told["result"]
+    assert (told["info"]["ice-tcp"], told["info"]["ice-lite"]) == (True, True)
     (pair,) = told["call"]["pairs"]
     assert pair.startswith(f"{ADDRESS}:{PORT} [host,tcp] <-> ") and pair.endswith("[prflx,tcp]")
     assert any('protocol="tcp"' in line for line in told["call"]["metrics"]), told["call"]["metrics"]

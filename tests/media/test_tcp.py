@@ -97,6 +97,17 @@ async def test_a_call_over_tcp(server: Engine, clock: FakeClock, place: Place) -
     assert ended(client.stream) == "close" and not len(server.tcp_ports[0])
 
 
+async def test_a_call_over_tcp_with_full_ice(clock: FakeClock) -> None:
+    full = await engine(clock, ice_tcp=True, ice="full")
+    client, handle = TcpClient(full, clock), Handle(full)
+    client.take(handle.answer(client.offer()))
+    client.connect()
+    assert handle.peer.up and client.probes, "it checks the connection that the client made"
+    assert handle.peer.describe()["ice"]["selected-pair"].endswith("[prflx,tcp]")
+    client.close()
+    await full.stop()
+
+
 async def test_nomination_moves_a_call_to_udp_and_back(server: Engine, clock: FakeClock, place: Place) -> None:
     client, handle = place()
     client.connect()

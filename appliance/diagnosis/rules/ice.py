@@ -121,7 +121,8 @@ def nat_1_1_missing(case: Case) -> Finding | None:
     absence=True,
     sentence="No UDP packet got through: {sent} STUN requests to {pairs} of the client's addresses, not one"
     " answered, and none of the client's came in.",
-    advice="Open UDP to the server's media port in the firewalls between, or offer TURN over TCP or TLS (443).",
+    advice="Open UDP to the server's media port in the firewalls between, let media go over TCP where the server can"
+    " (`media.ice_tcp` of this gateway, `ice_tcp` of Janus), or offer TURN over TCP or TLS (443).",
     disproof="Any STUN request or answer from the client, or the same client connecting over UDP elsewhere.",
 )
 def udp_blocked_or_firewall(case: Case) -> Finding | None:
