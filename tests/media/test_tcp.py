@@ -123,6 +123,22 @@ async def test_nomination_moves_a_call_to_udp_and_back(server: Engine, clock: Fa
     assert [pair.pair.count(",udp]") for pair in handle.all(SelectedPair)] == [0, 2, 0, 2]
 
 
+async def test_where_udp_becomes_blocked_a_restart_of_ice_goes_on_over_tcp(server: Engine, place: Place) -> None:
+    client, handle = place()
+    stream, client.stream = client.stream, None
+    client.connect()
+    assert handle.all(SelectedPair)[-1].pair.endswith("udp]")
+    client.stream = stream
+    client.ufrag, client.pwd = "restarted", "0123456789012345678901234"
+    client.take(handle.answer(client.offer()))
+    client.check()
+    client.pump()
+    assert handle.all(SelectedPair)[-1].pair.endswith("tcp]")
+    client.send_rtp("audio", 1, 0, bytes([1]))
+    client.pump()
+    assert came(client) == [1]
+
+
 async def test_after_a_lost_connection_a_new_one_takes_the_call_over(
     server: Engine, clock: FakeClock, place: Place
 ) -> None:
