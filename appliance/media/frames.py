@@ -33,6 +33,8 @@ class Frame(NamedTuple):
     """The layer's frame ends here."""
     intra: bool = False
     """Of the base layer of a key picture, be it its first packet or another."""
+    frame_number_at: int = 0
+    """Where the frame has a number of two bytes in the packet; 0: nowhere."""
 
 
 Reader = Callable[[memoryview, int, int], Frame | None]
@@ -78,10 +80,18 @@ class _Described:
         self._structure = found.structure or self._structure
         layers = None if self._structure is None else self._structure.layers_of(found.template)
         if layers is None:
-            return Frame(keyframe=False)
+            return Frame(keyframe=False, frame_number_at=at + dependency.NUMBER_AT)
         spatial, temporal = layers
         begins = found.begins and spatial == 0
-        return Frame(key and begins, temporal, begins=begins, spatial=spatial, ends=found.ends, intra=key)
+        return Frame(
+            key and begins,
+            temporal,
+            begins=begins,
+            spatial=spatial,
+            ends=found.ends,
+            intra=key,
+            frame_number_at=at + dependency.NUMBER_AT,
+        )
 
 
 def _telling(begins: Callable[[memoryview, int, int], bool]) -> Reader:

@@ -49,6 +49,9 @@ class Selection:
         self._asked: RxStream | None = None
         self._asked_at = self._waits_since = 0.0
         self._read = reader(None)
+        self._last_frame = -1
+        self._frames = 0
+        """What is added to numbers of frames."""
 
     # --- what is wanted ----------------------------------------------------------------------------------------
 
@@ -133,6 +136,8 @@ class Selection:
             if frame is None or not self._turns_to(source, frame, sequence):
                 return
             thinning.begin(sequence, frame)
+            if frame.frame_number_at and self._last_frame >= 0:
+                self._frames = self._last_frame + 1 - int.from_bytes(view[frame.frame_number_at :][:2], "big")
         numbers = thinning.take(sequence, timestamp, frame, source.arrived)
         if thinning.closed:
             tx.skip(thinning.closed)
@@ -146,6 +151,8 @@ class Selection:
                 vp8.renumber(view, frame.vp8, numbers.picture_id, numbers.tl0_index)
             if numbers.ends:
                 second |= 0x80
+            if frame is not None and frame.frame_number_at:
+                self._number_frame(view, frame.frame_number_at)
             tx.forward(slot, length, second, sequence + numbers.shift, timestamp, source)
         if thinning.spatial.waits:
             self._ask(source, source.arrived)
@@ -158,6 +165,13 @@ class Selection:
         if turns and source.substream != self._substream_told:
             self._substream_told = source.substream
             self._tell("substream", self._substream_told)
+
+    def _number_frame(self, view: memoryview, at: int) -> None:
+        """Join on to the frames of the source before: a receiver drops what seems to be older than the last."""
+        number = (view[at] << 8 | view[at + 1]) + self._frames & 0xFFFF
+        view[at], view[at + 1] = number >> 8, number & 0xFF
+        if self._last_frame < 0 or (number - self._last_frame) & 0xFFFF < 0x8000:
+            self._last_frame = number
 
     def _turns_to(self, source: RxStream, frame: Frame, sequence: int) -> bool:
         """Whether the packet is the first of a source that is to take over."""

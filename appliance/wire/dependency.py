@@ -8,6 +8,8 @@ from typing import NamedTuple
 Buffer = bytes | bytearray | memoryview
 
 EXTENSION = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+NUMBER_AT = 1
+"""Where in it the frame's number is."""
 _TEMPLATES = 64
 _MANDATORY_BYTES = 3
 _STRUCTURE_AT = 29

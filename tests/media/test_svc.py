@@ -79,6 +79,8 @@ class Sent(NamedTuple):
     marker: bool
     packet: Packet
     empty: bool
+    frame: int
+    """The number in the dependency descriptor as it is sent."""
 
 
 class Sink:
@@ -114,7 +116,7 @@ class Sink:
         empty = bool(slot[0][0] & 0x20)
         header = len(self.at_hand.header)
         assert length == header + (1 if empty else len(self.at_hand.payload))
-        self.sent.append(Sent(number, bool(second & 0x80), self.at_hand, empty))
+        self.sent.append(Sent(number, bool(second & 0x80), self.at_hand, empty, int.from_bytes(slot[0][19:21], "big")))
 
 
 class Way:
@@ -130,6 +132,10 @@ class Way:
 
     def want(self, spatial: int, temporal: int | None = None) -> None:
         self.selection.want(substream=None, temporal=temporal, fallback=None, spatial=spatial)
+
+    def change_source(self) -> None:
+        self.source.stream = RxStream(2, 96, 90_000, self.source.stream.line, 0)
+        self.source.streams.append(self.source.stream)
 
     def take(self, packet: Packet, seconds: float = 0.005) -> None:
         self.now += seconds
@@ -269,6 +275,19 @@ def test_without_its_descriptor_av1_has_no_layers_to_choose_from() -> None:
     way.source.extensions.clear()
     assert len(way.all(AV1)) == len(AV1)
     assert way.told == []
+
+
+def test_frames_of_another_source_join_on_to_those_before() -> None:
+    # A receiver drops a key frame whose number is lower than the last one's.
+    first, second = AV1[:60], AV1[:30]
+    way = Av1Way(0, 1)
+    way.all(first)
+    way.change_source()
+    way.all(second)
+    frames = [one.frame for one in way.sink.sent]
+    passed = [[one for one in packets if av1_layers(one)[0] == 0] for packets in (first, second)]
+    own = [[int.from_bytes(one.dependency[1:3], "big") for one in packets] for packets in passed]
+    assert frames == [*own[0], *(own[0][-1] + number for number in own[1])]
 
 
 # --- changes -----------------------------------------------------------------------------------------------------
