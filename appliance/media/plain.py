@@ -10,6 +10,8 @@ Address = tuple[str, int]
 Received = Callable[[bytes, Address], None]
 """Takes a datagram and where it is from; never raises."""
 
+BUFFER_BYTES = 1 << 20
+"""Asked of the kernel for what waits to be read: a key frame is a burst."""
 DATAGRAM_BYTES = 2048
 """What is longer is cut, and of no use."""
 BATCH = 64
@@ -38,6 +40,7 @@ class PlainSocket:
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             if local is not None:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
                 self._socket.bind((group or local[0], local[1]))
                 if group is not None:
                     self._join(group, local[0], family)

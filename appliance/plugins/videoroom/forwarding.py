@@ -62,10 +62,9 @@ class Forwarding:
         self.check_admin(body)
         publisher = room.participant(self._rooms.ids.read(body, "publisher_id"))
         targets = self._targets(body, publisher)
-        if len(publisher.forwarders) + len(targets) > self._rooms.config.max_forwarders:
-            text = (
-                f"User {publisher.id} has {len(publisher.forwarders)} forwarders, and no room for {len(targets)} more"
-            )
+        there = len(publisher.forwarders) + len(publisher.remotizations)
+        if there + len(targets) > self._rooms.config.max_forwarders:
+            text = f"User {publisher.id} has {there} forwarders, and no room for {len(targets)} more"
             raise RefusedError(Code.UNKNOWN, text)
         opened: list[Forwarder] = []
         try:

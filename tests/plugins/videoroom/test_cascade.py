@@ -1,11 +1,13 @@
 """Two gateways in a row: who publishes at one is seen at the other, and key frame requests cross back."""
 
 import asyncio
+import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aioice.ice
+import av
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
@@ -115,7 +117,9 @@ async def publish(site: Site) -> tuple[RTCPeerConnection, Any, JsonObject]:
     return phone, channel, configured
 
 
-async def subscribe(site: Site, streams: list[JsonObject]) -> tuple[JsonObject, dict[str, Any], asyncio.Queue[str]]:
+async def subscribe(
+    site: Site, streams: list[JsonObject], *, data: bool = True
+) -> tuple[JsonObject, dict[str, Any], asyncio.Queue[str]]:
     """A phone that sees them: its handle, its tracks by kind, and what comes on its data channel."""
     phone, ids = site.phone(), site.attach()
     tracks: dict[str, Any] = {}
@@ -124,14 +128,15 @@ async def subscribe(site: Site, streams: list[JsonObject]) -> tuple[JsonObject, 
     _, offer = await site.tell(ids, "join", room=1234, ptype="subscriber", streams=streams)
     assert offer is not None
     await phone.setRemoteDescription(offer)
-    channel = phone.createDataChannel("JanusDataChannel")
     opened = asyncio.Event()
-    channel.on("message", messages.put_nowait)
-    channel.on("open", opened.set)
+    if data:
+        channel = phone.createDataChannel("JanusDataChannel")
+        channel.on("message", messages.put_nowait)
+        channel.on("open", opened.set)
     await phone.setLocalDescription(await phone.createAnswer())
     await site.tell(ids, "start", phone.localDescription)
     async with asyncio.timeout(20):
-        await opened.wait()
+        await (opened.wait() if data else asyncio.sleep(0))
     return ids, tracks, messages
 
 
@@ -174,6 +179,41 @@ async def test_a_publisher_crosses_to_another_gateway(sites: tuple[Site, Site], 
         while counted(there)["received"] < sent:  # noqa: ASYNC110  # a turn of the loop at a time
             await asyncio.sleep(0)
     assert counted(there) == {"received": sent, "foreign": 0, "malformed": 0, "forged": 0, "unknown": 0}
+
+
+async def test_ffmpeg_sends_a_publisher(sites: tuple[Site, Site]) -> None:
+    _, there = sites
+    picture = {"mid": "v", "mindex": 1, "type": "video", "codec": "vp8"}
+    added = there.ask("add_remote_publisher", id=7, streams=[picture])
+    done = threading.Event()
+    sender = asyncio.create_task(asyncio.to_thread(_film, added, done), name="ffmpeg")
+    try:
+        _, tracks, _ = await subscribe(there, [{"feed": 7, "mid": "v"}], data=False)
+        async with asyncio.timeout(20):
+            frame = await tracks["video"].recv()
+    finally:
+        done.set()
+        await sender
+    assert (frame.width, frame.height) == (160, 120)
+    counts = counted(there)
+    assert counts.pop("received") > 0
+    assert set(counts.values()) == {0}
+
+
+def _film(added: JsonObject, done: threading.Event) -> None:
+    """25 pictures a second, each whole, as the stream of m-line 1; its sender reports tell where it is."""
+    url = f"rtp://127.0.0.1:{added['port']}?rtcpport={added['rtcp_port']}&pkt_size=1200"
+    with av.open(url, "w", format="rtp", options={"ssrc": "1010"}) as container:
+        stream = container.add_stream("libvpx", rate=25, options={"deadline": "realtime", "cpu-used": "8", "g": "1"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        number = 0
+        while not done.wait(0.04):
+            frame = av.VideoFrame(160, 120, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes((number % 256,)) * plane.buffer_size)
+            frame.pts, number = number, number + 1
+            container.mux(stream.encode(frame))
 
 
 def counted(site: Site) -> dict[str, float]:

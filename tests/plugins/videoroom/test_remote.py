@@ -3,6 +3,7 @@
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -296,6 +297,26 @@ async def test_everyone_is_told_when_it_talks(show: Show) -> None:
     assert (told["videoroom"], told["id"], told["mid"], told["audio-level-dBov-avg"]) == ("talking", 7, "a", 10.0)
     (there,) = [one for one in show.bob.ask("listparticipants", room=1234)["participants"] if one["id"] == 7]
     assert there["talking"] is True
+
+
+async def test_it_is_recorded_and_sent_on_like_anybody(show: Show, tmp_path: Path) -> None:
+    plugin = next(iter(show.world.gateway.plugins.values()))
+    plugin.open(tmp_path)
+    target = Target()
+    bob = show.bob
+    bob.ask("create", room=6, record=True)
+    bob.ask("add_remote_publisher", room=6, id=9, streams=[SPEECH])
+    bob.ask("publish_remotely", room=6, publisher_id=9, remote_id="on", **target.body)
+    body = {"publisher_id": 9, "host": "127.0.0.1", "streams": [{"mid": "a", "port": target.body["port"], "ssrc": 5}]}
+    bob.ask("rtp_forward", room=6, **body)
+    listener = [call[2] for call in show.world.media.sources[-1].calls if call[:2] == ("listen", "a")][-1]
+    listener(packet())
+    assert {parse_header(target.rtp.recv(2048)).ssrc for _ in range(2)} == {1000, 5}
+    bob.ask("remove_remote_publisher", room=6, id=9)
+    plugin.close()
+    (written,) = (tmp_path / "recordings").rglob("*.mjr")
+    assert bytes(packet())[12:] in written.read_bytes()
+    target.close()
 
 
 async def test_the_admin_api_may_do_it_too(show: Show) -> None:
