@@ -6,7 +6,7 @@ is worth nothing late, and one slow client must cost nobody else memory.
 """
 
 import asyncio
-import logging
+import resource
 import socket
 from collections import Counter as Tally
 from collections.abc import Callable
@@ -17,10 +17,8 @@ from appliance.media.config import DATAGRAM_BYTES
 from appliance.media.udp import MediaReceiver, Slot, Slots, address_of, contents, sockaddr
 from appliance.wire.framing import Deframer, FramingError, framed
 
-logger = logging.getLogger(__name__)
-
 MAX_CONNECTIONS = 2048
-"""Of one port, at a time."""
+"""Of one port, at a time; a quarter of the files that the process may open, where that is less."""
 MAX_CONNECTIONS_OF_ADDRESS = 256
 """Many people behind one NAT are one address to us."""
 MAX_UNPROVEN = 256
@@ -92,6 +90,8 @@ class TcpPort:
         self._server: asyncio.Server | None = None
         self._sweeping: Timer | None = None
         self._slots = Slots(2, len(sockaddr(host, 0)))
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 4)
 
     async def start(self) -> None:
         """Take connections from now on."""
@@ -157,7 +157,7 @@ class TcpPort:
         host, key = address_of(connection.key)[0], connection.key
         unproven = sum(address_of(other)[0] == host for other in self._unproven)
         if (
-            len(self._connections) >= MAX_CONNECTIONS
+            len(self._connections) >= self._most
             or self._of_host[host] >= MAX_CONNECTIONS_OF_ADDRESS
             or len(self._unproven) >= MAX_UNPROVEN
             or unproven >= MAX_UNPROVEN_OF_ADDRESS

@@ -220,11 +220,21 @@ async def test_the_number_of_connections_is_bounded(server: Engine, monkeypatch:
     assert port.refused == {"limit": 2} and len(port) == 3
     streams[0].wire.abort()
     assert ended(Stream(server, ("192.0.2.3", 2))) is None
-    for limit in ("MAX_CONNECTIONS", "MAX_CONNECTIONS_OF_ADDRESS"):
-        monkeypatch.setattr(tcp, "MAX_UNPROVEN", 100)
-        monkeypatch.setattr(tcp, limit, 1)
-        assert ended(Stream(server, ("192.0.2.1", 9))) == "abort"
-        monkeypatch.undo()
+    monkeypatch.undo()
+    monkeypatch.setattr(port, "_most", len(port))
+    assert ended(Stream(server, ("192.0.2.9", 9))) == "abort"
+    monkeypatch.undo()
+    monkeypatch.setattr(tcp, "MAX_CONNECTIONS_OF_ADDRESS", 1)
+    assert ended(Stream(server, ("192.0.2.1", 9))) == "abort"
+    assert ended(Stream(server, ("192.0.2.9", 9))) is None
+
+
+async def test_few_files_are_few_connections(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.media.tcp.resource.getrlimit", lambda _what: (8, 8))
+    found = await engine(clock, ice_tcp=True)
+    streams = [Stream(found, ("192.0.2.1", number)) for number in range(3)]
+    assert [ended(stream) for stream in streams] == [None, None, "abort"]
+    await found.stop()
 
 
 async def test_over_a_real_connection(live_tcp: Engine) -> None:
