@@ -19,6 +19,7 @@ from aiohttp import web
 
 from appliance.demo.client import CallError, EchoCall
 from tests.interop.faults.house import explained_by_replay
+from tests.interop.faults.kept import keep
 from tests.peers.appliance import Running, appliance
 from tests.peers.janus import free_port, janus
 from tests.peers.namespace import ADDRESS
@@ -139,6 +140,8 @@ async def main(folder: Path) -> None:
     ):
         found = await stopped_janus(running, folder, relay, events_to)
         found |= await killed_gateway(running)
+    for code in ("gathering_failed", "server_shutdown"):
+        keep(trace, code, "a real Janus without an address, stopped and killed")
     recorded = [call["verdict"]["code"] for call in explained_by_replay(trace)]
     print(json.dumps({"live": found, "recorded": recorded}))
 

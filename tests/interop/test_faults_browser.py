@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page
 
 from appliance.core.events import MediaStats
 from tests.interop.faults.case import Case, Line, check, run, stay
-from tests.interop.faults.house import house
+from tests.interop.faults.house import JsonObject, house
 from tests.peers.chromium import chromium
 
 pytestmark = pytest.mark.interop
@@ -45,13 +45,22 @@ class Tab:
         self._browser = browser
         self.page: Page
 
-    async def call(self, line: Line, *, video: bool = True, layers: bool = False, wrong: bool = False) -> None:
+    async def call(
+        self,
+        line: Line,
+        *,
+        video: bool = True,
+        layers: bool = False,
+        wrong: bool = False,
+        echo: JsonObject | None = None,
+    ) -> None:
+        """``echo``: what EchoTest is asked for."""
         self.page = page = await self._browser.new_page()
         await page.route("https://call.test/", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
         await page.goto("https://call.test/")
         wanted = {"width": 640, "height": 480} if video else False
         sdp = await page.evaluate("([video, layers]) => offer(video, layers)", [wanted, LAYERS if layers else [{}]])
-        await line.api.ask("message", body={}, jsep={"type": "offer", "sdp": sdp, "trickle": False})
+        await line.api.ask("message", body=echo or {}, jsep={"type": "offer", "sdp": sdp, "trickle": False})
         answer = (await line.api.next("event"))["jsep"]["sdp"]
         if wrong:
             answer = re.sub(r"(?<=a=fingerprint:sha-256 )..:..", "00:00", answer)
@@ -77,6 +86,11 @@ def cases(browser: Browser) -> list[Case]:
         await tab.page.evaluate("mute()")
         await asyncio.sleep(TALK_S)
 
+    async def hears_nothing(line: Line) -> None:
+        """It sees itself, and hears nothing: the plugin keeps the audio back."""
+        await Tab(browser).call(line, echo={"audio": False, "video": True})
+        await line.up()
+
     async def tab_closed(line: Line) -> None:
         tab = Tab(browser)
         await tab.call(line, video=False)
@@ -92,6 +106,7 @@ def cases(browser: Browser) -> list[Case]:
             code="dtls_alert_received",
             end=stay,
         ),
+        Case(name="heard by nobody", play=hears_nothing, code="one_way_audio", live="one_way_audio"),
         Case(name="simulcast", play=simulcast, code="ended_by_app", live="healthy"),
         Case(name="muted", play=muted, code="ended_by_app", live="healthy"),
         Case(name="closed", wire="normal_close", play=tab_closed, code="normal_close", end=stay),

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from tests.interop.faults.house import House, JsonObject
+from tests.interop.faults.kept import keep
 from tests.interop.faults.phone import Phone
 from tests.test_call import Caller, WebSocketCaller, caller
 
@@ -152,6 +153,9 @@ async def _play(house: House, cases: Sequence[Case]) -> dict[str, Outcome]:
     done = await asyncio.gather(*(_run_within_time(house, case) for case in cases))
     outcomes = dict(zip((case.name for case in cases), done, strict=True))
     replayed = await house.replayed()
+    for case in cases:
+        for code in {case.code, case.wire or case.code}:
+            keep(house.bundle(outcomes[case.name].final.get("correlation_id", "")), code, case.name)
     for outcome in outcomes.values():
         explained, outcome.wire = replayed.get(outcome.final.get("correlation_id", ""), ({}, None))
         outcome.recorded = explained.get("verdict", {})

@@ -124,6 +124,11 @@ class House:
                     found[info.correlation_id] = explained, await asyncio.to_thread(self._wire_alone, path)
         return found
 
+    def bundle(self, correlation_id: str) -> Path | None:
+        """What was recorded of that call."""
+        found = (info for info in self.recording.bundles() if info.correlation_id == correlation_id)
+        return next((self.recording.path(info.name) for info in found), None)
+
     def _wire_alone(self, bundle: Path) -> str | None:
         with zipfile.ZipFile(bundle) as archive:
             if WIRE not in archive.namelist():
