@@ -243,7 +243,8 @@ def record(action: str, what: str, url: str, secret_file: str) -> None:
     """Record calls: list what is recorded, start or stop a rule, fetch a bundle by its name.
 
     A rule is "next failed", "loss > 5%", "verdict CODE", "call ID", "session ID", "handle ID" or "room ID".
-    What went wrong is known when it is over: the bundle has its packets too where recording.buffer_seconds keeps them.
+    What went wrong is known when it is over: the bundle has the packets that set the call up, and those of its media
+    where recording.buffer_seconds keeps them.
     """
     from appliance.commands.bearer import bearer
     from appliance.commands.record import RecordError, record_calls

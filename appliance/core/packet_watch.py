@@ -45,7 +45,7 @@ class PacketWatch:
 
     def set_record(self, record: CallRecord | None) -> None:
         """Keep everything in ``record`` from now on; ``None`` ends it."""
-        if record is not self.record:
+        if record is not None or self.record is not None:
             self.record = record
             self._show()
 
@@ -56,16 +56,16 @@ class PacketWatch:
         if record is None:
             peer.set_wire_tap(None)
         else:
-            peer.set_wire_tap(record.wire, record.secret)
+            peer.set_wire_tap(record.wire, record.secret, media=record.media)
         if self.capture is not None:
             peer.set_tap(self._plain)
         else:
-            peer.set_tap(None if record is None else record.plain)
+            peer.set_tap(None if record is None or not record.media else record.plain)
 
     def _plain(self, data: bytes, incoming: bool) -> None:
         if self.capture is not None:
             self.capture.packet(data, incoming=incoming, pair=self._pair())
-        if self.record is not None:
+        if self.record is not None and self.record.media:
             self.record.plain(data, incoming)
 
 

@@ -292,8 +292,11 @@ class PeerConnection(Protocol):
     def set_tap(self, tap: Tap | None) -> None:
         """Show every packet that comes and goes to ``tap``; ``None`` ends it."""
 
-    def set_wire_tap(self, tap: WireTap | None, secrets: Callable[[str], None] | None = None) -> None:
-        """Show every datagram, encrypted as it is, to ``tap``; ``None`` ends it.
+    def set_wire_tap(
+        self, tap: WireTap | None, secrets: Callable[[str], None] | None = None, *, media: bool = True
+    ) -> None:
+        """Show every datagram, encrypted as it is, to ``tap``; ``None`` ends it. Without ``media``, STUN, DTLS and no
+        RTP: that costs media nothing.
 
         ``secrets`` gets the lines of an SSLKEYLOGFILE from the handshake, if that is still to come.
         """

@@ -9,6 +9,10 @@ Address = tuple[str, int]
 class CallRecord(Protocol):
     """Keeps what passes on one handle. Nothing here raises, and nothing here waits."""
 
+    @property
+    def media(self) -> bool:
+        """It wants RTP and RTCP too, and not what sets the call up alone."""
+
     def wire(self, data: bytes, incoming: bool, local: Address, remote: Address) -> None:
         """A datagram as it is on the wire: STUN, DTLS, SRTP, SRTCP."""
 

@@ -76,11 +76,11 @@ class MediaPath:
         self.tap: Tap | None = None
         """Is shown every packet in plain, while somebody captures."""
         self.wire: WireTap | None = None
-        """Is shown every datagram, while somebody records; set by :meth:`show_wire`."""
+        """Is shown every datagram, while somebody records, or those that are no media; set by :meth:`show_wire`."""
+        self._media_tap: WireTap | None = None
         self.recovery = Recovery(clock, self.streams, self.send_rtcp, rtcp_ssrc)
         self.mind_losses, self.request_keyframe = self.recovery.mind_losses, self.recovery.request_keyframe
-        self.arrivals = Arrivals(self, clock)
-        self.sent = Sent(estimate)
+        self.arrivals, self.sent = Arrivals(self, clock), Sent(estimate)
         self._clock = clock
         self._emit = emit
         self._dropped = dropped
@@ -122,18 +122,17 @@ class MediaPath:
         self.name = pinned(pair.key)
         self._choose_queue()
 
-    def show_wire(self, tap: WireTap | None) -> None:
-        """Show every datagram to ``tap``. Without one nothing of this is on the way of a packet."""
-        self.wire = tap
+    def show_wire(self, tap: WireTap | None, *, media: bool) -> None:
+        """Show every datagram to ``tap``. Without one, or ``media``, nothing of this is on the way of a packet."""
+        self.wire, self._media_tap = tap, tap if media else None
         self._choose_queue()
 
     def _choose_queue(self) -> None:
-        port, tap = self.port, self.wire
+        port, tap = self.port, self._media_tap
         if port is None:
             return
-        queue = port.queue
+        self.queue = queue = port.queue
         if tap is None:
-            self.queue = queue
             return
         local, remote = (port.announced, port.port), address_of(self._key)
 
@@ -145,7 +144,7 @@ class MediaPath:
 
     def receiver(self, port: Port, key: bytes) -> MediaReceiver:
         """What takes the packets of a proven address: :meth:`receive`, behind a tap where there is one."""
-        tap = self.wire
+        tap = self._media_tap
         if tap is None:
             return self.receive
         receive, local, remote = self.receive, (port.announced, port.port), address_of(key)

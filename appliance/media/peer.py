@@ -265,11 +265,13 @@ class Peer(MediaLines):
         """Show every packet in plain to ``tap``."""
         self.path.tap = tap
 
-    def set_wire_tap(self, tap: WireTap | None, secrets: Callable[[str], None] | None = None) -> None:
-        """Show every datagram, encrypted as it is, to ``tap``, and what DTLS agrees on to ``secrets``."""
+    def set_wire_tap(
+        self, tap: WireTap | None, secrets: Callable[[str], None] | None = None, *, media: bool = True
+    ) -> None:
+        """Show datagrams, encrypted as they are, to ``tap``, and what DTLS agrees on to ``secrets``."""
         self.association.secrets = secrets
         self.ice.wire = tap
-        self.path.show_wire(tap)
+        self.path.show_wire(tap, media=media)
         if self.path.ready:
             self._engine.take_media(self)
 

@@ -1,7 +1,8 @@
 """What is kept of one handle, in memory and bounded.
 
-Without being asked, the last seconds (a ring); once asked, everything up to a size. What sets a call up (STUN, DTLS,
-the first messages) is kept beside the ring, since no capture can be read without it.
+Without being asked, what sets the call up (STUN, DTLS, the first messages), and the last seconds (a ring) where these
+are configured; once asked, everything up to a size. The former is kept beside the ring, since no capture can be read
+without it.
 """
 
 from collections import deque
@@ -55,16 +56,31 @@ class Buffer:
         self._messages: deque[Said] = deque(maxlen=MAX_MESSAGES)
         self._keys: list[str] = []
 
+    @property
+    def media(self) -> bool:
+        """RTP and RTCP are kept too, and not STUN, DTLS and messages alone."""
+        return self.asked or self._config.buffer_seconds > 0
+
     def wire(self, data: bytes, incoming: bool, local: Address, remote: Address) -> None:
         """Keep a datagram."""
         entry = Datagram(self._clock.wall_us(), incoming, local, remote, data)
         is_setup = bool(data) and not 127 < data[0] < 192
         size = len(data) + OVERHEAD
-        if is_setup and self._setup_bytes + size <= SETUP_BYTES and self._budget.grow(size):
+        if is_setup and self._has_room(size):
             self._setup.append(entry)
-            self._setup_bytes += size
-            return
-        self._keep(entry, size)
+        elif self.media:
+            self._keep(entry, size)
+        elif is_setup:
+            self._lose("setup")
+
+    def _has_room(self, size: int) -> bool:
+        """Take it of what is for the setting up."""
+        if self._setup_bytes + size > (SETUP_BYTES if self.media else self._config.setup_bytes):
+            return False
+        if not self._budget.grow(size):
+            return False
+        self._setup_bytes += size
+        return True
 
     def plain(self, data: bytes, incoming: bool) -> None:
         """Keep the header of an RTP packet, or RTCP."""
@@ -72,10 +88,13 @@ class Buffer:
         self._keep(Plain(self._clock.wall_us(), incoming, len(data), kept), len(kept) + OVERHEAD)
 
     def message(self, message: Mapping[str, Any], *, incoming: bool) -> None:
-        """Keep a message; the oldest make room."""
-        if len(self._messages) == MAX_MESSAGES:
+        """Keep a message; the oldest make room, but those that set the call up."""
+        said = Said(self._clock.wall_us(), incoming, without_secrets(message))
+        if len(self._messages) == MAX_MESSAGES or not (self.media or self._has_room(_weight(said.message) + OVERHEAD)):
             self._lose("messages")
-        self._messages.append(Said(self._clock.wall_us(), incoming, without_secrets(message)))
+            if not self.media:
+                return
+        self._messages.append(said)
 
     def secret(self, line: str) -> None:
         """Keep a key, where that is configured."""
@@ -139,6 +158,15 @@ def _header_bytes(data: bytes) -> int:
     if data[0] & 0x10 and len(data) >= size + 4:
         size += 4 + 4 * int.from_bytes(data[size + 2 : size + 4], "big")
     return size
+
+
+def _weight(value: Any) -> int:
+    """Bytes of a message, roughly."""
+    if isinstance(value, Mapping):
+        return sum(OVERHEAD + len(key) + _weight(inner) for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return sum(_weight(inner) for inner in value)
+    return len(value) if isinstance(value, str) else 8
 
 
 def without_secrets(value: Any, depth: int = 0) -> Any:

@@ -64,11 +64,12 @@ class GatewayRecorder:
     # --- what the core tells ----------------------------------------------------------------------------------
 
     def attached(self, session_id: int, handle_id: int) -> CallRecord | None:
-        """The ring of a handle, if calls are kept unasked."""
+        """What is kept of a handle unasked, if anything is."""
         self._forget_the_gone()
-        if not self._config.buffer_seconds:
+        config, key = self._config, (session_id, handle_id)
+        if not config.buffer_seconds and (not config.setup_bytes or key in self._gone):
             return None
-        return self._buffer((session_id, handle_id), asked=False)
+        return self._buffer(key, asked=False)
 
     def start(self, session_id: int, handle_id: int) -> CallRecord:
         """Keep everything. :raises ValueError: too many are being kept."""
@@ -79,12 +80,13 @@ class GatewayRecorder:
         return found
 
     def stop(self, session_id: int, handle_id: int) -> None:
-        """Back to the ring."""
+        """Back to the ring; without one, what was kept goes after a while."""
         found = self._buffers.get((session_id, handle_id))
         if found is not None:
             found.asked = False
             if not self._config.buffer_seconds:
                 self._gone[session_id, handle_id] = self._clock.monotonic()
+                self._clock.call_later(AFTERLIFE_S + 1, self._forget_the_gone)
 
     def detached(self, session_id: int, handle_id: int) -> None:
         """What was kept can be taken for a while."""
@@ -103,7 +105,8 @@ class GatewayRecorder:
     def _buffer(self, key: Key, *, asked: bool) -> Buffer | None:
         found = self._buffers.get(key)
         if found is None:
-            if len(self._buffers) >= MAX_BUFFERS:
+            # What is kept unasked keeps nobody from being recorded.
+            if (sum(one.asked for one in self._buffers.values()) if asked else len(self._buffers)) >= MAX_BUFFERS:
                 self._refused += 1
                 return None
             found = self._buffers[key] = Buffer(self._config, self._clock, self, asked=asked)

@@ -125,7 +125,9 @@ class FakePeer:
     def request_keyframe(self, mid: str) -> None:
         self.calls.append(("request_keyframe", mid))
 
-    def set_wire_tap(self, tap: WireTap | None, secrets: Callable[[str], None] | None = None) -> None:
+    def set_wire_tap(
+        self, tap: WireTap | None, secrets: Callable[[str], None] | None = None, *, media: bool = True
+    ) -> None:
         self.wire_tap = tap
 
     def listen(self, mid: str, listener: Listener | None, *, substream: int | None = None) -> None:

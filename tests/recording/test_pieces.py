@@ -56,6 +56,9 @@ def test_what_is_no_rule_says_what_would_be(text: str) -> None:
         parse(text)
 
 
+STUN = bytes.fromhex("000100002112a442") + bytes(12)
+
+
 class Room:
     def __init__(self, size: int = 10**9) -> None:
         self.left = size
@@ -139,10 +142,50 @@ def recorder(folder: Path, **config: float) -> tuple[GatewayRecorder, FakeClock]
     return GatewayRecorder(RecordingConfig(**config), clock, folder, lambda work: work()), clock  # type: ignore[arg-type]
 
 
-def test_a_gateway_keeps_nothing_unasked(tmp_path: Path) -> None:
-    kept, _ = recorder(tmp_path)
+def test_a_gateway_keeps_nothing_unasked_where_that_is_wanted(tmp_path: Path) -> None:
+    kept, _ = recorder(tmp_path, setup_bytes=0)
     assert kept.attached(1, 2) is None
     assert kept.take(1, 2) == {"file": None}
+
+
+def test_what_sets_a_call_up_is_kept_unasked_and_no_media(tmp_path: Path) -> None:
+    kept, clock = recorder(tmp_path)
+    record = kept.attached(1, 2)
+    assert record is not None
+    assert not record.media
+    kept.exchanged(1, 2, {"janus": "message", "body": {"pin": "secret"}}, {"janus": "ack"})
+    record.wire(STUN, True, HERE, THERE)
+    record.wire(RTP, True, HERE, THERE)
+    parts = parts_of(kept, tmp_path)
+    assert [one.data for one in parts.wire] == [STUN]
+    assert [one.message["janus"] for one in parts.messages] == ["message", "ack"]
+    assert kept.start(1, 2).media
+    record.wire(RTP, True, HERE, THERE)
+    kept.stop(1, 2)
+    assert kept.attached(1, 2) is None  # else what comes next would push out what was recorded
+    assert [one.data for one in parts_of(kept, tmp_path).wire] == [STUN, RTP]
+    clock.advance(AFTERLIFE_S + 2)
+    assert kept.take(1, 2) == {"file": None}
+
+
+def test_what_sets_a_call_up_is_bounded_for_a_call_and_for_all() -> None:
+    room = Room(100_000)
+    for limit in (8_000, 90_000):
+        buffer = Buffer(RecordingConfig(setup_bytes=limit), FakeClock(), room, asked=False)
+        for _ in range(500):
+            buffer.wire(STUN, True, HERE, THERE)
+            buffer.message({"janus": "x" * 300, "list": [{"a": "b"}]}, incoming=True)
+        parts = buffer.snapshot()
+        assert 0 < sum(len(one.data) + OVERHEAD for one in parts.wire) < limit
+        assert (len(parts.wire), len(parts.messages)) == (500 - parts.lost["setup"], 500 - parts.lost["messages"])
+        assert parts.messages
+        assert room.left > 100_000 - limit
+        buffer.clear()
+        assert room.left == 100_000
+
+
+def parts_of(kept: GatewayRecorder, folder: Path) -> Parts:
+    return decode((folder / "recordings" / kept.take(1, 2)["file"]).read_bytes())
 
 
 def test_a_handle_that_is_gone_can_be_taken_for_a_while(tmp_path: Path) -> None:
@@ -221,3 +264,13 @@ def test_tshark_reads_packets_comments_and_secrets(tmp_path: Path) -> None:
         ["1700000000.123456000", "audio, SSRC 3", str(size), str(size), "5000"],
         ["1700000001.000000000", "", str(size), str(size - 5), "10000"],
     ]
+
+
+def test_what_is_kept_unasked_keeps_nobody_from_being_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.recording.recorder.MAX_BUFFERS", 2)
+    kept, _ = recorder(tmp_path)
+    assert [kept.attached(handle, 1) is not None for handle in (1, 2, 3)] == [True, True, False]
+    assert kept.start(3, 1).media
+    assert kept.start(4, 1).media
+    with pytest.raises(ValueError, match="2 calls are being kept already"):
+        kept.start(5, 1)

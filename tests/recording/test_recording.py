@@ -242,6 +242,20 @@ async def test_a_rule_takes_what_was_kept_in_memory_of_a_call_that_nobody_had_as
     assert json.loads(found["manifest.json"])["masked"] is True
 
 
+async def test_a_call_that_failed_has_the_packets_of_its_setting_up(tmp_path: Path) -> None:
+    rules = RecordingRules(rules=("next verdict normal_close",))
+    async with house(tmp_path, rules, RecordingConfig()) as made:
+        await place_call(made)
+        made.handler.start_rule(f"verdict {made.live().verdict.code}")
+        path = await first_bundle(made)
+    found = members(path)
+    firsts = {one[0] for one in datagrams(found["wire.pcapng"])}
+    assert {0, 22} <= firsts
+    assert not [first for first in firsts if 127 < first < 192]
+    assert datagrams(found["plain.pcapng"]) == []
+    assert b"offer" in found["api.jsonl"]
+
+
 async def test_a_full_disk_ends_the_recording_and_not_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_arguments: Any, **_options: Any) -> Any:
         raise OSError(28, "No space left on device")
