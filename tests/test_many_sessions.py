@@ -21,8 +21,13 @@ from tests.media.harness import engine
 
 COUNT = 200
 OURS = ("appliance.core.", "appliance.media.", "appliance.plugins.")
-CLIENTS = {"appliance.media.dtls.Dtls", "appliance.media.srtp.Context"}
-"""Classes of the engine that the clients of these tests use as well."""
+CLIENTS = {
+    "appliance.media.dtls.Dtls",
+    "appliance.media.flight.Flight",
+    "appliance.media.handshake.PeerHandshake",
+    "appliance.media.srtp.Context",
+}
+"""Classes of the engine that the clients of these tests use as well: DTLS with its parts, and SRTP."""
 
 
 class Callers:

@@ -17,7 +17,7 @@ from appliance.core.events import DtlsAlert
 from appliance.media import srtp
 from appliance.media.config import MTU
 from appliance.media.flight import Flight
-from appliance.media.heard import Heard
+from appliance.media.handshake import PeerHandshake
 from appliance.media.identity import DtlsIdentity, fingerprint_of, preferred
 from appliance.wire.description import Fingerprint
 from appliance.wire.dtls import alert_name
@@ -101,7 +101,7 @@ class Dtls:
         self.records_sent: dict[str, int] = {}
         self.packets_received = self.packets_sent = self.bytes_received = self.bytes_sent = 0
         """DTLS records and their bytes, which is what Janus counts for a data medium."""
-        self.heard = Heard()
+        self.heard = PeerHandshake()
         self.last_alert: DtlsAlert | None = None
         self.profile: srtp.Profile | None = None
         self.version: str | None = None

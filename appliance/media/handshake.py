@@ -7,7 +7,7 @@ _HEADERS = 25
 """Bytes of a record's header and a handshake message's (RFC 6347 sections 4.1 and 4.2.2)."""
 
 
-class Heard:
+class PeerHandshake:
     """Of one peer; told of each record with :meth:`take`."""
 
     __slots__ = ("first_fragment_seen", "hellos", "last")
