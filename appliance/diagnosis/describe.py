@@ -141,7 +141,8 @@ def _media_stats(body: e.MediaStats) -> str:
         parts.append(f"{body.lost} lost on the way to us")
     if body.lost_by_remote is not None and body.has_reports is not False:
         parts.append(f"{body.lost_by_remote} lost on the way to the client")
-    if body.jitter_local is not None:
+    if body.jitter_local is not None and body.packets_received:
+        # Of none that came, Janus says 0.
         parts.append(f"jitter {body.jitter_local} ms")
     if body.rtt:
         parts.append(f"round trip {body.rtt} ms")

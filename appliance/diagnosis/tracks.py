@@ -215,6 +215,8 @@ class Track:
                 self.first_sent_us, self.first_sent_id = timestamp_us, event_id
         if before is not None and seconds > 0:
             self._interval(timestamp_us, event_id, before, now, received or 0, sent or 0, seconds)
+        else:
+            self.jitter_ms = _jitter_of(now)
         return alive
 
     def _reports(self, before: MediaStats | None, now: MediaStats) -> bool:
@@ -317,8 +319,7 @@ class Track:
             self.repairs.add(timestamp_us, event_id, repaired, received, seconds)
 
     def _jitter(self, event_id: int, now: MediaStats, received: int) -> None:
-        jitter = _ms(now.jitter_local_us, now.jitter_local)
-        self.jitter_ms = jitter
+        self.jitter_ms = jitter = _jitter_of(now)
         if jitter is None or not received or self.kind != "audio":
             return
         bad = jitter > limit.JITTER_MS
@@ -369,6 +370,11 @@ def _rate(before: int | None, now: int | None, seconds: float) -> int | None:
     if before is None or now is None or now < before:
         return None
     return round((now - before) * 8 / seconds)
+
+
+def _jitter_of(now: MediaStats) -> float | None:
+    """Milliseconds; where nothing came, Janus says 0."""
+    return _ms(now.jitter_local_us, now.jitter_local) if now.packets_received else None
 
 
 def _ms(exact_us: int | None, floored: float | None) -> float | None:

@@ -20,6 +20,7 @@ from appliance.wire.pcap import Writer
 from tests.programs import need
 
 DATA = Path(__file__).parent.parent / "data" / "replay"
+CAPTURES = Path(__file__).parents[2] / "captures"
 CLOSED = DATA / "pc_close.pcap.gz"
 
 
@@ -35,6 +36,14 @@ def test_each_call_is_told_in_words_and_a_bad_file_fails() -> None:
     assert done.exit_code == 1
     assert "Verdict        normal_close: The client closed the call after 4.0 s" in done.output
     assert "nothing.pcap: No such file" in done.output
+
+
+@pytest.mark.parametrize("capture", ["aiortc_echo", "chrome_echo", "gateway_chrome"])
+def test_a_jitter_that_nobody_could_measure_is_not_told_as_none(capture: str) -> None:
+    """Too short for a stream to tell its clock rate."""
+    done = CliRunner().invoke(main, ["replay", str(CAPTURES / f"{capture}.pcap")])
+    assert "jitter not measured" in done.output
+    assert "jitter 0" not in done.output
 
 
 def test_json_is_a_line_a_call() -> None:

@@ -175,6 +175,14 @@ def test_streams_follow_rfc_3550() -> None:
     assert sample.jitter_us == 0
 
 
+def test_a_stream_too_short_to_tell_its_clock_has_no_jitter() -> None:
+    stream = Stream(1, 111, 0, b"", 0)
+    for number in range(10):
+        stream.take(number * 20_000, number, number * 960, 100)
+    stream.sample(200_000)
+    assert stream.samples[-1].jitter_us is None
+
+
 def test_tcp_segments_find_their_order() -> None:
     half = HalfStream()
     half.feed(2**32 - 3, b"", 0, opens=True)

@@ -46,6 +46,8 @@ export function showFleet(main) {
       h("div", { class: "segments", role: "group", "aria-label": "Group by" }, choices),
       span,
       records),
+    h("p", { class: "lead" }, "Do failed calls have something in common? One office, one browser, one server: the ended calls, "
+      + "counted by what they share. A group whose calls fail far more often than the others' is named first."),
     outliers,
     h("div", { class: "card scroll" },
       h("table", { class: "calls fleet" },

@@ -25,7 +25,7 @@ class _Medium(NamedTuple):
 class _Report(NamedTuple):
     timestamp_us: int
     lost: int
-    jitter_us: int
+    jitter_us: int | None
     rtt_us: int | None
 
 
@@ -120,8 +120,8 @@ def _tell_line(
                 position[ssrc] += 1
             if position[ssrc] >= 0:
                 latest.append(rows[position[ssrc]])
-        jitter_us = max((sample.jitter_us for sample in now_in), default=None) if now_in else None
-        remote_us = max((report.jitter_us for report in latest), default=None)
+        jitter_us = max((each.jitter_us for each in now_in if each.jitter_us is not None), default=None)
+        remote_us = max((each.jitter_us for each in latest if each.jitter_us is not None), default=None)
         rtt_us = next((report.rtt_us for report in latest if report.rtt_us is not None), None)
         say(
             timestamp_us,
@@ -184,7 +184,7 @@ def _tell_reports(
         for block in packet.reports:
             stream = association.streams.get((1 - client, block.ssrc))
             clock = stream.clock if stream is not None else 0
-            jitter_us = round(block.jitter * 1e6 / clock) if clock else 0
+            jitter_us = round(block.jitter * 1e6 / clock) if clock else None
             rtt_us = _rtt(timestamp_us, block)
             found.setdefault(block.ssrc, []).append(_Report(timestamp_us, block.packets_lost, jitter_us, rtt_us))
     return found

@@ -17,7 +17,8 @@ class Sample(NamedTuple):
     packets: int
     octets: int
     lost: int
-    jitter_us: int
+    jitter_us: int | None
+    """``None`` until the stream has told its clock rate, and two of its packets were compared."""
     late: int
 
 
@@ -25,8 +26,8 @@ class Stream:
     """One SSRC in one direction."""
 
     __slots__ = (
-        "_base_rtp", "_clock", "_jitter", "_sequence", "_ticks_per_us", "_transit", "expected", "first_header",
-        "first_us", "last_us", "late", "octets", "packets", "payload_type", "samples", "ssrc",
+        "_base_rtp", "_clock", "_jitter", "_sequence", "_ticks_per_us", "_told_at", "_transit", "expected",
+        "first_header", "first_us", "last_us", "late", "octets", "packets", "payload_type", "samples", "ssrc",
     )  # fmt: skip
 
     def __init__(self, ssrc: int, payload_type: int, sequence: int, header: bytes, timestamp_us: int) -> None:
@@ -46,6 +47,7 @@ class Stream:
         self._base_rtp: int | None = None
         self._clock = 0
         self._ticks_per_us = 0.0
+        self._told_at = 0
         self._transit = 0.0
         self._jitter = 0.0
 
@@ -92,11 +94,17 @@ class Stream:
         if 4_000 < pace < 180_000:
             self._clock = min(CLOCKS, key=lambda clock: max(clock / pace, pace / clock))
             self._ticks_per_us = self._clock / 1e6
+            self._told_at = self.packets
+
+    @property
+    def _is_timed(self) -> bool:
+        """Two packets were compared since the clock rate is known."""
+        return bool(self._clock) and self.packets >= self._told_at + 2
 
     def sample(self, timestamp_us: int) -> None:
         """Note how it stands."""
         if len(self.samples) < MAX_SAMPLES:
-            jitter_us = round(self._jitter / self._ticks_per_us) if self._ticks_per_us else 0
+            jitter_us = round(self._jitter / self._ticks_per_us) if self._is_timed else None
             # RFC 3550 section 6.4.1: late ones count as received, so this may fall.
             lost = self.expected - self.packets
             self.samples.append(Sample(timestamp_us, self.packets, self.octets, lost, jitter_us, self.late))
