@@ -23,6 +23,7 @@ from tests.peers import namespace
 from tests.peers.janus import Janus, janus
 
 COMPARED = 200
+AT_A_TURN = 25
 ROUNDS = 3
 MANY = 1000
 TURNS = 3
@@ -44,18 +45,30 @@ def pss_kib(pid: int) -> int:
     raise ValueError(f"no Pss in /proc/{pid}/smaps_rollup")
 
 
-def _set_up(server: Server | Janus, count: int) -> dict[str, float]:
-    """Connect some calls; what each takes of memory and of CPU. One before them has loaded what is loaded once."""
-    callers = Callers(server.url, namespace.ADDRESS)
-    callers.echo()
-    memory, cpu = pss_kib(server.pid), cpu_seconds(server.pid)
-    for _ in range(count):
-        callers.echo()
-    cpu = cpu_seconds(server.pid) - cpu
-    callers.attend(1.0)
-    memory = pss_kib(server.pid) - memory
-    callers.close()
-    return {"kib": memory / count, "setup_ms": 1000 * cpu / count}
+def _set_up(servers: dict[str, Server | Janus]) -> dict[str, dict[str, float]]:
+    """Connect some calls to each; what one takes of memory and of CPU. One before them has loaded what is loaded once.
+
+    They take turns: what else the machine does meanwhile, and how fast it runs, is then the same for all.
+    """
+    callers = {name: Callers(server.url, namespace.ADDRESS) for name, server in servers.items()}
+    for calls in callers.values():
+        calls.echo()
+    memory = {name: pss_kib(server.pid) for name, server in servers.items()}
+    cpu = dict.fromkeys(servers, 0.0)
+    for _ in range(COMPARED // AT_A_TURN):
+        for name, server in servers.items():
+            before = cpu_seconds(server.pid)
+            for _ in range(AT_A_TURN):
+                callers[name].echo()
+            cpu[name] += cpu_seconds(server.pid) - before
+    found = {}
+    for name, server in servers.items():
+        callers[name].attend(1.0)
+        kib = (pss_kib(server.pid) - memory[name]) / COMPARED
+        found[name] = {"kib": kib, "setup_ms": 1000 * cpu[name] / COMPARED}
+    for calls in callers.values():
+        calls.close()
+    return found
 
 
 def _many(server: Server) -> dict[str, Any]:
@@ -91,7 +104,7 @@ async def _compare() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder)
             async with ours(data / "ours", namespace.ADDRESS) as gateway, janus(data / "janus") as peer:
-                pairs.append({"ours": _set_up(gateway, COMPARED), "janus": _set_up(peer, COMPARED)})
+                pairs.append(_set_up({"ours": gateway, "janus": peer}))
                 print(f"  {pairs[-1]}", file=sys.stderr)
     return {"pairs": pairs}
 
