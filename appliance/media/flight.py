@@ -25,6 +25,8 @@ _MESSAGE = slice(RECORD_HEADER_SIZE, RECORD_HEADER_SIZE + HANDSHAKE_HEADER_SIZE)
 class Flight:
     """What was written last, and when it is due again."""
 
+    __slots__ = ("_heard", "_next_number", "_records", "_sent_at", "_wait")
+
     def __init__(self) -> None:
         self._records: list[bytes] = []
         self._sent_at = 0.0
