@@ -174,7 +174,6 @@ async def test_a_publisher_crosses_to_another_gateway(sites: tuple[Site, Site], 
 
     here.ask("unpublish_remotely", publisher_id=1, remote_id="there")
     sent = outlet.sent
-    assert outlet.lost == 0
     async with asyncio.timeout(5):
         while counted(there)["received"] < sent:  # noqa: ASYNC110  # a turn of the loop at a time
             await asyncio.sleep(0)
