@@ -14,6 +14,7 @@ from appliance.core.clock import Clock
 from appliance.core.events import Event
 from appliance.metrics import names as n
 from appliance.metrics.family import OTHER, Family
+from appliance.metrics.labels import SERVER
 from appliance.metrics.ledger import Ledger, Server
 from appliance.metrics.lives import Life, Peer, Recent
 from appliance.metrics.places import Places
@@ -109,7 +110,7 @@ class BoundedTier:
                 self.table(family).zero(label)
         # Counted first: thousands of handles are few kinds.
         for emitter, count in Counter(emitter for emitter, _ in self.population.sessions).items():
-            self.table(n.SESSIONS).add(self.bounds.admit(n.SERVER, emitter), by=count)
+            self.table(n.SESSIONS).add(self.bounds.admit(SERVER, emitter), by=count)
         lives = self.population.handles.values()
         for values, count in Counter((life.server, life.plugin) for life in lives).items():
             self.table(n.HANDLES).add(*values, by=count)

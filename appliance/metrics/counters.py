@@ -10,7 +10,8 @@ from appliance.core.clock import Clock
 from appliance.core.events import Counter
 from appliance.core.measure import DURATION_BOUNDS
 from appliance.metrics.family import Family, Kind, Source
-from appliance.metrics.names import FAMILIES, SERVER
+from appliance.metrics.labels import SERVER
+from appliance.metrics.names import FAMILIES
 from appliance.metrics.series import Bounds
 from appliance.metrics.text import head, label_text, number
 

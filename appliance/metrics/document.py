@@ -70,7 +70,8 @@ def render() -> str:
     lines = [
         "# Metrics",
         "",
-        "Written from `appliance/metrics/names.py` by `python -m appliance.metrics.document`; a test keeps it so.",
+        "Written from `appliance/metrics/names.py` and `kept.py` by `python -m appliance.metrics.document`, as a test",
+        "holds it.",
         "Directions are the server's: `in` is from the client, `out` is to it.",
         "",
     ]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from appliance.core.queue import WORD_OF
 from appliance.metrics import names as n
 from appliance.metrics.family import Family, Source
+from appliance.metrics.labels import SERVER
 from appliance.metrics.series import Bounds, Cell, Histogram, HistogramTable, Table
 from appliance.metrics.track import Track
 
@@ -142,7 +143,7 @@ class Ledger:
 
     def server(self, emitter: str) -> Server:
         """The server of that name; with its first event, all that can be known of it begins at 0."""
-        label = self._bounds.admit(n.SERVER, emitter)
+        label = self._bounds.admit(SERVER, emitter)
         found = self.servers.get(label)
         if found is None:
             for family in FAMILIES:

@@ -5,8 +5,8 @@ ones keep it for good, and the server that is attached tomorrow is never shown.
 """
 
 from appliance.core.clock import Clock
-from appliance.metrics import names as n
 from appliance.metrics.family import OTHER
+from appliance.metrics.labels import SERVER
 from appliance.metrics.ledger import Ledger
 from appliance.metrics.series import Bounds
 
@@ -34,7 +34,7 @@ class Places:
 
     def make_room_for(self, emitter: str) -> None:
         """Before an event is counted; in vain when everybody speaks."""
-        if self._bounds.lacks_room(n.SERVER, emitter) and not self._take_one():
+        if self._bounds.lacks_room(SERVER, emitter) and not self._take_one():
             self.refused += 1
 
     def _take_one(self) -> bool:
@@ -51,7 +51,7 @@ class Places:
         label = max(over, key=silent.__getitem__)
         for ledger in self._ledgers:
             ledger.forget(label)
-        self._bounds.forget(n.SERVER, label)
+        self._bounds.forget(SERVER, label)
         self.taken += 1
         return True
 

@@ -11,7 +11,7 @@ from appliance.core.peer import MediaEngine, PeerConnection
 from appliance.media.config import MAX_STUN_SOURCES, MediaConfig
 from appliance.media.engine import Engine
 from appliance.media.udp import sockaddr
-from appliance.metrics import names
+from appliance.metrics import kept
 from appliance.wire import rtcp, stun
 from tests.clock import FakeClock
 from tests.media.client import Client
@@ -216,7 +216,7 @@ async def test_counts_have_declared_names_and_labels(call: Call) -> None:
     counts = {(item.name, *item.labels.values()): item.value for item in client.engine.measure()}
     assert counts["media_datagrams_dropped_total", "malformed"] == 2
     assert counts["media_datagrams_dropped_total", "unknown_ssrc"] == 1
-    reasons = next(label for label in names.DATAGRAMS_DROPPED.labels if label.name == "reason").values
+    reasons = next(label for label in kept.DATAGRAMS_DROPPED.labels if label.name == "reason").values
     for item in client.engine.measure():
         assert isinstance(item, Counter)
         assert item.labels.get("reason", "malformed") in (reasons or ())

@@ -2,13 +2,13 @@
 
 from appliance.core import events as ev
 from appliance.core.events import Event, event
-from appliance.metrics import names as n
 from appliance.metrics.exporter import Exporter
+from appliance.metrics.labels import SERVER
 from appliance.metrics.places import IDLE_S, PROVEN_EVENTS, UNPROVEN_IDLE_S
 from tests.clock import FakeClock
 from tests.metrics.traces import Scrape, exporter
 
-PLACES = n.SERVER.cap
+PLACES = SERVER.cap
 
 
 def said(server: str) -> Event:
