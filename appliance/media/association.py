@@ -112,7 +112,6 @@ class Association:
                     max_message_bytes=size,
                     opened=self._data_opened,
                     received=self._data_received,
-                    round_trip=self._round_trip(),
                 )
                 return
 

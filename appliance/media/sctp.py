@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiortc.rtcdatachannel import RTCDataChannel
-from aiortc.rtcsctptransport import SCTP_RTO_INITIAL, RTCSctpCapabilities, RTCSctpTransport
+from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 from pyee.asyncio import AsyncIOEventEmitter
 
 from appliance.media.config import MAX_BUFFERED_BYTES, MAX_DATA_CHANNELS
@@ -37,10 +37,6 @@ SHARE = 0.2
 """Of the processor, for the packets of one peer; some cost thousands of times what they cost their sender."""
 SHARE_BURST = 0.5
 """Seconds that a peer may take at once."""
-LEAST_TIMEOUT = 0.3
-"""Seconds before what opens an association goes again, however short the round trip."""
-MOST_TIMEOUT = 1.0
-"""Seconds, when none is known: RTO.Initial of RFC 9260 section 16. aiortc's is three."""
 _OVERDRAWN_BYTES = 1_048_576
 """How far beyond the window that we told it a peer may send."""
 
@@ -72,27 +68,8 @@ class _Transport(AsyncIOEventEmitter):
         self._dtls.send_data(data)
 
 
-class _Sctp(RTCSctpTransport):  # type: ignore[misc]  # aiortc's types are not told
-    """With a first time-out that fits the way, which ICE has measured already; ``timeout`` is in seconds.
-
-    aiortc repeats at the same pace eight times and gives up, so this one slows down to aiortc's. What is measured
-    later replaces it, and is a second at least.
-    """
-
-    def __init__(self, transport: _Transport, timeout: float) -> None:
-        super().__init__(transport, 5000)
-        self._rto = timeout
-
-    def _t1_expired(self) -> None:
-        self._rto = min(2 * self._rto, SCTP_RTO_INITIAL)
-        super()._t1_expired()
-
-
 class DataChannels:
-    """The data channels of one peer; made when DTLS is up. Needs a running event loop.
-
-    ``round_trip`` is in seconds, where it is known.
-    """
+    """The data channels of one peer; made when DTLS is up. Needs a running event loop."""
 
     def __init__(
         self,
@@ -103,7 +80,6 @@ class DataChannels:
         opened: Callable[[str, str], None],
         received: Callable[[str, str, str | bytes], None],
         share: Share | None = None,
-        round_trip: float | None = None,
     ) -> None:
         self.errors: dict[str, int] = {}
         """What was dropped, by why: packet, harmful, busy, overflow, channels, closed, buffer, too_large."""
@@ -115,8 +91,7 @@ class DataChannels:
         self._channels: dict[tuple[str, str], RTCDataChannel] = {}
         self._is_long = False
         self._transport = _Transport(dtls)
-        timeout = MOST_TIMEOUT if round_trip is None else min(max(3 * round_trip, LEAST_TIMEOUT), MOST_TIMEOUT)
-        self._sctp = _Sctp(self._transport, timeout)
+        self._sctp = RTCSctpTransport(self._transport, 5000)
         self._sctp.on("datachannel", self._channel)
         self._run(self._sctp.start(RTCSctpCapabilities(maxMessageSize=max_message_bytes), remote_port))
 
