@@ -7,6 +7,8 @@ from appliance.core.deliveries import Origin
 
 BLOCK = 2**24
 """Sequence numbers under one name: a database counts them in 32 bits."""
+MAX_WAITING = 4096
+"""Frames of one gateway of which it is known up to which event they are kept; beyond that, of several together."""
 
 
 class Taken:
@@ -40,6 +42,8 @@ class Taken:
     def took(self, after: int, number: int) -> None:
         """A frame is handed on, whose last event has that number; the gateway's next one is ``after``."""
         self.next = after
+        if len(self._waiting) >= MAX_WAITING or (self._waiting and self._waiting[-1][0] == number):
+            self._waiting.pop()
         self._waiting.append((number, after))
 
     def is_kept_until(self, number: int) -> bool:

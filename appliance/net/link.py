@@ -11,16 +11,21 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 VERSION = 1
 MAX_FRAME = 8 * 2**20
 MAX_SOCKET_PATH = 100
 """Bytes; ``sun_path`` holds 108 on Linux and 104 elsewhere, with its terminator."""
 SOCKET_NAME = "link.sock"
+
+Sequence = Annotated[int, Meta(ge=0, lt=2**53)]
+"""A sequence number: no gateway lives for as many events, and what comes after it can still be told."""
+Name = Annotated[str, Meta(max_length=1000)]
+"""Remembered longer than a connection lasts."""
 
 _LENGTH = struct.Struct(">I")
 
@@ -44,9 +49,9 @@ class Hello(_Message, frozen=True, kw_only=True):
     """The gateway's first frame."""
 
     v: int
-    boot: str
+    boot: Name
     """Changes with every start of the gateway; sequence numbers count within it."""
-    server: str
+    server: Name
     token: str = ""
 
 
@@ -63,7 +68,7 @@ class Welcome(_Message, frozen=True, kw_only=True):
 class Events(_Message, frozen=True, kw_only=True):
     """Events in order, each one msgpack of its own, so that a malformed one harms no other."""
 
-    seq: int
+    seq: Sequence
     """Of the first; the others follow."""
     events: list[bytes]
 

@@ -64,6 +64,33 @@ async def test_a_jump_is_a_gap_and_what_came_before_is_dropped() -> None:
     assert got[3].emitter == "gw"
 
 
+async def test_a_sequence_number_beyond_all_measure_ends_nothing() -> None:
+    got: list[Event] = []
+    with socket_address() as address:
+        async with collector(address, got.append) as intake:
+            hostile, other = await greeted(address), await greeted(address, Hello(v=1, boot="one", server="other"))
+            hostile.send(*(frame(seq, 1) for seq in (2**64 - 1, 2**53, -1)), frame(2**53 - 1, 2))
+            assert await hostile.receive() == Ack(next=2**53), "after which all else can still be told"
+            other.send(frame(0, 3))
+            assert await other.receive() == Ack(next=1)
+            assert intake.gateways == ["gw", "other"]
+            assert [c.value for c in intake.measure() if c.labels.get("outcome") == "malformed"] == [3]
+            await hostile.close()
+            await other.close()
+    assert times([item for item in got if item.type != EventType.CORE]) == [2, 3]
+
+
+@pytest.mark.parametrize("hello", [Hello(v=1, boot="b" * 1001, server="gw"), Hello(v=1, boot="b", server="s" * 1001)])
+async def test_a_name_that_is_too_long_to_remember_is_no_hello(hello: Hello) -> None:
+    with socket_address() as address:
+        async with collector(address, lambda item: None) as intake:
+            peer = await RawPeer.dial(address)
+            peer.send(hello, frame(0, 1))
+            assert await peer.receive() is None
+            assert intake.gateways == []
+            await peer.close()
+
+
 async def test_a_gateway_that_started_anew_is_a_gap() -> None:
     got: list[Event] = []
     with socket_address() as address:

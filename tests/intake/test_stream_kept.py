@@ -9,6 +9,7 @@ from appliance.core.clock import LoopClock
 from appliance.core.events import Event, EventType, encode_msgpack
 from appliance.handlers.link import LinkHandler
 from appliance.intake.stream import ALIVE_SECONDS, PAUSE, StreamConfig, StreamIntake
+from appliance.intake.taken import MAX_WAITING, Taken
 from appliance.net.link import Ack, Events, Hello, Message, Welcome
 from tests.clock import FakeClock
 from tests.intake.links import RawPeer, gateway, socket_address, state, times, until
@@ -102,6 +103,18 @@ async def test_where_there_is_no_room_it_is_taken_later_and_the_gateway_hears_th
             clock.advance(PAUSE)
             assert await peer.receive() == Ack(next=3)
             await peer.close()
+
+
+def test_frames_that_are_not_kept_for_long_cost_little() -> None:
+    taken = Taken("gw", "one")
+    for number in range(1, 2 * MAX_WAITING + 1):
+        taken.took(number, number)
+    for _ in range(MAX_WAITING):  # and nothing in them
+        taken.took(2 * MAX_WAITING, 2 * MAX_WAITING)
+    assert len(taken._waiting) == MAX_WAITING
+    assert taken.is_kept_until(MAX_WAITING + 1) and taken.kept == MAX_WAITING - 1
+    assert taken.is_kept_until(2 * MAX_WAITING) and taken.kept == 2 * MAX_WAITING
+    assert taken.waits is True, "it was not told that they are taken"
 
 
 async def test_a_gateway_that_comes_back_hears_what_was_kept_meanwhile() -> None:
