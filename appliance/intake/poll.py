@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from appliance.core.alive import LiveServer
+from appliance.core.alive import MAX_HANDLES, MAX_SESSIONS, LiveServer
 from appliance.core.clock import Clock
 from appliance.core.events import Event
 from appliance.core.intake import AdminApi, Deliver
@@ -120,7 +120,7 @@ class Poll:
         self._left = self._max_requests
         began, wall_us = self._clock.monotonic(), self._clock.wall_us()
         self._check(await self._ask("info"))
-        sessions = frozenset(_ids((await self._ask("list_sessions")).get("sessions")))
+        sessions = _ids((await self._ask("list_sessions")).get("sessions"), MAX_SESSIONS)
         handles = await self._list_handles(sessions)
         difference = self._reconciler.compare(Lists(began=began, wall_us=wall_us, sessions=sessions, handles=handles))
         self.off = difference.off
@@ -146,33 +146,40 @@ class Poll:
         self._asked = {each: number for each, number in self._asked.items() if each in sessions}
         turn = sorted(sessions, key=lambda each: self._asked.get(each, 0))[: max(1, self._room // 2)]
         found: dict[int, frozenset[int]] = {}
+        room = MAX_HANDLES
 
         async def look(session: int) -> None:
+            nonlocal room
             answer = await self._ask_of("list_handles", session)
             self._asked[session] = self._number
             if answer is not None:
-                found[session] = frozenset(_ids(answer.get("handles")))
+                found[session] = _ids(answer.get("handles"), room)
+                room -= len(found[session])
 
         await _each(turn, look)
         return found
 
     async def _announce(self, sessions: frozenset[int], handles: Sequence[HandleId]) -> None:
         """Sessions and handles whose beginning was missed. A session that has none yet is told alone."""
-        told: dict[HandleId, tuple[dict[str, Any], int]] = {}
+        beginnings: dict[int, Event] = {}
+        told: dict[HandleId, list[Event]] = {}
 
         async def look(place: HandleId) -> None:
             answer = await self._ask_of("handle_info", *place)
             if answer is not None and isinstance(answer.get("info"), dict):
-                told[place] = answer["info"], self._clock.wall_us()
+                # What it means, and not what it says: that may be megabytes of each.
+                about = answer["info"], self._clock.wall_us()
+                beginnings.setdefault(place[0], announce_session(self.name, place[0], *about))
+                told[place] = list(announce_handle(self.name, *place, *about))
 
         await _each(handles[: self._room], look)
         now_us = self._clock.wall_us()
-        for session in sorted(sessions):
-            first = next((found for place, found in told.items() if place[0] == session), ({}, now_us))
-            await self._tell([announce_session(self.name, session, *first)])
+        await self._tell(
+            beginnings.get(session) or announce_session(self.name, session, {}, now_us) for session in sorted(sessions)
+        )
         for place in sorted(told):
             if not self._server.has_ended(*place):
-                await self._tell(announce_handle(self.name, *place, *told[place]))
+                await self._tell(told[place])
 
     async def _look_at_peers(self, began: float) -> None:
         """With the requests that are left: whether PeerConnections that should be there are."""
@@ -237,11 +244,13 @@ async def _each(items: Sequence[Any], action: Callable[[Any], Awaitable[None]]) 
         raise problems.exceptions[0] from None
 
 
-def _ids(listed: object) -> Iterable[int]:
-    """:raises ConnectionError: it is no list of ids, so there is nothing to compare."""
+def _ids(listed: object, limit: int) -> frozenset[int]:
+    """:raises ConnectionError: it is no list of ids, or too long a one, so there is nothing to compare."""
     if not isinstance(listed, list) or not all(type(each) is int and 0 <= each < MAX_ID for each in listed):
         raise ConnectionError("it answers with what is no list of ids")
-    return listed
+    if len(listed) > limit:
+        raise ConnectionError(f"it lists more than the {MAX_SESSIONS} sessions or {MAX_HANDLES} handles that we follow")
+    return frozenset(listed)
 
 
 def _word(item: Event) -> str:

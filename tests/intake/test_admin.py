@@ -124,6 +124,37 @@ async def test_what_is_no_list_is_no_evidence(world: Polled, answer: object, mon
     assert world.told == []
 
 
+@pytest.mark.parametrize("sessions,handles", [(4, 1), (2, 3)])
+async def test_more_than_is_followed_is_compared_with_nothing(
+    world: Polled, sessions: int, handles: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.intake.poll.MAX_SESSIONS", 3)
+    monkeypatch.setattr("appliance.intake.poll.MAX_HANDLES", 5)
+    world.api.has = {session: dict.fromkeys(range(handles), UP) for session in range(sessions)}
+    assert await world.polls(2) == [False, False]
+    assert world.told == [] and world.poll.polls["failed"] == 2
+    world.api.has = {1: {10: UP}}
+    assert await world.polls(2) == [True, True] and world.told
+
+
+async def test_others_have_their_turn_between_the_sessions_that_are_announced(
+    world: Polled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.intake.poll.YIELD_EVERY", 10)
+    world.api.has = {session: {} for session in range(95)}
+    turns = list[int]()
+
+    async def other() -> None:
+        while len(world.told) < 95:
+            turns.append(len(world.told))
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(other())
+    await world.polls(2)
+    await waiting
+    assert {10, 50, 90} <= set(turns)
+
+
 async def test_a_server_with_another_name_is_compared_with_nothing(
     world: Polled, caplog: pytest.LogCaptureFixture
 ) -> None:
