@@ -33,7 +33,7 @@ from appliance.recording.bundle import WIRE
 from tests.handlers.hep_calls import mapper
 
 HERE = Path(__file__).parent / "faults"
-MAX_BYTES = 60_000
+MAX_BYTES = 100_000
 RTP_HEADER = 40
 """Bytes of a packet of media that are kept: IPv4, UDP and RTP without extensions."""
 LICENCE = "Recorded for this project; under its licence, MIT."
