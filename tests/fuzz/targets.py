@@ -17,7 +17,9 @@ from appliance.intake import dialect
 from appliance.media import sctp
 from appliance.media.config import DATAGRAM_BYTES
 from appliance.media.dtls import DtlsStage
+from appliance.media.frames import Frame, reader
 from appliance.media.injection import Injection
+from appliance.media.thinning import Thinning
 from appliance.plugins.videoroom.remote_port import OUTCOMES, RemotePort
 from appliance.wire import dtls, keyframe, rtcp, sdp, stun, twcc, vp8, vp9
 from appliance.wire.candidate import Candidate, CandidateDecodeError
@@ -84,6 +86,34 @@ def rtp_payload(data: bytes) -> None:
     """What is read of pictures."""
     for read in (vp8.read, vp9.read, keyframe.h264, keyframe.h265, keyframe.av1):
         read(data, 0, len(data))
+
+
+def layers(data: bytes) -> None:
+    """Packets of a publisher's SVC, each after its size, and what a receiver of the lowest layer gets of them.
+
+    VP9 tells layers in the payload; AV1 in the dependency descriptor, here the one extension, before a byte of payload.
+    """
+    codec, at = ("vp9", "av1")[data[:1] > b"\x7f"], 1
+    read, thinning = reader(codec, dependency_id=12), Thinning()
+    thinning.spatial.target = thinning.target = 0
+    sequence = 0
+    while at < len(data):
+        size = data[at]
+        part, at = data[at + 1 : at + 1 + size], at + 1 + size
+        sequence = (sequence + 1 + (size & 7)) & 0xFFFF
+        extension = bytes((12, len(part))) + part
+        extension += bytes(-len(extension) % 4)
+        header = bytes((0x90,)) + bytes(11) + b"\x10\x00" + (len(extension) // 4).to_bytes(2, "big") + extension
+        packet = memoryview(header + part)
+        frame = read(packet, len(header), len(packet))
+        if sequence == 1 + (size & 7):
+            thinning.begin(sequence, frame or Frame(keyframe=False))
+        numbers = thinning.take(sequence, 3000 * (sequence >> 2), frame)
+        if frame is not None and frame.frame_number_at:
+            assert 18 <= frame.frame_number_at <= len(header) - 2
+        if numbers is not None and not numbers.empty:
+            assert frame is not None and (frame.spatial == 0 or thinning.spatial.limit > 0)
+        assert 0 <= thinning.closed <= 512 and thinning.spatial.flows <= 2
 
 
 def rtcp_compound(data: bytes) -> None:
@@ -255,7 +285,7 @@ def remote_media(data: bytes) -> None:
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
-        stun_message, ice_tcp_stream, dtls_records, rtp_packet, rtp_payload, rtcp_compound, transport_feedback,
+        stun_message, ice_tcp_stream, dtls_records, rtp_packet, rtp_payload, layers, rtcp_compound, transport_feedback,
         session_description, candidate, janus_request, janus_events, hep_message, packet_file, sctp_packet,
         remote_media,
     )
