@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from appliance.console.pages import CONTENT_TYPES, STATIC, load_pages
+from appliance.diagnosis.rules import RULES
+from appliance.diagnosis.verdict import CODES
 
 PAGES = load_pages()
 
@@ -43,6 +45,21 @@ def test_modules_import_files_that_exist_and_never_write_markup(name: str) -> No
     for path in re.findall(r'from "\./([^"]+)"', text):
         assert path in PAGES, path
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
+
+
+def words_of_verdicts(table: str) -> set[str]:
+    """The codes that a table of the console has words for."""
+    (entries,) = re.findall(
+        rf"^const {table} = {{$(.*?)^}};", PAGES["verdict.js"].body.decode(), re.MULTILINE | re.DOTALL
+    )
+    return set(re.findall(r'(\w+): "', entries))
+
+
+def test_verdicts_in_the_lists_are_those_of_the_diagnosis() -> None:
+    assert words_of_verdicts("NAMES") <= set(CODES)
+    spoiled = {rule.code for rule in RULES if rule.phase in {"first_media", "media"} and rule.severity != "good"}
+    # A muted microphone is mostly meant.
+    assert words_of_verdicts("IMPAIRMENTS") == spoiled - {"silent_source"}, "else a list calls such media good"
 
 
 def test_the_plotting_library_comes_with_its_licence() -> None:

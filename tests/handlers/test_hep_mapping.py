@@ -255,10 +255,11 @@ def test_an_end_without_an_offer_is_no_bye() -> None:
 
 
 def test_severity_decides_where_no_cause_is_near() -> None:
-    for severity, cause in (("good", 16), ("notice", 16), ("fault", 41)):
+    ends = [("uplink_loss", "good", 16), ("uplink_loss", "notice", 16), ("uplink_loss", "fault", 41)]
+    for code, severity, cause in [*ends, ("server_shutdown", "notice", 41)]:
         target = mapper()
         play(target, [*call(), of_handle(HANGUP, 100)])
-        (bye,) = sip(target.take(of_handle(verdict("uplink_loss", severity=severity), 101), 0.0))
+        (bye,) = sip(target.take(of_handle(verdict(code, severity=severity), 101), 0.0))
         assert bye["reason"].startswith(f"Q.850;cause={cause};")
 
 

@@ -29,7 +29,9 @@ const IMPAIRMENTS = {
   uplink_loss: "loss from client", downlink_loss: "loss to client", congestion: "congestion", bandwidth_drop: "bandwidth drop",
   high_jitter: "jitter", keyframe_storm: "key frame storm", no_keyframe: "no key frame", one_way_audio: "one-way audio",
   media_stopped: "stopped", no_media_from_client: "none from client", no_media_to_client: "none to client",
-  network_lost: "interrupted", unstable_path: "unstable path", loss_repaired: "loss, repaired",
+  network_lost: "interrupted", network_interrupted: "interrupted for a while", unstable_path: "unstable path",
+  loss_repaired: "loss, repaired", no_video_from_client: "no video from client", clock_or_timestamp_fault: "clock drift",
+  srtp_decrypt_failed: "not decrypted", rtp_unroutable: "not passed on",
 };
 
 /** How the media was, as far as the verdict and what holds beside it tell: good, or what was wrong with it. */

@@ -26,10 +26,12 @@ CAUSES = {
     "udp_blocked_or_firewall": 3,  # no route to destination
     "no_remote_candidates": 3,
     "mdns_only": 3,
+    "turn_unreachable": 3,
     "network_lost": 27,  # destination out of order
     "session_timeout": 102,  # recovery on timer expiry
     "dtls_no_response": 102,
     "fingerprint_mismatch": 57,  # bearer capability not authorised
+    "server_shutdown": TEMPORARY_FAILURE,
     # Hangup reasons of Janus, for calls without a verdict.
     "Janus API": NORMAL_CLEARING,
     "Admin API": NORMAL_CLEARING,
@@ -42,7 +44,7 @@ CAUSES = {
     "Session timeout": 102,
     "Session destroyed": NORMAL_CLEARING,
 }
-"""Verdicts of failure, and hangup reasons for calls without one, to the nearest cause of ITU-T Q.850."""
+"""Verdicts that are no clearing, and hangup reasons for calls without one, to the nearest cause of ITU-T Q.850."""
 
 
 class End(NamedTuple):
