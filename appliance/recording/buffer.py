@@ -20,6 +20,8 @@ OVERHEAD = 160
 """Bytes that an entry costs beside its data, roughly."""
 MAX_MESSAGES = 2_000
 MAX_KEYS = 32
+MAX_ADDRESSES = 100
+"""Of one call that are told apart; a peer can make up any number."""
 MAX_DEPTH = 16
 SECRETS = frozenset({
     "apisecret", "admin_secret", "token", "secret", "pin", "password", "admin_key", "room_secret", "new_secret",
@@ -55,6 +57,8 @@ class Buffer:
         self._bytes = 0
         self._messages: deque[Said] = deque(maxlen=MAX_MESSAGES)
         self._keys: list[str] = []
+        self._addresses: dict[Address, Address] = {}
+        """Each once, however many datagrams go there: most of a short datagram's memory would be its addresses."""
 
     @property
     def media(self) -> bool:
@@ -63,6 +67,9 @@ class Buffer:
 
     def wire(self, data: bytes, incoming: bool, local: Address, remote: Address) -> None:
         """Keep a datagram."""
+        known = self._addresses
+        if len(known) < MAX_ADDRESSES:
+            local, remote = known.setdefault(local, local), known.setdefault(remote, remote)
         entry = Datagram(self._clock.wall_us(), incoming, local, remote, data)
         is_setup = bool(data) and not 127 < data[0] < 192
         size = len(data) + OVERHEAD
@@ -144,6 +151,7 @@ class Buffer:
         self._setup.clear()
         self._messages.clear()
         self._keys.clear()
+        self._addresses.clear()
 
 
 def _moment(entry: Datagram) -> int:

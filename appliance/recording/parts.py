@@ -14,7 +14,7 @@ class PartsError(ValueError):
     """The file is none of ours, or of another version."""
 
 
-class Datagram(Struct, frozen=True, array_like=True):
+class Datagram(Struct, frozen=True, array_like=True, gc=False):
     """As it was on the wire."""
 
     timestamp_us: int
@@ -24,7 +24,7 @@ class Datagram(Struct, frozen=True, array_like=True):
     data: bytes
 
 
-class Plain(Struct, frozen=True, array_like=True):
+class Plain(Struct, frozen=True, array_like=True, gc=False):
     """An RTP or RTCP packet, decrypted; ``length`` is what it had before its payload was left out."""
 
     timestamp_us: int
@@ -33,7 +33,7 @@ class Plain(Struct, frozen=True, array_like=True):
     data: bytes
 
 
-class Said(Struct, frozen=True, array_like=True):
+class Said(Struct, frozen=True, array_like=True, gc=False):
     """A message of the Janus API."""
 
     timestamp_us: int

@@ -4,7 +4,7 @@
 field covers goes into ``attributes``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -170,7 +170,7 @@ class MediaDescription(Struct, frozen=True, kw_only=True):
     rtcp_mux: bool = False
     rtcp_rsize: bool = False
     bundle_only: bool = False
-    codecs: dict[int, Codec] = {}
+    codecs: Mapping[int, Codec] = {}
     """By payload type, in the order of the m-line; a format without rtpmap and without a static meaning is absent."""
     extensions: tuple[HeaderExtension, ...] = ()
     ssrcs: tuple[Ssrc, ...] = ()

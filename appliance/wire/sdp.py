@@ -6,6 +6,8 @@ candidates), strict where a mistake would surface later as a call that fails wit
 """
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 
 from appliance.wire.candidate import Candidate, CandidateDecodeError
 from appliance.wire.description import (
@@ -22,7 +24,8 @@ from appliance.wire.description import (
     Ssrc,
     SsrcGroup,
 )
-from appliance.wire.sdp_lines import WORD, Level, Line, SdpDecodeError, sections, short
+from appliance.wire.sdp_lines import MAX_SHARED, WORD, Level, Line, SdpDecodeError, sections, short
+from appliance.wire.shared import Shared
 
 __all__ = [
     "Candidate",
@@ -48,6 +51,9 @@ MAX_CANDIDATES = 256
 MAX_FORMATS = 128
 """Of one m-line; there are no more payload types."""
 
+MAX_SHARED_TEXT = 16_384
+"""Characters of a set of codecs that is kept once for all descriptions."""
+
 STATIC_PAYLOAD_TYPES = {
     0: ("PCMU", 8000, 1),
     3: ("GSM", 8000, 1),
@@ -63,6 +69,9 @@ HASH_SIZES = {"md5": 16, "sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 4
 _ICE_CHARS = r"[A-Za-z0-9+/{}]"
 _STREAMS = r"~?[A-Za-z0-9_-]+(?:[,;]~?[A-Za-z0-9_-]+)*"
 _SETUPS = frozenset({"active", "passive", "actpass", "holdconn"})
+
+_CODECS: Shared[tuple[tuple[str, ...], ...], Mapping[int, Codec]] = Shared(128)
+_EXTENSIONS: Shared[str, HeaderExtension] = Shared(256)
 
 
 def parse(text: str) -> SessionDescription:
@@ -125,12 +134,18 @@ class _Common:
             self.direction = self.direction or fallback.direction
 
 
+@lru_cache(256)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(" "))
+
+
 def _media(level: Level, session: _Common) -> MediaDescription:
     line = level.lines[0]
-    words = line.value.split(" ")
+    words = _words(line.value) if len(line.value) <= MAX_SHARED else tuple(line.value.split(" "))
     if len(words) < 4 or not all(words):
         raise line.error("m=<kind> <port> <protocol> <format> ...")
-    kind, port, protocol, *formats = words
+    kind, port, protocol = words[:3]
+    formats = words[3:]
     if len(formats) > MAX_FORMATS:
         raise line.error(f"at most {MAX_FORMATS} formats")
     if not re.fullmatch(WORD, kind):
@@ -147,7 +162,7 @@ def _media(level: Level, session: _Common) -> MediaDescription:
         kind=kind,
         port=line.integer(port.partition("/")[0], "a port", 0, 65535),
         protocol=protocol,
-        formats=tuple(formats),
+        formats=formats,
         connection=level.connection(),
         bandwidths=level.bandwidths(),
         mid=level.first("mid", lambda line: line.matched(WORD, "a=mid:<token>")[0]),
@@ -163,8 +178,8 @@ def _media(level: Level, session: _Common) -> MediaDescription:
         rtcp_mux=level.has("rtcp-mux"),
         rtcp_rsize=level.has("rtcp-rsize"),
         bundle_only=level.has("bundle-only"),
-        codecs=_codecs(level, [int(text) for text in formats]) if is_rtp else {},
-        extensions=tuple(_extension(line) for line in level.all("extmap")),
+        codecs=_known_codecs(level, formats) if is_rtp else {},
+        extensions=tuple(_known_extension(line) for line in level.all("extmap")),
         ssrcs=_ssrcs(level),
         ssrc_groups=tuple(_ssrc_group(line) for line in level.all("ssrc-group")),
         rids=tuple(_rid(line) for line in level.all("rid")),
@@ -238,6 +253,15 @@ def _candidates(level: Level) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
     return tuple(good), tuple(refused)
 
 
+def _known_codecs(level: Level, formats: tuple[str, ...]) -> Mapping[int, Codec]:
+    """Those of one browser are the same in all of its calls."""
+    key = (formats, *(tuple(line.value for line in level.all(name)) for name in ("rtpmap", "fmtp", "rtcp-fb")))
+    payload_types = [int(text) for text in formats]
+    if sum(len(text) for texts in key for text in texts) > MAX_SHARED_TEXT:
+        return _codecs(level, payload_types)
+    return _CODECS.of(key, lambda: _codecs(level, payload_types))
+
+
 def _codecs(level: Level, payload_types: list[int]) -> dict[int, Codec]:
     maps = {number: (name, rate, channels) for number, name, rate, channels in map(_rtpmap, level.all("rtpmap"))}
     formats: dict[int, list[str]] = {}
@@ -272,6 +296,10 @@ def _rtpmap(line: Line) -> tuple[int, str, int, int]:
     if number > 127 or rate == 0 or channels == 0:
         raise line.error("payload type 0..127, a clock rate and channels above 0")
     return number, match[2], rate, channels
+
+
+def _known_extension(line: Line) -> HeaderExtension:
+    return _extension(line) if len(line.value) > MAX_SHARED else _EXTENSIONS.of(line.value, lambda: _extension(line))
 
 
 def _extension(line: Line) -> HeaderExtension:

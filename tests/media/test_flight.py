@@ -1,6 +1,7 @@
 """Flights of a handshake that are lost, on a clock of our own: when they go again, and that OpenSSL takes them."""
 
 import pytest
+from OpenSSL import SSL
 
 from appliance.core.events import DtlsAlert
 from appliance.media.dtls import Dtls, DtlsStage, records
@@ -54,6 +55,13 @@ def numbers(datagrams: list[bytes]) -> list[bytes]:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture(autouse=True)
+def openssl_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL's timer runs by the machine's clock, and a test that is held up for a second would meet it."""
+    monkeypatch.setattr(SSL.Connection, "DTLSv1_get_timeout", lambda _self: 3600.0)
+    monkeypatch.setattr(SSL.Connection, "DTLSv1_handle_timeout", lambda _self: False)
 
 
 @pytest.mark.parametrize(
