@@ -18,6 +18,7 @@ from appliance.console.settings import ConsoleSettings
 from appliance.core.auth import same_secret, secret_of
 from appliance.core.clock import Clock
 from appliance.core.events import Counter
+from appliance.core.network import network_of
 from appliance.net.host import is_loopback
 
 LEAST_SECRET = 12
@@ -77,21 +78,9 @@ class Attempts:
             self._spent.popitem(last=False)
 
     def _state(self, address: str) -> tuple[float, str]:
-        key = _network(address)
+        key = network_of(address)
         spent, at = self._spent.get(key, (0.0, 0.0))
         return max(0.0, spent - (self._clock.monotonic() - at) / ATTEMPT_EVERY_S), key
-
-
-def _network(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return ""
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is None:
-            return str(ip_network((int(parsed), 64), strict=False).network_address)
-        parsed = parsed.ipv4_mapped
-    return str(parsed)
 
 
 class Login:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from appliance.core.clock import Clock, Timer
+from appliance.core.network import network_of
 from appliance.media.config import DATAGRAM_BYTES
 from appliance.media.udp import MediaReceiver, Slot, Slots, address_of, contents, sockaddr
 from appliance.wire.framing import Deframer, FramingError, framed
@@ -20,7 +21,7 @@ from appliance.wire.framing import Deframer, FramingError, framed
 MAX_CONNECTIONS = 2048
 """Of one port, at a time; a quarter of the files that the process may open, where that is less."""
 MAX_CONNECTIONS_OF_ADDRESS = 256
-"""Many people behind one NAT are one address to us."""
+"""Many people behind one NAT are one address to us, and so is all of one IPv6 client's /64."""
 MAX_UNPROVEN = 256
 """Connections that have not said yet whose they are; beyond this new ones are closed at once."""
 MAX_UNPROVEN_OF_ADDRESS = 32
@@ -85,7 +86,7 @@ class TcpPort:
         self._lost = lost
         self._clock = clock
         self._connections: dict[bytes, _Connection] = {}
-        self._of_host: Tally[str] = Tally()
+        self._of_client: Tally[str] = Tally()
         self._unproven: dict[bytes, _Connection] = {}
         self._server: asyncio.Server | None = None
         self._sweeping: Timer | None = None
@@ -154,18 +155,19 @@ class TcpPort:
 
     def opened(self, connection: "_Connection") -> bool:
         """A connection has come; false when there are too many."""
-        host, key = address_of(connection.key)[0], connection.key
-        unproven = sum(address_of(other)[0] == host for other in self._unproven)
+        key, client = connection.key, network_of(address_of(connection.key)[0])
+        unproven = sum(other.client == client for other in self._unproven.values())
         if (
             len(self._connections) >= self._most
-            or self._of_host[host] >= MAX_CONNECTIONS_OF_ADDRESS
+            or self._of_client[client] >= MAX_CONNECTIONS_OF_ADDRESS
             or len(self._unproven) >= MAX_UNPROVEN
             or unproven >= MAX_UNPROVEN_OF_ADDRESS
         ):
             self.refused["limit"] += 1
             return False
         self._connections[key] = self._unproven[key] = connection
-        self._of_host[host] += 1
+        self._of_client[client] += 1
+        connection.client = client
         connection.opened_at = connection.heard_at = self._clock.monotonic()
         if self._sweeping is None:
             self._sweeping = self._clock.call_later(SWEEP_S, self._sweep)
@@ -178,10 +180,9 @@ class TcpPort:
             return
         del self._connections[key]
         self._unproven.pop(key, None)
-        host = address_of(key)[0]
-        self._of_host[host] -= 1
-        if not self._of_host[host]:
-            del self._of_host[host]
+        self._of_client[connection.client] -= 1
+        if not self._of_client[connection.client]:
+            del self._of_client[connection.client]
         self._lost(self, key)
 
     def heard(self, connection: "_Connection", data: bytes) -> None:
@@ -234,6 +235,8 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, port: TcpPort) -> None:
         self.key = b""
+        self.client = ""
+        """Its address, as far as one client has it to itself."""
         self.deframer = Deframer(DATAGRAM_BYTES)
         self.unproven_bytes = 0
         self._port = port

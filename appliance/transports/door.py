@@ -1,12 +1,12 @@
 """Who may come in, and how much of it: addresses, origins, requests a second, TLS. The same for every transport."""
 
 from collections import Counter as Tally
-from ipaddress import ip_address, ip_network
 
 from aiohttp import web
 from msgspec import Struct
 
 from appliance.core.clock import Clock
+from appliance.core.network import network_of
 from appliance.net.tls import server_context
 
 MAX_ADDRESSES = 10_000
@@ -86,19 +86,9 @@ class Door:
         if now - self._second >= 1.0:
             self._second = now
             self._requests.clear()
-        key = _network(address)
+        key = network_of(address)
         if self._requests[key] >= limit or (key not in self._requests and len(self._requests) >= MAX_ADDRESSES):
             self.refused["rate"] += 1
             return False
         self._requests[key] += 1
         return True
-
-
-def _network(address: str) -> str:
-    if ":" not in address:
-        return address
-    try:
-        # Whoever has one IPv6 address has all of its /64.
-        return str(ip_network((ip_address(address.partition("%")[0]), 64), strict=False))
-    except ValueError:
-        return address

@@ -229,6 +229,15 @@ async def test_the_number_of_connections_is_bounded(server: Engine, monkeypatch:
     assert ended(Stream(server, ("192.0.2.9", 9))) is None
 
 
+async def test_one_ipv6_network_is_one_client(server: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "MAX_UNPROVEN_OF_ADDRESS", 2)
+    hosts = ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1")
+    streams = [Stream(server, (host, 1)) for host in hosts]
+    assert [ended(stream) for stream in streams] == [None, None, "abort", None]
+    streams[0].wire.abort()
+    assert ended(Stream(server, ("2001:db8::4", 1))) is None
+
+
 async def test_few_files_are_few_connections(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appliance.media.tcp.resource.getrlimit", lambda _what: (8, 8))
     found = await engine(clock, ice_tcp=True)
