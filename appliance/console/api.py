@@ -353,7 +353,7 @@ def _for_own_pages(handler: Handler) -> Handler:
             return error_response(400, "bad_parameter", str(error))
         except NoArchiveError:
             return error_response(503, "no_store", "no store keeps calls; enable one with handlers.store.enabled")
-        except (ConnectionError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.CancelledError, web.HTTPException):
             raise
         except Exception:
             logger.exception("console: %s failed", request.path)

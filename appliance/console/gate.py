@@ -12,6 +12,7 @@ from msgspec import Struct
 from appliance.console.answer import error_response, json_response
 from appliance.console.guard import SECURITY_HEADERS, UNTIL_S, other_site
 from appliance.console.login import Login, Role, Visitor, last_forwarded
+from appliance.console.parameters import small_body
 
 COOKIE = "appliance_session"
 OPEN = frozenset({
@@ -103,7 +104,7 @@ class Gate:
         wait_s = self._login.attempts.wait_s(self.address(request))
         if wait_s:
             return _too_many(wait_s)
-        body = await request.content.read(MAX_BODY + 1)
+        body = await small_body(request, MAX_BODY)
         try:
             given = msgspec.json.decode(body, type=_Given)
         except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -15,10 +15,12 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from appliance.console.answer import error_response, json_response
+from appliance.console.parameters import small_body
 from appliance.core.archive import Archive, CallSummary
 from appliance.core.clock import Clock
 from appliance.core.events import Body, Event, External, event
 from appliance.core.events.session import NETTEST_SCHEMA
+from appliance.core.network import network_of
 
 Publish = Callable[[Body, Event], None]
 """Adds an event to the call that another one is about."""
@@ -90,11 +92,12 @@ class Budget:
         if now - self._since >= WINDOW_S:
             self._since, self._all = now, 0
             self._of.clear()
-        count = self._of.get(address, 0) + 1
+        network = network_of(address)
+        count = self._of.get(network, 0) + 1
         if self._all >= PER_WINDOW or count > PER_WINDOW_OF_ADDRESS:
             return False
         self._all += 1
-        self._of[address] = count
+        self._of[network] = count
         return True
 
 
@@ -121,7 +124,7 @@ class NetworkTests:
         """``POST /api/test/{code}``: :class:`Figures`."""
         if not self._budget.takes(self._address(request)):
             return _busy("too many tests at a time", WINDOW_S)
-        body = await request.content.read(MAX_BODY + 1)
+        body = await small_body(request, MAX_BODY)
         if len(body) > MAX_BODY:
             return error_response(413, "too_large", f"figures have at most {MAX_BODY} bytes")
         try:
@@ -144,7 +147,7 @@ class NetworkTests:
 
     async def load(self, request: web.Request) -> web.Response:
         """``POST /api/test/{code}/load``: for how long and how much this test may send, if it may now."""
-        address, now = self._address(request), self._clock.monotonic()
+        address, now = network_of(self._address(request)), self._clock.monotonic()
         if not self._budget.takes(address):
             return _busy("too many tests at a time", WINDOW_S)
         self._loads = {one: until for one, until in self._loads.items() if until > now}

@@ -1,11 +1,14 @@
 """Parameters of a request: read strictly, refused with their name, their value and what was wanted."""
 
+import asyncio
 from collections.abc import Sequence
 
 from aiohttp import web
 
 MAX_TEXT = 200
 """Characters of a search or an id."""
+BODY_S = 10.0
+"""For a small body to arrive."""
 
 
 class BadParameterError(ValueError):
@@ -26,6 +29,25 @@ def _checked(name: str, value: str) -> str:
     if len(value) > MAX_TEXT:
         raise BadParameterError(f"{name}: {len(value)} characters came, wanted at most {MAX_TEXT}")
     return value
+
+
+async def small_body(request: web.Request, limit: int) -> bytes:
+    """All of a body; of one that is longer than ``limit``, so much and a byte.
+
+    :raises web.HTTPRequestTimeout: it takes longer than :data:`BODY_S`.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > limit:
+                    break
+    except TimeoutError:
+        late = web.HTTPRequestTimeout()
+        late.force_close()
+        raise late from None
+    return bytes(body[: limit + 1])
 
 
 def integer(request: web.Request, name: str, default: int, least: int, most: int) -> int:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from appliance.console import parameters
 from appliance.console.answer import error_response, json_response
+from appliance.console.parameters import small_body
 from appliance.core.archive import Archive
 from appliance.core.recordings import Recordings
 
@@ -100,7 +101,7 @@ class RecordingRoutes:
 
 async def _rule(request: web.Request) -> str | None:
     """``{"rule": "next failed"}``."""
-    body = await request.content.read(MAX_BODY + 1)
+    body = await small_body(request, MAX_BODY)
     try:
         said = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

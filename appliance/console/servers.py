@@ -12,7 +12,7 @@ from aiohttp import web
 
 from appliance.console import parameters
 from appliance.console.answer import error_response, json_response
-from appliance.console.parameters import BadParameterError
+from appliance.console.parameters import BadParameterError, small_body
 from appliance.console.settings import ServerAddress
 from appliance.core.archive import Archive
 from appliance.core.auth import secret_of
@@ -266,7 +266,7 @@ def _id(request: web.Request, name: str) -> int:
 
 async def _change(request: web.Request) -> tuple[str, str, Any]:
     """``{"name": "log_level", "value": 5}``. :raises BadParameterError: it is not that."""
-    body = await request.content.read(MAX_BODY + 1)
+    body = await small_body(request, MAX_BODY)
     try:
         said = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -1,12 +1,14 @@
 """What a browser tells of its network test: whose it may be, what it may hold, how often; and leave for a load test."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from appliance.console import nettest
+from appliance.console import nettest, parameters
 from appliance.console.nettest import NetworkTests
 from appliance.core.events import Body, Event, External, event
 from appliance.core.events import Connection as ConnectionState
@@ -121,6 +123,37 @@ async def test_requests_are_bounded_for_each_address_and_in_all(
     assert [(await told(client, "ZZZZZZ"))[0] for _ in range(3)] == [404, 404, 429]
     clock.advance(nettest.WINDOW_S)
     assert (await told(client, "ZZZZZZ", **one))[0] == 404
+
+
+async def test_one_ipv6_network_is_one_address(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nettest, "PER_WINDOW_OF_ADDRESS", 2)
+    asked = [await told(client, "ZZZZZZ", headers={"X-Test-Address": f"2001:db8::{number}"}) for number in range(3)]
+    assert [status for status, _ in asked] == [404, 404, 429]
+
+
+async def test_figures_that_come_in_pieces_are_taken_as_a_whole(client: Client, published: Published) -> None:
+    body, first_is_read = msgspec.json.encode(FIGURES), asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body[:40]
+        await asyncio.wait_for(first_is_read.wait(), 5)
+        yield body[40:]
+
+    asyncio.get_running_loop().call_later(0.05, first_is_read.set)
+    async with client.post(f"/api/test/{CODE}", data=pieces()) as reply:
+        assert reply.status == 200
+    assert len(published) == 1
+
+
+async def test_figures_that_never_come_are_not_waited_for(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parameters, "BODY_S", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    head = f"POST /api/test/{CODE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(5):
+        assert b" 408 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
 
 
 async def leave(client: Client, address: str, code: str = CODE) -> int:
