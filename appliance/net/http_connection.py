@@ -5,6 +5,7 @@ from collections import Counter as Tally
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from appliance.net.limits import descriptor_limit, is_scarce
 
@@ -85,6 +86,13 @@ class HttpConnection(web.RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
         super().connection_lost(exc)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Of aiohttp. What a client did is no problem of ours, and nobody may fill the log with it."""
+        if isinstance(kw.get("exc_info"), ConnectionError | HttpProcessingError):
+            self.logger.debug(*args, **kw)
+        else:
+            super().log_exception(*args, **kw)
 
     def _asked_nothing(self) -> None:
         self._head_timer = None

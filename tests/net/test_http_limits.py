@@ -72,6 +72,50 @@ async def test_who_never_finishes_asking_is_disconnected(hurry: None, beginning:
         assert server.refused == {"head_timeout": 1}
 
 
+@pytest.mark.parametrize(
+    "asked", [b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", b"GET / HTTP/1.1\r\nno header\r\n\r\n"]
+)
+async def test_nobody_fills_the_log(asked: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    reading, over = asyncio.Event(), asyncio.Event()
+
+    async def read(request: web.Request) -> web.Response:
+        reading.set()
+        try:
+            return web.Response(body=await request.read())
+        finally:
+            over.set()
+
+    app = web.Application()
+    app.router.add_post("/", read)
+    async for server in serving(app):
+        reader, writer = await connected(server)
+        writer.write(asked)
+        async with asyncio.timeout(5):
+            if asked.startswith(b"POST"):
+                await reading.wait()
+                writer.transport.abort()
+                await over.wait()
+            else:
+                assert (await reader.read()).startswith(b"HTTP/1.0 400")
+        writer.close()
+        await until(server, 0)
+    assert not [each for each in caplog.records if each.levelname not in {"DEBUG", "INFO"}]
+
+
+async def test_what_is_our_own_fault_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(_request: web.Request) -> web.Response:
+        raise RuntimeError("ours")
+
+    app = web.Application()
+    app.router.add_get("/", fail)
+    async for server in serving(app):
+        reader, writer = await connected(server)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 500 " in await reader.readline()
+        writer.close()
+    assert "RuntimeError: ours" in caplog.text
+
+
 async def test_a_request_that_takes_its_time_is_not_disconnected(hurry: None) -> None:
     asked, told = asyncio.Event(), asyncio.Event()
 
