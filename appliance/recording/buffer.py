@@ -25,7 +25,7 @@ MAX_ADDRESSES = 100
 MAX_DEPTH = 16
 SECRETS = frozenset({
     "apisecret", "admin_secret", "token", "secret", "pin", "password", "admin_key", "room_secret", "new_secret",
-    "new_pin", "adminpwd", "rtmp_token", "private_id",
+    "new_pin", "adminpwd", "rtmp_token", "private_id", "srtp_crypto",
 })  # fmt: skip
 """Elements of requests whose values are never kept."""
 _RTP_HEADER = 12

@@ -120,10 +120,13 @@ def test_keys_are_kept_only_where_configured() -> None:
 
 
 def test_secrets_of_requests_are_left_out_at_any_depth() -> None:
-    said = {"janus": "message", "apisecret": "a", "body": {"pin": "b", "list": [{"token": "c"}], "room": 5}}
+    body = {"pin": "b", "list": [{"token": "c"}], "room": 5, "srtp_suite": 32, "srtp_crypto": "d"}
+    said = {"janus": "message", "apisecret": "a", "body": body}
     assert without_secrets(said) == {
         "janus": "message", "apisecret": "********",
-        "body": {"pin": "********", "list": [{"token": "********"}], "room": 5},
+        "body": {
+            "pin": "********", "list": [{"token": "********"}], "room": 5, "srtp_suite": 32, "srtp_crypto": "********",
+        },
     }  # fmt: skip
 
 
