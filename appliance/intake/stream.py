@@ -27,6 +27,7 @@ from appliance.intake.dialect import checked
 from appliance.intake.taken import Taken
 from appliance.net.host import is_loopback
 from appliance.net.link import (
+    MAX_HELLO,
     VERSION,
     Ack,
     Events,
@@ -175,6 +176,7 @@ class StreamIntake:
             on_writable=lambda: None,
             on_lost=self._lost,
             on_request=lambda verb, args: self._serve(connection, verb, args),
+            max_frame=MAX_HELLO,
         )
         return connection
 
@@ -266,6 +268,7 @@ class StreamIntake:
 
     def _admit(self, connection: LinkConnection, hello: Hello) -> None:
         connection.peer = hello.server
+        connection.trust()
         self._connections[connection] = hello
         earlier = self._by_name.get(hello.server)
         self._by_name[hello.server] = connection

@@ -18,6 +18,8 @@ from msgspec import Meta, Struct
 
 VERSION = 1
 MAX_FRAME = 8 * 2**20
+MAX_HELLO = 2**14
+"""Of a frame as long as nobody knows who sends it."""
 MAX_SOCKET_PATH = 100
 """Bytes; ``sun_path`` holds 108 on Linux and 104 elsewhere, with its terminator."""
 SOCKET_NAME = "link.sock"
@@ -134,8 +136,9 @@ class FrameDecoder:
     """Cuts a stream of bytes, however it arrives, into the bodies of its frames."""
 
     def __init__(self, max_frame: int = MAX_FRAME) -> None:
+        self.max_frame = max_frame
+        """May change between two frames."""
         self._buffer = bytearray()
-        self._max = max_frame
 
     def __len__(self) -> int:
         """Bytes that wait for the rest of their frame."""
@@ -151,8 +154,8 @@ class FrameDecoder:
         try:
             while len(self._buffer) - start >= _LENGTH.size:
                 (length,) = _LENGTH.unpack_from(self._buffer, start)
-                if length > self._max:
-                    raise FramingError(f"frame length: {length} bytes came, wanted at most {self._max}")
+                if length > self.max_frame:
+                    raise FramingError(f"frame length: {length} bytes came, wanted at most {self.max_frame}")
                 end = start + _LENGTH.size + length
                 if len(self._buffer) < end:
                     break

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from appliance.net.link import (
+    MAX_FRAME,
     FrameDecoder,
     FramingError,
     LinkError,
@@ -46,7 +47,9 @@ class LinkConnection(asyncio.Protocol):
         on_writable: Callable[[], None],
         on_lost: Callable[["LinkConnection", str], None],
         on_request: OnRequest | None = None,
+        max_frame: int = MAX_FRAME,
     ) -> None:
+        """``max_frame``: that is taken until :meth:`trust`."""
         self.writable = False
         """Whether more can be sent without piling up."""
         self.malformed = 0
@@ -58,7 +61,7 @@ class LinkConnection(asyncio.Protocol):
         self._on_writable = on_writable
         self._on_lost = on_lost
         self._on_request = on_request
-        self._decoder = FrameDecoder()
+        self._decoder = FrameDecoder(max_frame)
         self._transport: asyncio.Transport | None = None
         self._ids = itertools.count(1)
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -149,6 +152,10 @@ class LinkConnection(asyncio.Protocol):
                 return await answer
         finally:
             self._asked.pop(number, None)
+
+    def trust(self) -> None:
+        """Take frames of any size that there is."""
+        self._decoder.max_frame = MAX_FRAME
 
     def pause_writing(self) -> None:
         """Of asyncio: the peer reads slowly."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from appliance.core.events import Event, EventType, Gap, Plugin, encode_msgpack, event
 from appliance.intake import stream
 from appliance.intake.stream import HELLO_SECONDS, StreamConfig, StreamIntake
-from appliance.net.link import Ack, Events, Hello, LinkError, Replay, Request, Response, Welcome
+from appliance.net.link import MAX_HELLO, Ack, Events, Hello, LinkError, Replay, Request, Response, Welcome
 from appliance.net.link_connection import RequestRefusedError
 from tests.clock import FakeClock
 from tests.intake.links import RawPeer, collector, gateway, socket_address, state, times, until
@@ -89,6 +89,23 @@ async def test_a_name_that_is_too_long_to_remember_is_no_hello(hello: Hello) -> 
             assert await peer.receive() is None
             assert intake.gateways == []
             await peer.close()
+
+
+async def test_who_has_not_said_hello_gets_no_memory() -> None:
+    got: list[Event] = []
+    big = Events(seq=0, events=[encode_msgpack(state(1)), bytes(MAX_HELLO)])
+    with socket_address() as address:
+        async with collector(address, got.append, token="a long secret") as intake:
+            stranger = await RawPeer.dial(address)
+            stranger.send(big)
+            assert await stranger.receive() is None, "at once, and not once it has all come"
+            peer = await greeted(address, Hello(v=1, boot="one", server="gw", token="a long secret"))
+            peer.send(big)
+            assert await peer.receive() == Ack(next=2)
+            assert intake.gateways == ["gw"]
+            await stranger.close()
+            await peer.close()
+    assert times(got) == [1]
 
 
 async def test_a_gateway_that_started_anew_is_a_gap() -> None:
