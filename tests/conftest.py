@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 from tests.peers.brokers import shared_mosquitto, shared_rabbitmq  # noqa: F401  # fixtures
@@ -10,3 +11,9 @@ from tests.peers.brokers import shared_mosquitto, shared_rabbitmq  # noqa: F401 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests drive real programs go first: they take longest, and none is to be left alone at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("interop")}
+    items.sort(key=lambda item: item.path not in slow)
