@@ -15,7 +15,7 @@ test: $(VENV)/.tested
 	@tests/programs.sh
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.tested
 	@exec $(BIN)/python -m benchmarks

@@ -28,6 +28,12 @@ from tests.peers.namespace import ADDRESS
 def interface(state: str) -> None:
     """The only one but loopback, and with it its addresses: ``up`` or ``down``."""
     subprocess.run(["ip", "link", "set", "v0", state], check=True)
+    # A Janus that looks for addresses before the carrier is back finds none.
+    for _ in range(1000):
+        shown = subprocess.run(["ip", "-o", "link", "show", "v0"], check=True, capture_output=True, text=True).stdout
+        if f"state {state.upper()}" in shown:
+            return
+    raise TimeoutError(f"v0 did not get {state}: {shown}")
 
 
 class Relay:
