@@ -72,7 +72,7 @@ def read(value: object) -> Iterator[Event]:
 def read_one(item: object) -> Iterator[Event]:
     """The events of one object: several where statistics are combined. :raises EventDecodeError: it is no event."""
     if isinstance(item, dict):
-        if item.get("type") == 32 and (plain := _statistics(item)) is not None:
+        if item.get("type") == 32 and item.get("subtype") == 3 and (plain := _statistics(item)) is not None:
             yield plain
             return
         item = _modern(item)

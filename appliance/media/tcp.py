@@ -147,11 +147,7 @@ class TcpPort:
 
     def slot_of(self, data: bytes) -> Slot | None:
         """Where media can be handled in place; ``None`` when it is too long. Good until the next frame."""
-        if len(data) >= DATAGRAM_BYTES:
-            return None
-        slot = self._slots.slots[0]
-        slot[0][: len(data)] = data
-        return slot
+        return self._slots.hold(data)
 
     def opened(self, connection: "_Connection") -> bool:
         """A connection has come; false when there are too many."""

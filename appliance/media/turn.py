@@ -16,7 +16,6 @@ from aioice import stun
 from aioice.turn import CHANNEL_NUMBER_MAX, TurnClientTcpProtocol, TurnClientUdpProtocol
 
 from appliance.core.clock import Clock
-from appliance.media.config import DATAGRAM_BYTES
 from appliance.media.servers import Server
 from appliance.media.udp import MediaReceiver, Slot, Slots, address_of, contents, sockaddr
 
@@ -217,11 +216,7 @@ class RelayPort:
 
     def slot_of(self, data: bytes) -> Slot | None:
         """Where media can be handled in place; ``None`` when it is too long. Good until the next datagram."""
-        if len(data) >= DATAGRAM_BYTES:
-            return None
-        slot = self._slots.slots[0]
-        slot[0][: len(data)] = data
-        return slot
+        return self._slots.hold(data)
 
     def connection_lost(self, _problem: Exception | None) -> None:
         """The connection or the allocation is gone."""

@@ -107,6 +107,14 @@ class Slots:
             self.header_at.append(_ffi.addressof(self.headers[i], "msg_hdr"))
             self.vector_at.append(self.vectors + i)
 
+    def hold(self, data: bytes) -> Slot | None:
+        """A packet that came otherwise, in the first slot until the next; ``None`` when it is too long."""
+        if len(data) >= DATAGRAM_BYTES:
+            return None
+        slot = self.slots[0]
+        slot[0][: len(data)] = data
+        return slot
+
 
 class UdpPort:
     """A bound socket. Media of known addresses goes straight to its receiver, everything else to ``other``.

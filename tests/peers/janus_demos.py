@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from tests.peers.site import served
 from tests.programs import need_file
 
 SETTINGS = """
@@ -35,10 +36,5 @@ async def janus_demos(janus: str, *, admin: str = "", secret: str = "") -> Async
 
     application = web.Application()
     application.router.add_get("/{name:.+}", page)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(application) as url:
+        yield url

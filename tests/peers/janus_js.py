@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from tests.peers.npm import installed
+from tests.peers.site import served
 
 PAGES = Path(__file__).parent / "web"
 
@@ -22,10 +23,5 @@ async def janus_js_site(tmp_path: Path) -> AsyncIterator[str]:
     shutil.copy(modules / "webrtc-adapter/out/adapter.js", site)
     application = web.Application()
     application.router.add_static("/", site)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(application) as url:
+        yield url
