@@ -61,22 +61,16 @@ class LinkWindow:
             self.sent(number, data)
         return some
 
-    def acknowledge(self, taken: int, kept: int) -> bool:
-        """The collector has taken everything before ``taken``, and keeps what is before ``kept``.
-
-        True: something that was in flight is taken.
-        """
-        some = False
+    def acknowledge(self, taken: int, kept: int) -> None:
+        """The collector has taken everything before ``taken``, and keeps what is before ``kept``."""
         while self._in_flight and self._in_flight[0][0] < taken:
             self.in_flight_bytes -= len(self._in_flight[0][1])
             self._take(self._in_flight.popleft())
-            some = True
         while self._taken and self._taken[0][0] < kept:
             self._drop_oldest()
         while len(self._taken) > self._max_events or self._taken_bytes > self._max_bytes:
             self._drop_oldest()
             self.forgotten += 1
-        return some
 
     def rewind(self, wanted: int | None) -> None:
         """A new connection, to a collector that wants that event next; ``None``: to one that knows nothing."""

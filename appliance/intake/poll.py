@@ -15,6 +15,7 @@ from appliance.core.clock import Clock
 from appliance.core.events import Event
 from appliance.core.intake import AdminApi, Deliver
 from appliance.intake.announce import announce_handle, announce_session, has_peer
+from appliance.intake.dialect import MAX_ID
 from appliance.intake.reconcile import Ends, HandleId, Lists, Reconciler
 from appliance.net.admin_client import AdminRefusedError
 from appliance.net.backoff import Backoff
@@ -27,7 +28,6 @@ AT_ONCE = 4
 """Requests to one server."""
 YIELD_EVERY = 500
 """Events after which others get their turn."""
-MAX_ID = 2**53
 NO_SESSION, NO_HANDLE = 458, 459
 """Janus's codes."""
 OUTCOMES = ("ok", "failed", "refused", "other_name")
