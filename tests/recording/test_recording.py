@@ -124,7 +124,7 @@ async def place_call(made: House, ask: Callable[[dict[str, Any]], None] = lambda
         async with caller(made.server, "websocket") as client:
             await client.begin(opaque_id="somebody")
             ask(client.ids)
-            body = {"audio": True, "video": True, "pin": "1234"}
+            body = {"audio": True, "video": True, "pin": "pin-of-nobody"}
             await client.ask("message", body=body, jsep=await phone.offer())
             answered = await client.next("event")
             await phone.answer(answered["jsep"])
@@ -186,7 +186,7 @@ async def test_a_call_is_recorded_whole_and_its_bundle_gets_the_verdict_of_the_l
     assert all(len(one) < 100 for one in headers)
     said = [json.loads(line) for line in found["api.jsonl"].splitlines()]
     assert {one["message"]["janus"] for one in said} >= {"message", "ack", "event", "webrtcup", "hangup"}
-    assert b"1234" not in found["api.jsonl"]
+    assert b"pin-of-nobody" not in found["api.jsonl"]
     assert found["keys.log"].startswith(b"CLIENT_RANDOM ")
     assert {name.partition("-")[2] for name in found if name.startswith("sdp/")} == {
         "remote-offer.sdp", "local-answer.sdp",
