@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.core.clock import Clock
-from appliance.core.events import Body, MediaFault, MediaState
+from appliance.core.events import Body
 from appliance.core.peer import Tap, WireTap
 from appliance.media import srtp
+from appliance.media.activity import Activity
 from appliance.media.bandwidth import BandwidthEstimate
-from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS, SLOT_BYTES
+from appliance.media.config import MAX_REPORTED_SSRCS, SLOT_BYTES
+from appliance.media.faults import Faults
 from appliance.media.line import Line
 from appliance.media.pair import Pair
 from appliance.media.pictures import passed
@@ -25,15 +27,6 @@ from appliance.media.twcc import Arrivals, Sent
 from appliance.media.udp import MediaReceiver, Slot, address_of, contents, pinned
 from appliance.wire import rtcp, twcc
 
-_DROPPED = {
-    "srtp_auth": "srtp",
-    "srtp_replay": "srtp",
-    "malformed": "malformed",
-    "ssrc_limit": "unknown_ssrc",
-    "unknown_ssrc": "unknown_ssrc",
-    "unknown_payload_type": "unknown_ssrc",
-}
-"""The engine's count for each kind of fault."""
 _HEADER = struct.Struct("!BBHII")
 _unpack_header = _HEADER.unpack_from
 _unprotect = srtp.unprotect
@@ -67,8 +60,7 @@ class MediaPath:
         self.queue: Callable[[Any, int, Any], None] = _nobody
         self.rtcp_ssrc = rtcp_ssrc
         """What our own feedback is signed with."""
-        self.faults: dict[tuple[str, int | None], int] = {}
-        """Since they were told last."""
+        self.faults, self.activity = Faults(emit, dropped), Activity(emit)
         self.received = 0
         """Authenticated datagrams, as proof of life."""
         self.relay_estimate: Callable[[int, float], None] = _nobody
@@ -81,9 +73,6 @@ class MediaPath:
         self.recovery = Recovery(clock, self.streams, self.send_rtcp, rtcp_ssrc)
         self.mind_losses, self.request_keyframe = self.recovery.mind_losses, self.recovery.request_keyframe
         self.arrivals, self.sent = Arrivals(self, clock), Sent(estimate)
-        self._clock = clock
-        self._emit = emit
-        self._dropped = dropped
         self._rtcp_received = rtcp_received
         self._rx: srtp.Context | None = None
         self._tx: srtp.Context | None = None
@@ -191,10 +180,10 @@ class MediaPath:
         lines, self.lines = self.lines, []
         for line in lines:
             line.let_go()
-        for part in (self.sources, self.recovery, self.arrivals):
+        for part in (self.sources, self.recovery, self.arrivals, self.faults, self.activity):
             part.let_go()
         self.relay_estimate = _nobody
-        del self._emit, self._rtcp_received
+        del self._rtcp_received
 
     def _flush(self) -> None:
         # What is queued points to the pinned address, which is about to go.
@@ -207,7 +196,7 @@ class MediaPath:
         """Take one datagram in the range of RTP and RTCP, from an address that is proven."""
         view = slot[0]
         if length < 12 or self._rx_handle is None:
-            self._fault("malformed")
+            self.faults.refuse("malformed")
             return
         _, second, sequence, timestamp, ssrc = _unpack_header(view)
         if 191 < second < 224:
@@ -238,7 +227,7 @@ class MediaPath:
             if stream is None:
                 return
         if second & 0x7F != stream.payload_type:
-            self._fault("unknown_payload_type", ssrc)
+            self.faults.refuse("unknown_payload_type", ssrc)
             return
         if not stream.received(sequence, timestamp, length, now):
             return
@@ -246,7 +235,7 @@ class MediaPath:
         if pictures is not None and timestamp != pictures.started:
             routes = pictures.look(view, length, timestamp)
         if not stream.live:
-            self._came_alive(stream)
+            self.activity.began(stream)
         if stream.listener is not None:
             stream.listener(view[:length])
         sinks = stream.sinks
@@ -266,7 +255,7 @@ class MediaPath:
     def _refused(self, status: int, stream: RxStream | None, ssrc: int) -> None:
         if status in srtp.REPLAYED and stream is not None:
             stream.duplicates += 1
-        self._fault(srtp.STATUS.get(status, "srtp_auth"), ssrc if stream is not None else None)
+        self.faults.refuse(srtp.STATUS.get(status, "srtp_auth"), ssrc if stream is not None else None)
 
     def _new_stream(
         self, view: memoryview, length: int, ssrc: int, payload_type: int, sequence: int, now: float
@@ -279,25 +268,25 @@ class MediaPath:
                 substream = self.sources.substream_of(line, view, length, ssrc)
                 if substream is None:
                     # Of simulcast, and it does not say which: its next packets will.
-                    self._fault("unknown_ssrc", ssrc)
+                    self.faults.refuse("unknown_ssrc", ssrc)
                     self.sources.refuse(ssrc)
                     return None
                 evicted = self.sources.evicted
                 stream = self.sources.add(ssrc, line, sequence, now, substream)
                 if stream is not None:
                     if self.sources.evicted > evicted:
-                        self._note("ssrc_evicted")
+                        self.faults.note("ssrc_evicted")
                     if line.medium.kind == "video":
                         self.request_keyframe(line, stream)
                     return stream
                 fault = "ssrc_limit"
-        self._fault(fault, ssrc)
+        self.faults.refuse(fault, ssrc)
         self.sources.refuse(ssrc)
         return None
 
     def _restored(self, view: memoryview, length: int, ssrc: int, now: float) -> RxStream | None:
         if not self.sources.heard_repair(ssrc, now):
-            self._fault("ssrc_limit", ssrc)
+            self.faults.refuse("ssrc_limit", ssrc)
             self.sources.refuse(ssrc)
             return None
         return self.repairs.restore(view, length, ssrc)
@@ -306,33 +295,15 @@ class MediaPath:
         if self._rx_handle is not None:
             srtp.forget(self._rx_handle, ssrc)
 
-    def _came_alive(self, stream: RxStream) -> None:
-        line = stream.line
-        if line.encodings is not None:
-            if not any(other.live for other in line.streams if other.substream == stream.substream):
-                self._tell_state(line, receiving=True, substream=stream.substream)
-            line.receiving = stream.live = True
-            return
-        stream.live = True
-        if not line.receiving:
-            line.receiving = True
-            self._tell_state(line, receiving=True)
-
-    def _tell_state(
-        self, line: Line, *, receiving: bool, substream: int | None = None, seconds: int | None = None
-    ) -> None:
-        kind, mid = line.medium.kind, line.medium.mid
-        self._emit(MediaState(media=kind, mid=mid, substream=substream, receiving=receiving, seconds=seconds))
-
     def _receive_rtcp(self, slot: Slot, length: int, now: float) -> None:
         source = int.from_bytes(slot[0][4:8], "big")
         if source not in self._rtcp_sources and len(self._rtcp_sources) >= MAX_REPORTED_SSRCS:
-            self._fault("ssrc_limit", source)
+            self.faults.refuse("ssrc_limit", source)
             return
         _LENGTH[0] = length
         status = srtp.unprotect_rtcp(self._rx_handle, slot[1], _LENGTH)
         if status:
-            self._fault(srtp.STATUS.get(status, "srtp_auth"))
+            self.faults.refuse(srtp.STATUS.get(status, "srtp_auth"))
             return
         self.received += 1
         if self.tap is not None:
@@ -341,7 +312,7 @@ class MediaPath:
         try:
             packets = rtcp.parse_compound(slot[0][: _LENGTH[0]])
         except rtcp.RtcpDecodeError:
-            self._fault("malformed")
+            self.faults.refuse("malformed")
             return
         self._rtcp_received(packets, now)
 
@@ -378,40 +349,6 @@ class MediaPath:
             tx = line.tx
             if line.medium.kind == "video" and tx is not None and tx.fed_by is not None and tx.fed_by.path is not self:
                 tx.request_keyframe()
-
-    def check_silence(self, now: float, limit: float) -> None:
-        """Tell of media that have stopped."""
-        # Janus tells the seconds only where the timer is longer than its default.
-        seconds = int(limit) if limit > 1 else None
-        for line in self.lines:
-            if not line.receiving:
-                continue
-            substreams = (None,) if line.encodings is None else (0, *line.higher_substreams)
-            for substream in substreams:
-                streams = [stream for stream in line.streams if substream in {None, stream.substream}]
-                latest = line.latest(substream)
-                if latest is None or now - latest.arrived < limit or not any(stream.live for stream in streams):
-                    continue
-                for stream in streams:
-                    stream.live = False
-                self._tell_state(line, receiving=False, substream=substream, seconds=seconds)
-            line.receiving = any(stream.live for stream in line.streams)
-
-    def tell_faults(self) -> None:
-        """Emit what was refused since the last call."""
-        faults, self.faults = self.faults, {}
-        for (kind, ssrc), count in faults.items():
-            self._emit(MediaFault(kind=kind, count=count, ssrc=ssrc))
-
-    def _fault(self, kind: str, ssrc: int | None = None) -> None:
-        self._note(kind, ssrc)
-        self._dropped(_DROPPED[kind])
-
-    def _note(self, kind: str, ssrc: int | None = None) -> None:
-        key = (kind, ssrc)
-        if key not in self.faults and len(self.faults) >= MAX_STREAMS:
-            key = (kind, None)
-        self.faults[key] = self.faults.get(key, 0) + 1
 
 
 def _nobody(*_: Any) -> None:

@@ -72,7 +72,7 @@ class Watch:
         """Emit the statistics of every medium, and what was wrong with packets."""
         for body in media_stats(self._peer.lines, self._peer.dtls):
             self._peer.emit(body)
-        self._peer.path.tell_faults()
+        self._peer.path.faults.tell()
         self._peer.association.tell_faults()
 
     def _tick(self) -> None:
@@ -116,7 +116,7 @@ class Watch:
     def _report(self, now: float) -> None:
         peer = self._peer
         if self.config.no_media_timer:
-            peer.path.check_silence(now, self.config.no_media_timer)
+            peer.path.activity.check_silence(peer.path.lines, now, self.config.no_media_timer)
         # Ticks drift by a little; half a tick of grace keeps them from skipping a beat.
         soon = now + TICK / 2
         if soon >= self._next_report:

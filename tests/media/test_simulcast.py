@@ -134,7 +134,7 @@ async def test_a_source_is_unknown_until_it_says_which(call: Call) -> None:
     client.send_rtp("video", 2, 0, ssrc=303, extension=labelled("x"))
     client.pump()
     assert not handle.peer.path.streams
-    handle.peer.path.tell_faults()
+    handle.peer.path.faults.tell()
     faults = handle.all(MediaFault)
     assert [(fault.kind, fault.count) for fault in faults] == [("unknown_ssrc", 2)]
     client.send_rtp("video", 3, 0, ssrc=303, extension=labelled("h"))

@@ -34,7 +34,7 @@ async def test_invented_sources_keep_out_neither_the_described_nor_later_ones(ca
     invent(client, 1, start=90_001)
     assert 90_001 in path.streams
     assert (len(path.streams), path.sources.evicted) == (MAX_STREAMS, 2)
-    path.tell_faults()
+    path.faults.tell()
     faults = {fault.kind: fault.count for fault in handle.all(MediaFault)}
     assert sum(fault.count for fault in handle.all(MediaFault) if fault.kind == "ssrc_limit") == 9
     assert faults["ssrc_evicted"] == 2
