@@ -28,8 +28,9 @@ class CallSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The newest :class:`appliance.diagnosis.verdict.Verdict` as built-in types; ``None`` before the first."""
 
 
-DIMENSIONS = ("network", "browser", "pair", "server", "room", "plugin", "code", "hour")
-"""What ended calls can be grouped by. pair: candidate types, ``local-remote``; hour: its beginning, as text."""
+DIMENSIONS = ("network", "browser", "pair", "protocol", "server", "room", "plugin", "code", "hour")
+"""What ended calls can be grouped by. pair: candidate types, ``local-remote``; protocol: of that pair, udp or
+tcp; hour: its beginning, as text."""
 
 
 class CallGroup(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ WORDS = {
     "network": "network {}",
     "browser": "{}",
     "pair": "calls over a {} pair",
+    "protocol": "media over {}",
     "server": "server {}",
     "room": "room {}",
     "plugin": "plugin {}",
@@ -83,4 +84,6 @@ def _log_choose(n: int, k: int) -> float:
 def _named(by: str, key: str) -> str:
     if by == "hour":
         key = datetime.fromtimestamp(int(key) / 1e6, UTC).strftime("%Y-%m-%d %H:00 UTC")
+    if by == "protocol":
+        key = key.upper()
     return WORDS[by].format(key)

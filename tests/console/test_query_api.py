@@ -73,7 +73,7 @@ def asked(archive: MemoryArchive) -> Iterator[tuple[str, str]]:
         yield f"/api/calls/{correlation_id}/events?limit=2000", "/api/calls/{correlation_id}/events"
     yield f"/api/calls/{ids[0]}/events?types=webrtc,jsep&offset=1", "/api/calls/{correlation_id}/events"
     yield from ((f"/api/records{query}", "/api/records") for query in ("", "?limit=2", "?room=none", "?format=json"))
-    by = ("network", "browser", "pair", "server", "room", "plugin", "code", "hour")
+    by = ("network", "browser", "pair", "protocol", "server", "room", "plugin", "code", "hour")
     yield from ((f"/api/fleet?by={word}&since=0", "/api/fleet") for word in by)
     yield from ((f"/api/members?{query}", "/api/members") for query in ("room=4321", "user=alice", "user=nobody"))
     yield "/api/openapi.json", "/api/openapi.json"

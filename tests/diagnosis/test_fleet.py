@@ -53,6 +53,11 @@ def test_an_hour_is_named() -> None:
     assert "the hour from 2023-11-14 22:00 UTC" in found.sentence
 
 
+def test_a_transport_is_named() -> None:
+    (found,) = outliers("protocol", [group("tcp", 9, 9), group("udp", 140, 2)])
+    assert found.sentence.startswith("9 of 11 faults come from media over TCP: 9 of its 9 calls failed")
+
+
 def test_many_calls_are_no_burden() -> None:
     (found,) = outliers("server", [group("a", 5_000_000, 300_000), group("b", 15_000_000, 400_000)])
     assert found.chance < 1e-9

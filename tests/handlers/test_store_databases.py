@@ -87,6 +87,18 @@ async def test_records_are_grouped(home: Home) -> None:
     assert loss == 0.123456789
 
 
+async def test_calls_are_grouped_by_what_their_media_went_over(home: Home) -> None:
+    pairs = {
+        1: "192.0.2.7:9 [host,tcp] <-> 198.51.100.7:50000 [prflx,tcp]",
+        2: "192.0.2.7:10000 [host,udp] <-> 198.51.100.7:5004 [srflx,udp]",
+        3: "[2001:db8::1]:10000 [host,udp] <-> [2001:db8::2]:5004 [host,udp]",
+    }
+    async with running(home) as handler:
+        await handler.handle([record(n, n, selected_pair=pairs.get(n)) for n in (1, 2, 3, 4)])
+        groups = await handler.archive.groups("protocol", since_us=0, until_us=10**6)
+    assert {group.key: group.calls for group in groups} == {"udp": 2, "tcp": 1, None: 1}
+
+
 async def test_what_is_usual_is_of_good_calls(home: Home) -> None:
     async with running(home) as handler:
         await handler.handle([record(n, n, severity="good", server="gw", phases_us={"ice": 10 * n}) for n in (1, 2, 3)])

@@ -7,8 +7,8 @@ import { route } from "./page.js";
 import { nameOf } from "./verdict.js";
 
 const BY = [
-  ["network", "Network"], ["browser", "Browser"], ["pair", "Candidate pair"], ["server", "Server"], ["room", "Room"],
-  ["plugin", "Plugin"], ["code", "Verdict"], ["hour", "Hour"],
+  ["network", "Network"], ["browser", "Browser"], ["pair", "Candidate pair"], ["protocol", "Transport"],
+  ["server", "Server"], ["room", "Room"], ["plugin", "Plugin"], ["code", "Verdict"], ["hour", "Hour"],
 ];
 const SPANS = [["1", "Last hour"], ["24", "Last day"], ["168", "Last week"]];
 const ratio = (value) => percent(value === null || value === undefined ? value : 100 * value);

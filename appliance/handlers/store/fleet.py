@@ -23,6 +23,8 @@ _COLUMNS: dict[str, Any] = {
     "network": _c.network,
     "browser": _c.browser,
     "pair": case((_c.remote_type.is_(None), None), else_=_c.local_type + "-" + _c.remote_type),
+    # As Janus writes it: 192.0.2.7:9 [host,udp] <-> 198.51.100.7:5004 [srflx,udp]
+    "protocol": case((_c.selected_pair.like("%,tcp]"), "tcp"), (_c.selected_pair.like("%,udp]"), "udp"), else_=None),
     "server": _c.server,
     "room": _c.room,
     "plugin": _c.plugin,
