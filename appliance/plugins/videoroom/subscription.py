@@ -51,6 +51,10 @@ class Subscription:
         """It carries something; a data line always may."""
         return self.kind == "data" or self.source is not None
 
+    def carries(self, feed: Participant, source: PublishedStream) -> bool:
+        """That stream, and no other."""
+        return self.sources == [feed] if self.kind == "data" else self.source is source
+
     @property
     def svc(self) -> bool:
         """Its layers are chosen from; without a word of the publisher where the client asks for layers."""
