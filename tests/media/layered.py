@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from appliance.media.receive import RxStream
-from appliance.media.selection import Selection
 from appliance.wire import vp9
+from tests.media.route import Sink, Source
 
 DATA = Path(__file__).parents[1] / "data"
 DEPENDENCY_ID = 13
@@ -44,76 +43,32 @@ def recorded(mode: str, codec: str = "vp9") -> list[Packet]:
 MODES = {mode: recorded(mode) for mode in ("L3T3", "L2T2_KEY", "L3T3_KEY")}
 
 
-class Source:
-    """A line whose one stream has layers."""
-
-    encodings = None
-
-    def __init__(self) -> None:
-        self.extensions: dict[str, int] = {}
-        self.medium = type("Medium", (), {"codec": "vp9"})
-        self.path = self
-        self.asked = 0
-        line: object = self
-        self.stream = RxStream(1, 96, 90_000, line, 0)  # type: ignore[arg-type]
-        self.streams = [self.stream]
-
-    def request_keyframe(self, line: object, stream: RxStream) -> None:
-        self.asked += 1
-
-
 class Sent(NamedTuple):
     number: int
     """From the first on, without the wrap."""
     marker: bool
     packet: Packet
-    empty: bool
-    frame: int
-    """The number in the dependency descriptor as it is sent."""
-
-
-class Sink:
-    """What a Selection needs of a TxStream, which numbers as that does."""
-
-    path = None
-    held = False
-    context = True
-
-    def __init__(self) -> None:
-        self.source: RxStream | None = None
-        self.offset = 0
-        self.sent: list[Sent] = []
-        self.first = 0
-        self.at_hand: Packet | None = None
+    """It was made of."""
+    data: bytes
 
     @property
-    def starts_anew(self) -> bool:
-        return self.source is None
+    def empty(self) -> bool:
+        """Padding alone is left of it."""
+        return bool(self.data[0] & 0x20)
 
-    def skip(self, count: int = 1) -> None:
-        self.offset -= count
-
-    def forward(
-        self, slot: tuple[memoryview, None, None], length: int, second: int, sequence: int, timestamp: int,
-        source: RxStream,
-    ) -> None:  # fmt: skip
-        assert self.at_hand is not None
-        if self.source is None:
-            self.source, self.first = source, sequence
-            self.offset = 0
-        number = (sequence + self.offset - self.first) & 0xFFFF
-        empty = bool(slot[0][0] & 0x20)
-        header = len(self.at_hand.header)
-        assert length == header + (1 if empty else len(self.at_hand.payload))
-        self.sent.append(Sent(number, bool(second & 0x80), self.at_hand, empty, int.from_bytes(slot[0][19:21], "big")))
+    @property
+    def frame(self) -> int:
+        """The number in the dependency descriptor as it is sent."""
+        return int.from_bytes(self.data[19:21], "big")
 
 
 class Way:
     """From a source with layers to a receiver."""
 
     def __init__(self, spatial: int | None = None, temporal: int | None = None) -> None:
-        self.source, self.sink = Source(), Sink()
-        self.selection = Selection(self.sink)  # type: ignore[arg-type]
+        self.source, self.sink = Source("vp9"), Sink()
+        self.selection = self.sink.select()
+        self.sent: list[Sent] = []
         self.told: list[tuple[str, int]] = []
         self.selection.told = lambda what, layer: self.told.append((what, layer))
         self.now = 100.0
@@ -122,26 +77,25 @@ class Way:
     def want(self, spatial: int, temporal: int | None = None) -> None:
         self.selection.want(substream=None, temporal=temporal, fallback=None, spatial=spatial)
 
-    def change_source(self) -> None:
-        self.source.stream = RxStream(2, 96, 90_000, self.source.stream.line, 0)
-        self.source.streams.append(self.source.stream)
-
     def take(self, packet: Packet, seconds: float = 0.005) -> None:
         self.now += seconds
         data = bytearray(packet.header + packet.payload + bytes(1))
-        stream = self.source.stream
-        if not self.sink.sent or (packet.sequence - stream.highest) & 0xFFFF < 0x8000:
+        stream = self.source.streams[-1]
+        if not self.sent or (packet.sequence - stream.highest) & 0xFFFF < 0x8000:
             stream.highest = packet.sequence
         stream.arrived = self.now
-        self.sink.at_hand = packet
         slot = (memoryview(data), None, None)
         second = 0x80 * packet.marker | 0x60
         self.selection.forward(slot, len(data) - 1, second, packet.sequence, packet.timestamp, stream)
+        for one in self.sink.sent[len(self.sent) :]:
+            sent = Sent(one.number, one.marker, packet, one.data)
+            assert len(sent.data) == len(packet.header) + (1 if sent.empty else len(packet.payload))
+            self.sent.append(sent)
 
     def all(self, packets: list[Packet]) -> list[Sent]:
         for packet in packets:
             self.take(packet)
-        return self.sink.sent
+        return self.sent
 
 
 def is_wanted(packet: Packet, spatial: int, temporal: int) -> bool:

@@ -10,53 +10,13 @@ from hypothesis import strategies as st
 from appliance.core.peer import Layers
 from appliance.media.receive import RxStream
 from appliance.media.selection import Selection
-from appliance.media.simulcast import Encodings
 from appliance.wire import rtcp
 from tests.clock import FakeClock
 from tests.media.client import Client
 from tests.media.conftest import Call
 from tests.media.harness import Handle
+from tests.media.route import Sink, Source
 from tests.media.test_simulcast import BY_RID, SSRCS, labelled, simulcast
-
-
-class Source:
-    """A line that sends three encodings."""
-
-    def __init__(self) -> None:
-        self.extensions: dict[str, int] = {}
-        self.encodings = Encodings(rids=("l", "m", "h"))
-        self.medium = type("Medium", (), {"codec": "vp8"})
-        self.path = self
-        self.asked: list[int] = []
-        line: object = self
-        self.streams = [RxStream(index, 96, 90_000, line, 0, index) for index in range(3)]  # type: ignore[arg-type]
-
-    def request_keyframe(self, line: object, stream: RxStream) -> None:
-        self.asked.append(stream.substream)
-
-
-class Sink:
-    """What a Selection needs of a TxStream."""
-
-    path = None
-    held = False
-    context = True
-
-    def __init__(self) -> None:
-        self.source: RxStream | None = None
-        self.skipped = 0
-        self.sent: list[tuple[int, int]] = []
-
-    @property
-    def starts_anew(self) -> bool:
-        return self.source is None
-
-    def skip(self, count: int = 1) -> None:
-        self.skipped += count
-
-    def forward(self, slot: object, length: int, second: int, sequence: int, timestamp: int, source: RxStream) -> None:
-        self.source = source
-        self.sent.append((source.substream, sequence))
 
 
 def vp8(*, key: bool, picture: int = 1, tl0: int = 1, layer: int = 0, sync: bool = False) -> bytes:
@@ -86,8 +46,8 @@ K, D, SILENCE = "key", "delta", "silence"
     ],
 )
 def test_the_encoding(target: int, steps: list[object], sent: list[int], asked: list[int]) -> None:
-    source, sink = Source(), Sink()
-    selection = Selection(sink)  # type: ignore[arg-type]
+    source, sink = Source("vp8", "lmh"), Sink()
+    selection = sink.select()
     selection.want(substream=target, temporal=None, fallback=None)
     told: list[tuple[str, int]] = []
     selection.told = lambda what, layer: told.append((what, layer))
@@ -100,7 +60,7 @@ def test_the_encoding(target: int, steps: list[object], sent: list[int], asked: 
         now += 0.01
         substream, kind = step
         feed(selection, source.streams[substream], number, vp8(key=kind == K), now)
-    assert [substream for substream, _ in sink.sent] == sent
+    assert [one.source.substream for one in sink.sent] == sent
     assert source.asked == asked
     changes = [layer for index, layer in enumerate(sent) if index == 0 or sent[index - 1] != layer]
     assert [layer for what, layer in told if what == "substream"] == changes
@@ -115,11 +75,11 @@ def feed(selection: Selection, stream: RxStream, sequence: int, payload: bytes, 
 
 
 def test_a_key_frame_that_cannot_be_told_is_not_waited_for_for_ever() -> None:
-    source, sink = Source(), Sink()
-    selection = Selection(sink)  # type: ignore[arg-type]
+    source, sink = Source("vp8", "lmh"), Sink()
+    selection = sink.select()
     for number in range(40):
         feed(selection, source.streams[2], number, vp8(key=False), 100 + number * 0.1)
-    assert sink.sent[0] == (2, 30)
+    assert (sink.sent[0].source.substream, sink.first) == (2, 30)
     assert source.asked == [2, 2, 2, 2]
 
 
@@ -245,8 +205,8 @@ async def test_holding_and_letting_go_begins_with_a_key_frame(call: Call, clock:
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from(["lmh", "lm", "l", "h"])), max_size=6))
 def test_numbers_are_continuous_whatever_is_asked(asked: list[tuple[int, int, str]]) -> None:
-    source, sink = Source(), Sink()
-    selection = Selection(sink)  # type: ignore[arg-type]
+    source, sink = Source("vp8", "lmh"), Sink()
+    selection = sink.select()
     now, number = 100.0, 0
     numbers: list[int] = []
     for substream, temporal, speaking in asked:

@@ -60,9 +60,9 @@ def test_frames_of_another_source_join_on_to_those_before() -> None:
     first, second = AV1[:60], AV1[:30]
     way = Av1Way(0, 1)
     way.all(first)
-    way.change_source()
+    way.source.add_stream()
     way.all(second)
-    frames = [one.frame for one in way.sink.sent]
+    frames = [one.frame for one in way.sent]
     passed = [[one for one in packets if av1_layers(one)[0] == 0] for packets in (first, second)]
     own = [[int.from_bytes(one.dependency[1:3], "big") for one in packets] for packets in passed]
     assert frames == [*own[0], *(own[0][-1] + number for number in own[1])]
