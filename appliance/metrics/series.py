@@ -4,9 +4,11 @@ Not prometheus_client's metric objects, because a statistics event touches ten s
 attribute to add to; what is written is checked against prometheus_client's parser in the tests.
 """
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
+from typing import Generic, TypeVar
 
 from appliance.metrics.family import OTHER, Family, Kind, Label
 from appliance.metrics.text import EXEMPLAR_LIMIT, clean, head, label_text, number
@@ -106,18 +108,22 @@ class Bounds:
         return label.values or tuple(sorted(self._given.get(label.name, ())))
 
 
-class Table:
-    """A counter's or gauge's series."""
+_Series = TypeVar("_Series", Cell, Histogram)
+
+
+class _Table(ABC, Generic[_Series]):
+    """A family's series by their label values."""
 
     def __init__(self, family: Family, bounds: Bounds) -> None:
         self.family = family
         self._bounds = bounds
-        self._cells: dict[tuple[str, ...], Cell] = {}
+        self._cells: dict[tuple[str, ...], _Series] = {}
 
-    def __len__(self) -> int:
-        return len(self._cells)
+    @abstractmethod
+    def _make(self, labels: str) -> _Series:
+        """A series with nothing counted; ``labels`` as they are written."""
 
-    def cell(self, *values: str) -> Cell:
+    def cell(self, *values: str) -> _Series:
         """The series of these label values, made if need be. Hostile values can't add one."""
         found = self._cells.get(values)
         if found is not None:
@@ -128,12 +134,8 @@ class Table:
         found = self._cells.get(admitted)
         if found is None:
             labels = label_text(dict(zip(self.family.label_names, admitted, strict=True)))
-            found = self._cells[admitted] = Cell(self.family.full_name + labels)
+            found = self._cells[admitted] = self._make(labels)
         return found
-
-    def add(self, *values: str, by: float = 1) -> None:
-        """Count."""
-        self.cell(*values).value += by
 
     def zero(self, server: str) -> None:
         """Make every combination of the closed labels."""
@@ -156,44 +158,29 @@ class Table:
                 yield from cell.lines(openmetrics)
 
 
-class HistogramTable:
+class Table(_Table[Cell]):
+    """A counter's or gauge's series."""
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def _make(self, labels: str) -> Cell:
+        return Cell(self.family.full_name + labels)
+
+    def add(self, *values: str, by: float = 1) -> None:
+        """Count."""
+        self.cell(*values).value += by
+
+
+class HistogramTable(_Table[Histogram]):
     """A histogram's series."""
 
     def __init__(self, family: Family, bounds: Bounds) -> None:
         assert family.kind is Kind.HISTOGRAM
-        self.family = family
-        self._bounds = bounds
-        self._cells: dict[tuple[str, ...], Histogram] = {}
+        super().__init__(family, bounds)
 
     def __len__(self) -> int:
         return len(self._cells) * (len(self.family.buckets) + 3)
 
-    def cell(self, *values: str) -> Histogram:
-        """As :meth:`Table.cell`."""
-        found = self._cells.get(values)
-        if found is not None:
-            return found
-        admitted = tuple(
-            self._bounds.admit(label, value) for label, value in zip(self.family.labels, values, strict=True)
-        )
-        found = self._cells.get(admitted)
-        if found is None:
-            labels = label_text(dict(zip(self.family.label_names, admitted, strict=True)))
-            found = self._cells[admitted] = Histogram(self.family, labels)
-        return found
-
-    def zero(self, server: str) -> None:
-        """Make every combination of the closed labels."""
-        for values in product(*(self._bounds.values(label) for label in self.family.labels[1:])):
-            self.cell(server, *values)
-
-    def forget(self, server: str) -> None:
-        """As :meth:`Table.forget`."""
-        self._cells = {values: cell for values, cell in self._cells.items() if values[0] != server}
-
-    def lines(self, openmetrics: bool) -> Iterator[str]:
-        """As :meth:`Table.lines`."""
-        if self._cells:
-            yield head(self.family, openmetrics)
-            for cell in self._cells.values():
-                yield from cell.lines(openmetrics)
+    def _make(self, labels: str) -> Histogram:
+        return Histogram(self.family, labels)
