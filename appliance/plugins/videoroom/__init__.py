@@ -61,7 +61,7 @@ class VideoRoomHandle(PluginHandle):
 
     def _join(self, verb: str, body: JsonObject, jsep: SessionDescription | None, transaction: str) -> None:
         if self._role is not None:
-            if self._role.room is None:
+            if self._role.is_out:
                 raise RefusedError(Code.ALREADY_JOINED, "Not in a room (create a new handle)")
             what = "publisher" if isinstance(self._role, Publisher) else "subscriber"
             raise RefusedError(Code.ALREADY_JOINED, f"Already in as a {what} on this handle")

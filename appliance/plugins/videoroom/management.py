@@ -170,17 +170,14 @@ class Management:
         if action not in {"enable", "disable", "add", "remove"}:
             raise RefusedError(Code.INVALID_ELEMENT, f"Unsupported action '{body['action'][:64]}' (allowed)")
         tokens = set(messages.read_texts(body, "allowed")) if action in {"add", "remove"} else set()
-        if action in {"add", "remove"} and "allowed" not in body:
-            raise RefusedError(Code.MISSING_ELEMENT, "Missing mandatory element (allowed)")
-        if action == "disable":
-            room.allowed = None
-            return {"videoroom": "success", "room": room.id}
-        now = (room.allowed or set()) - tokens if action == "remove" else (room.allowed or set()) | tokens
+        now = room.allowed - tokens if action == "remove" else room.allowed | tokens
         if len(now) > self._rooms.config.max_participants:
             raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element (allowed has {len(now)} tokens, too many)")
-        # Tokens that are added to a list that isn't in force put it in force.
-        room.allowed = now if action != "remove" or room.allowed is not None else None
-        return {"videoroom": "success", "room": room.id, "allowed": sorted(now)}
+        room.allowed = now
+        if action in {"enable", "disable"}:
+            room.asks_token = action == "enable"
+        shown = {} if action == "disable" else {"allowed": sorted(now)}
+        return {"videoroom": "success", "room": room.id, **shown}
 
     def _kick(self, body: JsonObject, api: HandleApi | None) -> JsonObject:
         room = self._rooms.find(body)

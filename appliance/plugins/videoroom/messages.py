@@ -71,7 +71,7 @@ DESTROY = (SECRET, Element("permanent", Kind.BOOLEAN))
 ALLOWED = (SECRET, Element("action", Kind.STRING, required=True), Element("allowed", Kind.ARRAY))
 MODERATE = (SECRET, Element("mid", Kind.STRING, required=True), Element("mute", Kind.BOOLEAN, required=True))
 RECORDING = (SECRET, Element("record", Kind.BOOLEAN, required=True))
-JOIN = (Element("ptype", Kind.STRING, required=True), Element("pin", Kind.STRING), Element("token", Kind.STRING))
+JOIN = (Element("ptype", Kind.STRING, required=True), Element("token", Kind.STRING))
 PUBLISHER = (Element("display", Kind.STRING), Element("metadata", Kind.OBJECT))
 CONFIGURE = (
     *PUBLISHER,

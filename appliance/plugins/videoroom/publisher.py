@@ -28,6 +28,11 @@ class Publisher:
         self._talking = Talking(room, participant, self._publish)
         self._wanted = {"audio": True, "video": True, "data": True}
 
+    @property
+    def is_out(self) -> bool:
+        """It left, was kicked, or its room is no more: its handle is of no further use."""
+        return self.room is None or self.room.destroyed or self.participant.kicked
+
     # --- requests ---------------------------------------------------------------------------------------------
 
     def serve(self, verb: str, body: JsonObject, offer: SessionDescription | None, transaction: str) -> None:
@@ -293,7 +298,7 @@ def join(rooms: Rooms, api: HandleApi, body: JsonObject) -> tuple[Publisher, Jso
     room = rooms.find(body)
     read(messages.JOIN, body)
     room.authorize(body, "pin")
-    read(messages.PUBLISHER, body)
+    read(messages.CONFIGURE, body)
     messages.check_lengths(body, "display", "token")
     room.check_token(body)
     user_id = rooms.ids.read(body, "id", required=False)
@@ -308,6 +313,6 @@ def join(rooms: Rooms, api: HandleApi, body: JsonObject) -> tuple[Publisher, Jso
         user_id = None if fresh in room.participants else fresh
     me = Participant(api, user_id, rooms.private_id(), rooms.recordings)
     me.display, me.metadata = body.get("display"), body.get("metadata")
-    publisher = Publisher(rooms, room, me, body["token"] if room.allowed is not None else None)
+    publisher = Publisher(rooms, room, me, body["token"] if room.asks_token else None)
     room.participants[user_id] = me
     return publisher, publisher.joined(room)

@@ -38,8 +38,10 @@ class Room:
 
     def __init__(self, config: RoomConfig, allowed: set[str] | None = None) -> None:
         self.config = config
-        self.allowed = allowed
-        """Tokens that may join; ``None``: no token is asked for."""
+        self.asks_token = allowed is not None
+        """Only who shows a token of the list may join."""
+        self.allowed = allowed or set()
+        """The list, whether it is in force or not."""
         self.participants: dict[RoomId, Participant] = {}
         self.audience: dict[int, Listener] = {}
         """Subscribers by their handle."""
@@ -56,7 +58,7 @@ class Room:
 
     def check_token(self, body: JsonObject) -> None:
         """:raises RefusedError: 433, the room has a list, and the client is not on it."""
-        if self.allowed is None:
+        if not self.asks_token:
             return
         shown = body.get("token", "").encode()
         # Every one is compared, so that time doesn't tell which came near.
@@ -97,7 +99,7 @@ class Room:
         """:raises RefusedError: 428, nobody has that id."""
         found = self.participants.get(user_id) if user_id is not None else None
         if found is None:
-            raise RefusedError(Code.NO_SUCH_FEED, f"No such user {user_id} in room {self.id}")
+            raise RefusedError(Code.NO_SUCH_FEED, f"No such user {user_id or 0} in room {self.id}")
         return found
 
     def as_listed(self) -> JsonObject:
@@ -148,7 +150,7 @@ def check_secret(body: JsonObject, name: str, wanted: str) -> None:
     if not wanted:
         return
     shown: Any = body.get(name)
-    if shown is None:
+    if name not in body:
         raise RefusedError(Code.MISSING_ELEMENT, f"Missing mandatory element ({name})")
     if not isinstance(shown, str):
         raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element type ({name} should be a string)")

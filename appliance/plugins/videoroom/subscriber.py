@@ -52,6 +52,11 @@ class Subscriber:
         self._dirty = False
         """There is more to offer once it has come."""
 
+    @property
+    def is_out(self) -> bool:
+        """It left, or its room is no more: its handle is of no further use."""
+        return self.room is None or self.room.destroyed
+
     # --- requests ---------------------------------------------------------------------------------------------
 
     def serve(self, verb: str, body: JsonObject, jsep: SessionDescription | None, transaction: str) -> None:
@@ -89,6 +94,7 @@ class Subscriber:
         """The first streams and the first offer. :raises PluginError: it is refused, and nothing has changed."""
         self._autoupdate = body.get("autoupdate", True)
         self._private_id = body.get("private_id")
+        self._lines.use_msid = body.get("use_msid", False)
         legacy = "streams" not in body
         wanted = read_legacy(self._rooms, room, body) if legacy else self._wanted(room, body, "streams")
         if not wanted:
@@ -122,7 +128,8 @@ class Subscriber:
         mids = {line.mid for line in self._lines}
         if unknown := [item["mid"] for item in items if item["mid"] not in mids]:
             raise RefusedError(Code.NO_SUCH_FEED, f"No such mid '{unknown[0][:64]}' in subscription")
-        offer = self._offer(restart=True) if body.get("restart") else None
+        restart = body.get("restart", False)
+        offer = self._offer(restart=restart) if restart or body.get("update") else None
         for line in self._lines:
             line.send = body.get(line.kind, line.send)
             self._lines.choose_layers(line, body)

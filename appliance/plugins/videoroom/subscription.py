@@ -1,5 +1,6 @@
 """One m-line of a subscriber: whose stream it carries, and how the client is told of it."""
 
+import re
 from collections.abc import Callable
 
 from appliance.core.peer import LayerListener, OfferLine, PeerConnection
@@ -8,6 +9,9 @@ from appliance.plugins.layers import Wishes
 from appliance.plugins.videoroom.messages import JsonObject
 from appliance.plugins.videoroom.participant import Participant
 from appliance.plugins.videoroom.streams import PublishedStream
+
+_MSID = re.compile(r"[!#$%&'*+.^`{|}~\w-]{1,64}", re.ASCII)
+"""Of a stream or track (RFC 8830 section 2): not every id that is a string can be one."""
 
 
 class Subscription:
@@ -61,13 +65,15 @@ class Subscription:
         flags = {} if self.source is None else self.source.flags
         return bool(flags.get("svc")) or (self.wishes.of_layers and not flags.get("simulcast"))
 
-    def as_offer_line(self) -> OfferLine:
-        """For the next offer."""
+    def as_offer_line(self, *, use_msid: bool = False) -> OfferLine:
+        """For the next offer; ``use_msid``: its track is named after whom and what it shows."""
         if self.kind == "data":
             return OfferLine(mid=self.mid, kind="application")
         if self.feed is None or self.source is None:
             return OfferLine(mid=self.mid, kind=self.kind)
-        return OfferLine(mid=self.mid, kind=self.kind, source=self.feed.origin, source_mid=self.source.mid)
+        names = (str(self.feed.id), self.source.mid)
+        msid = " ".join(names) if use_msid and all(_MSID.fullmatch(name) for name in names) else None
+        return OfferLine(mid=self.mid, kind=self.kind, source=self.feed.origin, source_mid=self.source.mid, msid=msid)
 
     def route(self, peer: PeerConnection, told: LayerListener, *, paused: bool) -> None:
         """Let the stream through to the client, as far as everybody wants that."""

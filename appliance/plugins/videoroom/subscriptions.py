@@ -17,6 +17,8 @@ class Subscriptions:
     def __init__(self, api: HandleApi, room_id: RoomId) -> None:
         self.paused = False
         """Nothing flows until the client starts again."""
+        self.use_msid = False
+        """Offers name tracks after the feeds that they show."""
         self._lines: list[Subscription] = []
         self._api = api
         self._room_id = room_id
@@ -49,6 +51,7 @@ class Subscriptions:
                 self._lines.append(line)
             if kind == "data":
                 line.sources.append(one.feed)
+                line.send = one.item.get("send", line.send)
             else:
                 line.begin(*one, self.refresh)
         return changed
@@ -134,7 +137,7 @@ class Subscriptions:
 
     def as_offer_lines(self) -> list[OfferLine]:
         """For the next offer."""
-        return [line.as_offer_line() for line in self._lines]
+        return [line.as_offer_line(use_msid=self.use_msid) for line in self._lines]
 
     def as_told(self) -> list[JsonObject]:
         """``streams`` of an event."""

@@ -73,10 +73,14 @@ def read_wanted(rooms: Rooms, room: Room, body: JsonObject, name: str) -> list[W
 def read_legacy(rooms: Rooms, room: Room, body: JsonObject) -> list[Wanted]:
     """The same of a request that names a feed and kinds of media. :raises RefusedError: 428, 430."""
     feed = find_feed(rooms, room, body)
-    kinds = {kind for kind in ("audio", "video", "data") if body.get(kind, body.get(f"offer_{kind}", True))}
     check_layers(body)
     item = {element.name: body[element.name] for element in layers.ELEMENTS if element.name in body}
-    return [Wanted(feed, one, item) for one in feed.streams if one.kind in kinds and not one.disabled]
+    return [
+        # What is offered may still be held back: until ``configure`` asks for it.
+        Wanted(feed, one, item | {"send": body.get(one.kind, True)})
+        for one in feed.streams
+        if body.get(f"offer_{one.kind}", True) and not one.disabled
+    ]
 
 
 def read_unwanted(rooms: Rooms, body: JsonObject, name: str, lines: Iterable[Subscription]) -> list[Unwanted]:

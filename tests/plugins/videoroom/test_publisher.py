@@ -205,6 +205,25 @@ def test_a_kicked_one_is_out() -> None:
     assert bob.heard()[0] == {**told, "kicked": me, "display": "ann"}
     assert ann.tell("configure")["error"] == "Unauthorized, you have been kicked"
     assert [one["publisher"] for one in bob.ask("listparticipants", room=1234)["participants"]] == [False]
+    assert ann.join() == {"videoroom": "event", "error_code": 425, "error": "Not in a room (create a new handle)"}
+
+
+def test_a_handle_of_a_room_that_is_no_more_is_of_no_use() -> None:
+    ann = Person(world())
+    ann.ask("create", room=5)
+    ann.join(5)
+    ann.ask("destroy", room=5)
+    assert ann.join() == {"videoroom": "event", "error_code": 425, "error": "Not in a room (create a new handle)"}
+
+
+@pytest.mark.parametrize("verb", ["join", "joinandconfigure"])
+def test_who_says_nonsense_is_not_in(verb: str) -> None:
+    """So the same handle may say it right."""
+    ann = Person(world())
+    told = ann.tell(verb, room=1234, ptype="publisher", bitrate="much")
+    error = "Invalid element type (bitrate should be a positive integer)"
+    assert told == {"videoroom": "event", "error_code": 430, "error": error}
+    assert ann.tell(verb, room=1234, ptype="publisher", bitrate=100_000)["videoroom"] == "joined"
 
 
 def test_moderation_is_told_once() -> None:

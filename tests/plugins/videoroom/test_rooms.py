@@ -70,7 +70,6 @@ def test_a_room_from_its_making_to_its_end(person: Person) -> None:
         ("kick", {"room": 5, "secret": "s", "id": 3}, 428, "No such user 3 in room 5"),
         ("moderate", {"room": 5, "secret": "s", "id": 3, "mid": "0"}, 429, "Missing mandatory element (mute)"),
         ("allowed", {"room": 5, "secret": "s", "action": "shout"}, 430, "Unsupported action 'shout' (allowed)"),
-        ("allowed", {"room": 5, "secret": "s", "action": "add"}, 429, "Missing mandatory element (allowed)"),
         ("enable_recording", {"room": 5, "secret": "s", "record": True}, 499, "Recording is not available here"),
     ],
 )  # fmt: skip
@@ -108,6 +107,22 @@ def test_who_is_allowed(person: Person) -> None:
     assert Person(person.world).join(5, token="a") == refused(433, "Unauthorized (not in the allowed list)")
     assert person.ask("allowed", room=5, action="disable") == {"videoroom": "success", "room": 5}
     assert Person(person.world).join(5)["videoroom"] == "joined"
+    # The list is kept while it is not in force, and what is added then does not put it there.
+    assert person.ask("allowed", room=5, action="add", allowed=["d"])["allowed"] == ["b", "c", "d"]
+    assert Person(person.world).join(5)["videoroom"] == "joined"
+    assert person.ask("allowed", room=5, action="enable")["allowed"] == ["b", "c", "d"]
+    assert Person(person.world).join(5) == refused(433, "Unauthorized (not in the allowed list)")
+    assert Person(person.world).join(5, token="d")["videoroom"] == "joined"
+
+
+def test_a_pin_is_looked_at_where_there_is_one(person: Person) -> None:
+    """Clients say ``null`` where they have none."""
+    person.ask("create", room=5, pin="1")
+    assert Person(person.world).join(5) == refused(429, "Missing mandatory element (pin)")
+    assert Person(person.world).join(5, pin=None) == refused(430, "Invalid element type (pin should be a string)")
+    assert Person(person.world).join(5, pin="2") == refused(433, "Unauthorized (wrong pin)")
+    assert Person(person.world).join(5, pin="1")["videoroom"] == "joined"
+    assert person.join(pin=None)["videoroom"] == "joined"
 
 
 def test_ids_may_be_strings() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from appliance.core import events
+from appliance.plugins.videoroom import VideoRoom
+from appliance.plugins.videoroom.config import RoomConfig, VideoRoomConfig
 from tests.core.world import JsonObject
 from tests.plugins.videoroom.people import ANSWER, MEDIA, Person, plugin_events, world
 from tests.plugins.videoroom.test_publisher import recorded_events, recorded_messages, shape
@@ -150,9 +152,59 @@ def test_data_goes_to_whoever_subscribed() -> None:
 def test_a_single_feed_of_old() -> None:
     show = Show()
     old = Person(show.ann.world)
-    data = show.subscribe(old, feed=show.id, video=False)
+    data = show.subscribe(old, feed=show.id, offer_video=False)
     assert (data["warning"], data["id"], data["display"]) == ("deprecated_api", show.id, "ann")
     assert [one["type"] for one in data["streams"]] == ["audio", "data"]
+
+
+def test_a_single_feed_of_old_may_be_held_back_at_first() -> None:
+    show = Show()
+    old = Person(show.ann.world)
+    data = show.subscribe(old, feed=show.id, video=False, data=False)
+    assert [(one["type"], one["send"]) for one in data["streams"]] == [
+        ("audio", True), ("video", False), ("data", False),
+    ]  # fmt: skip
+    answer(old)
+    assert ("set_sending", "1", False) in calls(old, "set_sending")
+    show.ann.peer.observer.data("JanusDataChannel", "", "unheard")  # type: ignore[union-attr]  # it is connected
+    assert calls(old, "send_data") == []
+    old.tell("configure", video=True, data=True)
+    assert ("set_sending", "1", True) in calls(old, "set_sending")
+
+
+@pytest.mark.parametrize(
+    ("strings", "feed", "join", "msids"),
+    [
+        (False, 7, {}, [None, None]),
+        (False, 7, {"use_msid": True}, ["7 0", "7 1"]),
+        (True, "ann", {"use_msid": True}, ["ann 0", "ann 1"]),
+        (True, "ann b", {"use_msid": True}, [None, None]),
+        (True, "a\r\na=b", {"use_msid": True}, [None, None]),
+    ],
+)
+def test_tracks_are_named_after_their_feed_where_that_is_asked(
+    strings: bool, feed: Any, join: JsonObject, msids: list[str | None]
+) -> None:
+    room: Any = "lobby" if strings else 5
+    ann = Person(world(VideoRoom(VideoRoomConfig(string_ids=strings, rooms=[RoomConfig(room=room)]))))
+    ann.join(room, id=feed)
+    ann.publish()
+    sue = Person(ann.world)
+    sue.tell("join", room=room, ptype="subscriber", streams=[{"feed": feed}], **join)
+    sue.peer = ann.world.media.peer
+    ((_, lines, _),) = calls(sue, "create_offer")
+    assert [line.msid for line in lines if line.kind != "application"] == msids
+
+
+def test_an_offer_is_made_when_the_client_wants_one() -> None:
+    show = Show()
+    for body, restarts in (({"update": True}, False), ({"restart": True}, True)):
+        calls(show.sue)
+        assert show.sue.tell("configure", **body)["jsep"]["type"] == "offer"
+        ((_, _, restarted),) = calls(show.sue, "create_offer")
+        assert restarted is restarts
+        answer(show.sue)
+    assert "jsep" not in show.sue.tell("configure", update=False, restart=False)
 
 
 @pytest.mark.parametrize(
