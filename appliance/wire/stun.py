@@ -8,6 +8,7 @@ checks the FINGERPRINT where there is one; MESSAGE-INTEGRITY needs a key and is 
 import hmac
 import struct
 from binascii import crc32
+from collections.abc import Iterator
 from enum import IntEnum
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
@@ -121,13 +122,7 @@ class StunMessage(Struct, frozen=True):
     def xor_mapped_address(self) -> tuple[str, int] | None:
         """Where the responder saw the request come from."""
         value = self.attribute(XOR_MAPPED_ADDRESS)
-        if value is None:
-            return None
-        port = int.from_bytes(value[2:4], "big") ^ (MAGIC >> 16)
-        mask = _MAGIC_BYTES + self.transaction_id
-        size = len(value) - 4
-        packed = int.from_bytes(value[4:], "big") ^ int.from_bytes(mask[:size], "big")
-        return inet_ntop(AF_INET if size == 4 else AF_INET6, packed.to_bytes(size, "big")), port
+        return None if value is None else read_xor_address(value, self.transaction_id)
 
     @property
     def error_code(self) -> tuple[int, str] | None:
@@ -151,6 +146,11 @@ class StunMessage(Struct, frozen=True):
 def is_stun(data: bytes | bytearray | memoryview) -> bool:
     """Whether a datagram is for :func:`parse`: cheap, for the demultiplexer (RFC 7983)."""
     return len(data) >= HEADER_SIZE and data[0] < 4 and data[4:8] == _MAGIC_BYTES
+
+
+def is_binding(data: bytes) -> bool:
+    """Whether a message of any class has ICE's own method, and not one of TURN's."""
+    return data[0] < 2 and data[1] & 0xEF == BINDING
 
 
 def parse(data: bytes | bytearray | memoryview) -> StunMessage:
@@ -204,15 +204,31 @@ def parse(data: bytes | bytearray | memoryview) -> StunMessage:
             attributes.append((kind, value))
         offset = end + (-size & 3)
     return StunMessage(
-        # RFC 8489 figure 3: the two class bits stand between the method's.
-        (word & 0x000F) | (word & 0x00E0) >> 1 | (word & 0x3E00) >> 2,
-        _CLASSES[(word & 0x0010) >> 4 | (word & 0x0100) >> 7],
+        *method_and_class(data),
         transaction_id,
         tuple(attributes),
         integrity,
         integrity_offset,
         has_fingerprint,
     )
+
+
+def method_and_class(data: bytes) -> tuple[int, Class]:
+    """What the first two bytes say. RFC 8489 figure 3: the two class bits stand between the method's."""
+    word = data[0] << 8 | data[1]
+    method = (word & 0x000F) | (word & 0x00E0) >> 1 | (word & 0x3E00) >> 2
+    return method, _CLASSES[(word & 0x0010) >> 4 | (word & 0x0100) >> 7]
+
+
+def attributes_as_far(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Types, values and lengths of a message that a capture may have cut: of the last one perhaps a part."""
+    at = HEADER_SIZE
+    for _ in range(MAX_ATTRIBUTES):
+        if at + 4 > len(data):
+            return
+        kind, size = _TYPE_AND_LENGTH.unpack_from(data, at)
+        yield kind, data[at + 4 : at + 4 + size], size
+        at += 4 + size + (-size & 3)
 
 
 def build(
@@ -297,6 +313,16 @@ def xor_address(address: tuple[str, int], transaction_id: bytes) -> bytes:
     mask = int.from_bytes((_MAGIC_BYTES + transaction_id)[:size], "big")
     masked = (int.from_bytes(packed, "big") ^ mask).to_bytes(size, "big")
     return struct.pack("!BBH", 0, family, port ^ (MAGIC >> 16)) + masked
+
+
+def read_xor_address(value: bytes, transaction_id: bytes) -> tuple[str, int] | None:
+    """The reverse of :func:`xor_address`; ``None`` where it is too short for an address."""
+    size = len(value) - 4
+    if size not in {4, 16}:
+        return None
+    port = int.from_bytes(value[2:4], "big") ^ (MAGIC >> 16)
+    packed = int.from_bytes(value[4:], "big") ^ int.from_bytes((_MAGIC_BYTES + transaction_id)[:size], "big")
+    return inet_ntop(AF_INET if size == 4 else AF_INET6, packed.to_bytes(size, "big")), port
 
 
 def _integer(value: bytes | None) -> int | None:

@@ -24,7 +24,7 @@ from appliance.intake.pcap.association import BELIEVE_AFTER
 from appliance.intake.pcap.http import Reader
 from appliance.intake.pcap.reader import CaptureReader
 from appliance.intake.pcap.stream import Stream
-from appliance.intake.pcap.tcp import HalfStream
+from appliance.intake.pcap.tcp import MAX_WAITING, HalfStream, Piece
 from appliance.intake.recorded import RecordingError, read_recording
 from appliance.wire.pcap import LinkType, Skipped, Writer
 from appliance.wire.rtp import RtpHeader
@@ -185,12 +185,22 @@ def test_a_stream_too_short_to_tell_its_clock_has_no_jitter() -> None:
 
 def test_tcp_segments_find_their_order() -> None:
     half = HalfStream()
-    half.feed(2**32 - 3, b"", 0, opens=True)
-    assert half.feed(2**32 - 2, b"ab", 2) == b"ab"
-    assert half.feed(3, b"fg", 2) == b""
-    assert half.feed(2**32 - 2, b"ab", 2) == b""  # again
-    assert half.feed(0, b"cd", 3) == b"cd\0fg"  # its last byte was not captured
+
+    def fed(sequence: int, data: bytes, length: int, at_us: int = 0) -> list[tuple[int, bytes]]:
+        return [(piece.timestamp_us, piece.filled) for piece in half.feed(sequence, Piece(at_us, data, length))]
+
+    half.opens(2**32 - 3)
+    assert fed(2**32 - 2, b"ab", 2, 1) == [(1, b"ab")]
+    assert fed(3, b"fg", 2, 2) == []
+    assert fed(2**32 - 2, b"ab", 2, 3) == []  # again
+    assert fed(0, b"cd", 3, 4) == [(4, b"cd\0"), (4, b"fg")]  # its last byte was not captured
     assert half.holes == 1
+    assert fed(6, b"i", 1, 5) == []
+    for number in range(7, 7 + MAX_WAITING):
+        late = fed(number, b"x", 1, number)
+    # Nobody waited for the byte before "i": only the capture has lost it.
+    assert late[:3] == [(5, b"\0"), (5, b"i"), (7, b"x")]
+    assert half.holes == 2
 
 
 def frame(content: bytes, first: int, mask: bytes = b"") -> bytes:

@@ -22,16 +22,37 @@ MAX_SUSPECTS = 8
 BELIEVE_AFTER = 8
 """RTP packets in order, before a conversation without STUN or DTLS is a call's."""
 TICK_US = 1_000_000
+COPY_US = 10_000
+"""Within which the same bytes once more are a mirror port's copy, where nothing in them says so."""
+MAX_SEEN = 256
 COUNTERS_US = 5_000_000
 """Between looks at the STUN counters, once ICE is through."""
+
+
+class Seen:
+    """What passed lately."""
+
+    __slots__ = ("_times",)
+
+    def __init__(self) -> None:
+        self._times: dict[int, int] = {}
+
+    def again(self, timestamp_us: int, data: bytes, end: int = 0, *, within_us: int = COPY_US) -> bool:
+        """Whether these very bytes passed before, from that end."""
+        mark = hash((end, data))
+        before = self._times.pop(mark, None)
+        self._times[mark] = timestamp_us
+        if len(self._times) > MAX_SEEN:
+            del self._times[next(iter(self._times))]
+        return before is not None and timestamp_us - before <= within_us
 
 
 class Way:
     """One direction of a 5-tuple."""
 
     __slots__ = (
-        "association", "bad", "end", "flow", "other", "packets", "requests", "responses", "source", "streams",
-        "suspects",
+        "association", "bad", "end", "flow", "other", "packets", "requests", "responses", "seen", "source",
+        "streams", "suspects",
     )  # fmt: skip
 
     def __init__(self, flow: "Flow", source: tuple[str, int]) -> None:
@@ -42,6 +63,8 @@ class Way:
         self.end = 0
         """Which end of the association sends here."""
         self.streams: dict[int, Stream] = {}
+        self.seen = Seen()
+        """Its STUN."""
         self.packets = 0
         self.requests = 0
         self.responses = 0
@@ -62,9 +85,10 @@ class Way:
 class Flow:
     """Both directions of a 5-tuple."""
 
-    __slots__ = ("nominated_us", "nominating", "ways")
+    __slots__ = ("is_tcp", "nominated_us", "nominating", "ways")
 
-    def __init__(self, one: tuple[str, int], other: tuple[str, int]) -> None:
+    def __init__(self, one: tuple[str, int], other: tuple[str, int], *, is_tcp: bool = False) -> None:
+        self.is_tcp = is_tcp
         self.ways = (Way(self, one), Way(self, other))
         self.ways[0].other, self.ways[1].other = self.ways[1], self.ways[0]
         self.ways[1].end = 1
@@ -100,6 +124,8 @@ class Association:
         self.stun_us: int | None = None
         self.selected: list[tuple[int, Flow]] = []
         self.handshake = Handshake()
+        self.seen = Seen()
+        """Its DTLS and RTCP, on whatever pair."""
         self.media_us: int | None = None
         self.streams: dict[tuple[int, int], Stream] = {}
         self.snapshots: list[tuple[int, list[Counts]]] = []

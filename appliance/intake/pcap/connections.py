@@ -1,43 +1,51 @@
-"""TCP connections of a capture: the signalling that is in them, and HEP."""
+"""TCP connections of a capture: the signalling that is in them, HEP, and media in frames."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from appliance.intake.pcap.framed import Frames, Framing, framing_of
 from appliance.intake.pcap.http import Reader
 from appliance.intake.pcap.key import ends_of, reversed_key
 from appliance.intake.pcap.signalling import Signalling
 from appliance.intake.pcap.tally import Tally
-from appliance.intake.pcap.tcp import HalfStream
+from appliance.intake.pcap.tcp import HalfStream, Piece
 
 if TYPE_CHECKING:
     from appliance.hep.framing import Framer
 
 MAX_CONNECTIONS = 20_000
+Datagram = Callable[[int, bytes, bytes, int], None]
+"""Timestamp in µs, way, what is known of its bytes, their number."""
 _TLS = b"\x16\x03"
 
 
 class _Connection:
-    """Both directions of a TCP connection that may carry signalling, or HEP."""
+    """Both directions of a TCP connection that may carry signalling, HEP or media."""
 
-    __slots__ = ("client", "frames", "halves", "is_hep", "readers", "transport")
+    __slots__ = ("client", "frames", "framing", "halves", "is_hep", "packets", "readers", "transport")
 
     def __init__(self, client: tuple[str, int]) -> None:
         self.client = client
         """The end that opened it, or was seen asking first."""
         self.halves: dict[bytes, HalfStream] = {}
         self.readers: dict[bytes, Reader] = {}
-        self.frames: Framer | None = None
+        self.packets: Framer | None = None
+        """Of HEP."""
         self.is_hep = False
+        self.framing: Framing | None = None
+        """Of media, once that is what it carries."""
+        self.frames: dict[bytes, Frames] = {}
         self.transport = "janus.transport.http"
 
 
 class Connections:
-    """All of a capture; ``hep`` is given each HEP packet."""
+    """All of a capture; ``hep`` is given each HEP packet, ``media`` each datagram that was in a frame."""
 
-    def __init__(self, signalling: Signalling, tally: Tally, hep: Callable[[bytes], None]) -> None:
+    def __init__(self, signalling: Signalling, tally: Tally, hep: Callable[[bytes], None], media: Datagram) -> None:
         self._signalling = signalling
         self._tally = tally
         self._hep = hep
+        self._media = media
         self._connections: dict[bytes, _Connection | None] = {}
 
     def take(self, timestamp_us: int, key: bytes, data: bytes, length: int) -> None:
@@ -69,17 +77,30 @@ class Connections:
             half = connection.halves[key] = HalfStream()
         sequence = int.from_bytes(data[4:8], "big")
         if flags & 0x02:
-            half.feed(sequence, b"", 0, opens=True)
+            half.opens(sequence)
             return
-        ready = half.feed(sequence, payload, size)
-        if ready:
-            self._stream(timestamp_us, key, connection, ready, is_cut=len(payload) < size)
+        for piece in half.feed(sequence, Piece(timestamp_us, payload, size)):
+            self._piece(key, connection, piece)
         if flags & 0x05:
             # Both ends are done when both have said so; what is left over is small.
             connection.halves.pop(key, None)
             if not connection.halves:
                 self._connections.pop(key, None)
                 self._connections.pop(reversed_key(key), None)
+
+    def _piece(self, key: bytes, connection: _Connection, piece: Piece) -> None:
+        reader = connection.readers.get(key)
+        if connection.framing is None and not connection.is_hep and (reader is None or not reader.has_read):
+            connection.framing = framing_of(piece.data, piece.length)
+        if connection.framing is not None:
+            frames = connection.frames.get(key)
+            if frames is None:
+                frames = connection.frames[key] = Frames(connection.framing)
+            for data, length in frames.take(piece):
+                self._media(piece.timestamp_us, key, data, length)
+        elif data := piece.filled:
+            is_cut = len(piece.data) < piece.length
+            self._stream(piece.timestamp_us, key, connection, data, is_cut=is_cut)
 
     def _stream(self, timestamp_us: int, key: bytes, connection: _Connection, data: bytes, *, is_cut: bool) -> None:
         reader = connection.readers.get(key)
@@ -92,7 +113,7 @@ class Connections:
                 connection.is_hep = True
                 from appliance.hep.framing import Framer
 
-                connection.frames = Framer()
+                connection.packets = Framer()
             elif data[:5] == b"HTTP/":
                 # Joined in the middle: who answers is the server.
                 connection.client = ends_of(key)[1]
@@ -117,13 +138,13 @@ class Connections:
             reader.upgraded = None
 
     def _hep_stream(self, key: bytes, connection: _Connection, data: bytes) -> None:
-        if connection.frames is None or ends_of(key)[0] != connection.client:
+        if connection.packets is None or ends_of(key)[0] != connection.client:
             return
         from appliance.hep.framing import HepFramingError
 
         try:
-            for packet in connection.frames.feed(data):
+            for packet in connection.packets.feed(data):
                 self._hep(packet)
         except HepFramingError:
             self._tally.malformed += 1
-            connection.frames = None
+            connection.packets = None

@@ -33,6 +33,7 @@ class Reader:
         "_size",
         "_squeezed",
         "dropped",
+        "has_read",
         "is_websocket",
         "upgraded",
     )
@@ -44,6 +45,8 @@ class Reader:
         self._squeezed = False
         self._inflate: zlib._Decompress | None = None
         self.is_websocket = False
+        self.has_read = False
+        """Something was whole and as it should be, so that it is HTTP or WebSocket for good."""
         self._is_headless = False
         self.upgraded: bytes | None = None
         """The head of a 101 answer, for the reader of the other direction too."""
@@ -67,6 +70,7 @@ class Reader:
             before = len(self._buffer)
             found = self._frame() if self.is_websocket else self._message()
             if found is not None:
+                self.has_read = True
                 yield found
             if len(self._buffer) == before:
                 break

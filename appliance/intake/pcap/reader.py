@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from appliance.core.events import Body, Event, EventDecodeError, event
 from appliance.intake.pcap.association import Association, Flow, Way
 from appliance.intake.pcap.connections import Connections
-from appliance.intake.pcap.key import ends_of, key_of, reversed_key
+from appliance.intake.pcap.key import TCP_MARK, ends_of, is_over_tcp, key_of, reversed_key
+from appliance.intake.pcap.relayed import Relays
 from appliance.intake.pcap.signalling import Signalling
 from appliance.intake.pcap.stream import Stream
 from appliance.intake.pcap.tally import Tally
@@ -43,7 +44,8 @@ class CaptureReader:
         self._by_ssrc: dict[tuple[int, tuple[str, int]], Association] = {}
         """Of a source, and where it sends to."""
         self._signalling = Signalling(self._tell)
-        self._tcp = Connections(self._signalling, self.tally, self._hep)
+        self._relays = Relays()
+        self._tcp = Connections(self._signalling, self.tally, self._hep, self._framed)
 
     def read(self, data: Source) -> list[Event]:
         """Every event, ordered by time, without ids.
@@ -88,6 +90,7 @@ class CaptureReader:
         self._signalling.flush()
         for association in self._associations:
             self.tally.left_out += association.left_out
+            self.tally.copies += sum(stream.copies for stream in association.streams.values())
         tell_associations(self._associations, self._signalling, self._tell, last_us)
         self.tally.messages = self._signalling.messages
         self.tally.unreadable = self._signalling.unreadable
@@ -135,21 +138,43 @@ class CaptureReader:
         if way is None:
             return
         way.packets += 1
+        first = data[0]
         if stun.is_stun(data):
             self.tally.stun += 1
-            self._stun(timestamp_us, way, data, length)
+            if way.seen.again(timestamp_us, data):
+                self.tally.copies += 1
+            elif stun.is_binding(data):
+                self._stun(timestamp_us, way, data, length)
+            else:
+                self._relayed(timestamp_us, key, data, length)
             return
-        first = data[0]
-        if 19 < first < 64:
+        if data.startswith(b"HEP3"):
+            self._hep(data)
+        elif 63 < first < 80:
+            self._relayed(timestamp_us, key, data, length)
+        elif 19 < first < 64:
             self._dtls(timestamp_us, way, data)
         elif 127 < first < 192 and len(data) >= 8:
             self._rtp(timestamp_us, way, data, length)
-        elif data.startswith(b"HEP3"):
-            self._hep(data)
         else:
             self.tally.other += 1
         if way.association is not None:
             way.association.last_us = timestamp_us
+
+    def _framed(self, timestamp_us: int, key: bytes, data: bytes, length: int) -> None:
+        self.tally.framed += 1
+        self._datagram(timestamp_us, key + TCP_MARK, data, length)
+
+    def _relayed(self, timestamp_us: int, key: bytes, data: bytes, length: int) -> None:
+        found = self._relays.open(key, data, length)
+        if found is None:
+            self.tally.other += not stun.is_stun(data)
+        else:
+            self.tally.relayed += 1
+            inner = found[1]
+            # What is relayed twice nobody sends, but for who wants a reader to lose itself in it.
+            if inner[0] > 79 or 19 < inner[0] < 64 or stun.is_binding(inner):
+                self._datagram(timestamp_us, *found)
 
     def _new_way(self, key: bytes) -> Way | None:
         if len(self._ways) >= MAX_WAYS:
@@ -160,7 +185,7 @@ class CaptureReader:
                 self.tally.left_out += 1
                 return None
         source, destination = ends_of(key)
-        flow = Flow(source, destination)
+        flow = Flow(source, destination, is_tcp=is_over_tcp(key))
         self._ways[key], self._ways[reversed_key(key)] = flow.ways
         return flow.ways[0]
 
@@ -182,8 +207,6 @@ class CaptureReader:
             if way.association is not None:
                 way.requests += data[0] == 0 and data[1] == 1
                 way.responses += data[0] == 1 and data[1] == 1
-            return
-        if message.method != stun.BINDING:
             return
         if message.message_class is stun.Class.REQUEST:
             self._asked(timestamp_us, way, message)
@@ -209,7 +232,7 @@ class CaptureReader:
         if association is not None and own not in association.ends and self._is_another(timestamp_us, own, association):
             for each in way.flow.ways:
                 self._ways.pop(key_of(each), None)
-            flow = Flow(way.source, way.other.source)
+            flow = Flow(way.source, way.other.source, is_tcp=way.flow.is_tcp)
             self._ways[key_of(flow.ways[0])], self._ways[key_of(flow.ways[1])] = flow.ways
             way, association = flow.ways[0], None
         if association is None:
@@ -250,8 +273,13 @@ class CaptureReader:
             self.tally.other += 1
             return
         association = way.association or self._associate(timestamp_us, way)
-        if association is not None:
-            self.tally.dtls += 1
+        if association is None:
+            return
+        self.tally.dtls += 1
+        # A flight that is sent again has other record numbers.
+        if association.seen.again(timestamp_us, data, way.end, within_us=timestamp_us):
+            self.tally.copies += 1
+        else:
             association.handshake.take(timestamp_us, way.end, data)
 
     def _rtp(self, timestamp_us: int, way: Way, data: bytes, length: int) -> None:
@@ -297,6 +325,9 @@ class CaptureReader:
         self.tally.rtcp += 1
         association = way.association
         if association is None:
+            return
+        if association.seen.again(timestamp_us, data, way.end):
+            self.tally.copies += 1
             return
         if timestamp_us >= association.next_us:
             association.tick(timestamp_us)

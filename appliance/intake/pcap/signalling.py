@@ -60,6 +60,8 @@ class Signalling:
         self.up: set[HandleKey] = set()
         """Handles of which the server said webrtcup."""
         self.hung_up: dict[HandleKey, int] = {}
+        self.told: set[HandleKey] = set()
+        """Handles of whose media or candidates something was said, so that they have a PeerConnection."""
         self.offered: set[HandleKey] = set()
         """Handles with a description."""
         self.ufrags: OrderedDict[str, tuple[HandleKey, str]] = OrderedDict()
@@ -134,14 +136,17 @@ class Signalling:
                 self.up.add(key)
                 self._say(timestamp_us, e.Connection(connection="webrtcup"), *key)
             case "hangup" if key not in self.hung_up:
+                self.told.add(key)
                 self.hung_up[key] = timestamp_us
                 self._say(timestamp_us, e.Connection(connection="hangup", reason=_text(item.get("reason"))), *key)
             case "media" if isinstance(item.get("receiving"), bool) and isinstance(item.get("type"), str):
+                self.told.add(key)
                 body = e.MediaState(media=item["type"], mid=_text(item.get("mid")), receiving=item["receiving"])
                 if body.mid is not None:
                     self.handles.setdefault(key, Described()).mids.setdefault(body.media[:16], body.mid)
                 self._say(timestamp_us, body, *key)
             case "slowlink":
+                self.told.add(key)
                 # The API's "uplink" is the event's too.
                 way = "uplink" if item.get("uplink") else "downlink"
                 self._say(timestamp_us, e.SlowLink(media=_text(item.get("media")), slow_link=way), *key)

@@ -8,6 +8,8 @@ CLOCK_AFTER_US = 300_000
 MAX_JUMP = 3_000
 """RFC 3550 appendix A.1: a farther one is a source that began anew."""
 MAX_SAMPLES = 100_000
+MAX_MISSING = 1_000
+"""Sequence numbers that may still come; with the others, what comes late is taken for a copy."""
 
 
 class Sample(NamedTuple):
@@ -26,8 +28,9 @@ class Stream:
     """One SSRC in one direction."""
 
     __slots__ = (
-        "_base_rtp", "_clock", "_jitter", "_sequence", "_ticks_per_us", "_told_at", "_transit", "expected",
-        "first_header", "first_us", "last_us", "late", "octets", "packets", "payload_type", "samples", "ssrc",
+        "_base_rtp", "_clock", "_jitter", "_missing", "_sequence", "_ticks_per_us", "_told_at", "_transit", "copies",
+        "expected", "first_header", "first_us", "last_us", "late", "octets", "packets", "payload_type", "samples",
+        "ssrc",
     )  # fmt: skip
 
     def __init__(self, ssrc: int, payload_type: int, sequence: int, header: bytes, timestamp_us: int) -> None:
@@ -41,8 +44,11 @@ class Stream:
         self.expected = 0
         """By the sequence numbers."""
         self.late = 0
-        """Out of order, twice, or sent again."""
+        """Out of order, or sent again."""
+        self.copies = 0
+        """Packets that were there already: of a mirror port, or of both sides of a NAT. They count as nothing else."""
         self.samples: list[Sample] = []
+        self._missing: dict[int, None] = {}
         self._sequence = (sequence - 1) & 0xFFFF
         self._base_rtp: int | None = None
         self._clock = 0
@@ -58,18 +64,28 @@ class Stream:
 
     def take(self, timestamp_us: int, sequence: int, rtp_timestamp: int, octets: int) -> None:
         """Count one packet."""
-        self.packets += 1
-        self.octets += octets
         step = (sequence - self._sequence) & 0xFFFF
-        if step == 1 or 0 < step < MAX_JUMP:
+        if step == 1:
+            self.expected += 1
+        elif 0 < step < MAX_JUMP:
             self.expected += step
+            self._miss(sequence, step)
         elif step >= 0x10000 - MAX_JUMP or step == 0:
+            if sequence not in self._missing:
+                self.copies += 1
+                return
+            del self._missing[sequence]
             self.late += 1
+            self.packets += 1
+            self.octets += octets
             return
         else:
             # Begun anew: what was lost meanwhile cannot be known.
             self.expected += 1
             self._transit = 0.0
+            self._missing.clear()
+        self.packets += 1
+        self.octets += octets
         self._sequence = sequence
         self.last_us = timestamp_us
         if self._ticks_per_us:
@@ -86,6 +102,12 @@ class Stream:
             self._base_rtp = rtp_timestamp
         elif timestamp_us - self.first_us >= CLOCK_AFTER_US:
             self._estimate(timestamp_us, rtp_timestamp)
+
+    def _miss(self, sequence: int, step: int) -> None:
+        for back in range(min(step, MAX_MISSING) - 1, 0, -1):
+            self._missing[(sequence - back) & 0xFFFF] = None
+        while len(self._missing) > MAX_MISSING:
+            del self._missing[next(iter(self._missing))]
 
     def _estimate(self, timestamp_us: int, rtp_timestamp: int) -> None:
         assert self._base_rtp is not None
@@ -105,6 +127,6 @@ class Stream:
         """Note how it stands."""
         if len(self.samples) < MAX_SAMPLES:
             jitter_us = round(self._jitter / self._ticks_per_us) if self._is_timed else None
-            # RFC 3550 section 6.4.1: late ones count as received, so this may fall.
+            # Late ones count as received, so this may fall.
             lost = self.expected - self.packets
             self.samples.append(Sample(timestamp_us, self.packets, self.octets, lost, jitter_us, self.late))

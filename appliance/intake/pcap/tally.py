@@ -16,6 +16,12 @@ class Tally(Struct):
     """SRTCP packets that were opened with keys."""
     stun: int = 0
     dtls: int = 0
+    copies: int = 0
+    """Packets that were there before: of a mirror port, or of both sides of a NAT or a TURN server."""
+    framed: int = 0
+    """Datagrams in frames of a TCP connection."""
+    relayed: int = 0
+    """Packets on their way between a TURN server and its client."""
     hep: int = 0
     messages: int = 0
     """Of the Janus API."""

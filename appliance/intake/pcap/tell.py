@@ -19,7 +19,7 @@ def tell_associations(associations: Sequence[Association], signalling: Signallin
     owners = [_owner(association, signalling) for association in associations]
     taken = {owner[0] for owner in owners if owner is not None}
     lonely = [index for index, owner in enumerate(owners) if owner is None]
-    waiting = [key for key in signalling.offered | signalling.up if key not in taken]
+    waiting = [key for key in signalling.offered | signalling.up | signalling.told if key not in taken]
     if len(lonely) == len(waiting) == 1:
         # The description was cut, but there is no other that this could be.
         owners[lonely[0]] = (waiting[0], _client(associations[lonely[0]]))
@@ -41,7 +41,7 @@ def tell_associations(associations: Sequence[Association], signalling: Signallin
         told.ice(failed=not has_signalling, last_us=last_us)
         told.dtls(failed=not has_signalling)
         if not has_signalling:
-            told.connection()
+            told.connection(hung_up=key in signalling.hung_up)
         tell_media(association, described, client, say)
 
 
@@ -84,7 +84,7 @@ class _Told:
     def _end(self, flow: Flow, end: int) -> e.CandidateAddress:
         address, port = flow.of(end).source
         kind = self._types.get((address, port), "host" if end == self.server else "prflx")
-        return e.CandidateAddress(address, port, kind, "udp", 6 if ":" in address else 4)
+        return e.CandidateAddress(address, port, kind, "tcp" if flow.is_tcp else "udp", 6 if ":" in address else 4)
 
     def ice(self, *, failed: bool, last_us: int) -> None:
         """States, selected pairs and counters; ``failed``: nobody else says so."""
@@ -97,7 +97,9 @@ class _Told:
             self.say(connected_us, e.IceState(ice="connected"))
         for timestamp_us, flow in a.selected:
             local, remote = self._end(flow, self.server), self._end(flow, self.client)
-            text = " <-> ".join(f"{each.address}:{each.port} [{each.type},udp]" for each in (local, remote))
+            text = " <-> ".join(
+                f"{each.address}:{each.port} [{each.type},{each.transport}]" for each in (local, remote)
+            )
             self.say(timestamp_us, e.SelectedPair(pair=text, candidates=e.PairAddresses(local, remote)))
         current: Flow | None = None
         changes = list(a.selected)
@@ -195,15 +197,15 @@ class _Told:
             alert=alert,
         )
 
-    def connection(self) -> None:
-        """Without signalling: up when the handshake is done, over when an end closes it."""
+    def connection(self, *, hung_up: bool) -> None:
+        """Without signalling: up when the handshake is done, over when an end closes it, if nobody else said so."""
         a = self.a
         up_us = self._done_us() if a.handshake.first_us is not None else a.media_us
         if up_us is None:
             return
         self.say(up_us, e.Connection(connection="webrtcup"))
         closes = [(side.closed_us, index) for index, side in enumerate(a.handshake.sides) if side.closed_us is not None]
-        if closes:
+        if closes and not hung_up:
             closed_us, who = min(closes)
             reason = "DTLS alert" if who == self.client else "closed by the server"
             self.say(closed_us, e.Connection(connection="hangup", reason=reason))
