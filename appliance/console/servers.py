@@ -44,7 +44,6 @@ CHANGES: dict[str, tuple[str, str, type]] = {
     "accepting-new-sessions": ("accept_new_sessions", "accept", bool),
 }
 """What can be changed, as ``get_status`` and ``info`` name it: the request, its argument, and of what type that is."""
-MODULES = ("plugins", "transports", "events")
 
 
 def client_of(address: ServerAddress, *, secret: str = "") -> AdminClient:

@@ -45,7 +45,8 @@ class ConsoleSettings(Protocol):
 
     @property
     def homer_url(self) -> str:
-        """Link template of a call in Homer, see :data:`LINK_FIELDS`; empty: no link."""
+        """Link template of a call in Homer; empty: no link. What it names in braces the page fills in, percent-encoded:
+        correlation_id, session_id, handle_id, server, from_ms and to_ms."""
 
     @property
     def grafana_url(self) -> str:
@@ -100,10 +101,6 @@ class Options(Struct, frozen=True, kw_only=True):
     operators: tuple[str, ...] = ()
     turn_urls: tuple[str, ...] = ()
     turn_secret_file: str = ""
-
-
-LINK_FIELDS = frozenset({"correlation_id", "session_id", "handle_id", "server", "from_ms", "to_ms"})
-"""What a link template may name in braces; the page fills it in, percent-encoded."""
 
 
 class Addresses(Struct, frozen=True, kw_only=True):

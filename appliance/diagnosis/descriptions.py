@@ -12,7 +12,6 @@ MAX_LINES = 5_000
 MAX_MEDIA = 64
 MAX_CODECS = 64
 MAX_CANDIDATES = 100
-MIRRORED = {"sendonly": "recvonly", "recvonly": "sendonly"}
 
 
 class MediaLine(Struct, kw_only=True):

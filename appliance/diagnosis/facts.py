@@ -117,7 +117,6 @@ class Facts:
         """The events of the first remote candidates."""
         self.first_local_candidate: Mark | None = None
         self.last_local_candidate: Mark | None = None
-        self.last_remote_candidate: Mark | None = None
         self.end_of_candidates: Mark | None = None
         self.ice_states: list[State] = []
         self.gathering: Mark | None = None

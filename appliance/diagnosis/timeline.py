@@ -214,7 +214,6 @@ class Timeline(Facts):
     def _remote(self, candidate: Candidate, at: Mark) -> None:
         if candidate not in self.remote_candidates and len(self.remote_candidates) < MAX_CANDIDATES:
             self.remote_candidates.append(candidate)
-            self.last_remote_candidate = at
             if len(self.candidate_ids) < 12 and at.event_id not in self.candidate_ids:
                 self.candidate_ids.append(at.event_id)
 

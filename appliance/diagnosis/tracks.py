@@ -128,7 +128,6 @@ class Track:
         self.stopped_id = 0
         self.first_sent_us: int | None = None
         self.first_sent_id = 0
-        self.sent_us: int | None = None
         self.rate = 0.0
         """Packets a second from the client, while they came."""
         self.reported = False
@@ -209,10 +208,8 @@ class Track:
         elif received == 0 and before is not None and self.received_us is not None and self.stopped_us is None:
             self.stopped_us, self.stopped_id = self.received_us, event_id
         self.keyframe_wait.add(timestamp_us, event_id, before, now, received or 0)
-        if sent:
-            self.sent_us = timestamp_us
-            if self.first_sent_us is None:
-                self.first_sent_us, self.first_sent_id = timestamp_us, event_id
+        if sent and self.first_sent_us is None:
+            self.first_sent_us, self.first_sent_id = timestamp_us, event_id
         if before is not None and seconds > 0:
             self._interval(timestamp_us, event_id, before, now, received or 0, sent or 0, seconds)
         else:

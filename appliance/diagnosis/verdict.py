@@ -14,8 +14,6 @@ SCHEMA = VERDICT_SCHEMA
 CODES: tuple[str, ...] = tuple(rule.code for rule in RULES)
 """The closed set of verdict codes: safe as a label value."""
 
-RULE_OF: dict[str, Rule] = {rule.code: rule for rule in RULES}
-
 SETUP_PHASES = {"signalling", "gathering", "ice", "dtls"}
 
 

@@ -17,16 +17,6 @@ SEVERITIES = ("good", "notice", "fault")
 PHASES = ("signalling", "gathering", "ice", "dtls", "first_media", "media", "end")
 """In the order in which a PeerConnection goes through them."""
 
-PHASE_WORDS = {
-    "signalling": "signalling",
-    "gathering": "gathering candidates",
-    "ice": "ICE",
-    "dtls": "DTLS",
-    "first_media": "first media",
-    "media": "media",
-    "end": "end",
-}
-
 
 def weaker(confidence: str) -> str:
     """One step down."""

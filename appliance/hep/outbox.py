@@ -83,11 +83,6 @@ class Outbox:
         """Of them, those on disk."""
         return self._spool.unread if self._spool is not None else 0
 
-    @property
-    def queued_bytes(self) -> int:
-        """In memory."""
-        return self._queued_bytes
-
     def waiting(self) -> Iterable[Packet]:
         """Those in memory, oldest first."""
         return iter(self._queue)

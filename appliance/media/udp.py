@@ -144,7 +144,7 @@ class UdpPort:
         self.fd = self._socket.fileno()
         self.media: dict[bytes, MediaReceiver] = {}
         """By sockaddr: who takes SRTP and SRTCP from there."""
-        self.wakeups = self.received = self.sent = 0
+        self.received = self.sent = 0
         self.unknown_media = 0
         """Datagrams in the range of RTP from an address that no peer has validated."""
         self.oversize = 0
@@ -169,7 +169,6 @@ class UdpPort:
 
         ``other`` gets what is no media of a known address: the port, the sender's sockaddr, the datagram.
         """
-        self.wakeups += 1
         count: int = _recvmmsg(self.fd, self._incoming.headers, BATCH, _MSG_DONTWAIT, _ffi.NULL)
         if count <= 0:
             return 0

@@ -5,7 +5,6 @@ from typing import Any, Protocol
 from appliance.core.errors import shown
 
 INVALID_REQUEST, MISSING_ELEMENT, INVALID_ELEMENT = 411, 412, 413
-FORMATS = ("indented", "plain", "compact")
 
 
 class Queried(Protocol):
