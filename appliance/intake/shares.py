@@ -14,6 +14,7 @@ from contextlib import suppress
 from aio_pika.abc import AbstractQueue
 
 from appliance.intake.queue_reader import QueueReader
+from appliance.net.cancellation import heed_cancellation
 from appliance.net.rabbitmq import ERRORS, TIMEOUT, Broker, share_names
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class Shares:
                     await line.close()
 
     async def _until_let_go(self, share: Share, line: Broker, reading: QueueReader) -> None:
+        heed_cancellation()
         run = asyncio.create_task(reading.run(), name=f"{share.name} reading")
         told = asyncio.create_task(share.let_go.wait())
         try:

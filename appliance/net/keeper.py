@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 from appliance.net.backoff import Backoff
+from appliance.net.cancellation import heed_cancellation
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class Keeper(Generic[T]):
     async def _once(self) -> None:
         try:
             async with self._connect() as connection:
+                heed_cancellation()
                 self._failures = 0
                 self._backoff.reset()
                 self.connections += 1

@@ -11,6 +11,7 @@ from aiomqtt import Message, MqttError, ProtocolVersion, Will
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from appliance.net.cancellation import heed_cancellation
 from appliance.net.tls import ClientTls, context_if_wanted
 
 TIMEOUT = 10.0
@@ -111,5 +112,6 @@ def _ignore(_message: Message) -> None:
 
 async def until_lost(client: aiomqtt.Client) -> None:
     """Wait for the end of the connection. :raises MqttError: it is lost."""
+    heed_cancellation()
     async for _ in client.messages:
         pass

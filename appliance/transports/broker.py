@@ -11,6 +11,7 @@ import msgspec
 
 from appliance.core.events import Counter
 from appliance.core.transport import AdminApi, Api
+from appliance.net.cancellation import heed_cancellation
 from appliance.net.keeper import Keeper
 from appliance.transports.exchange import Exchange, Outgoing
 
@@ -111,9 +112,11 @@ class BrokerTransport(ABC, Generic[T, L]):
             data, (about, admin) = await self._outgoing.next()
             await self.publish(data, about, admin=admin)
             self._outgoing.done()
+            heed_cancellation()
 
     async def pump_while(self, other: "asyncio.Future[Any]") -> None:
         """Send what is queued until ``other`` is done, and raise what ended either."""
+        heed_cancellation()
         pump = asyncio.ensure_future(self.pump())
         try:
             await asyncio.wait((pump, other), return_when=asyncio.FIRST_COMPLETED)

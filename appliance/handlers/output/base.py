@@ -20,6 +20,7 @@ from appliance.core.events import Counter, Event, parse_mask
 from appliance.core.handler import HandlerContext
 from appliance.core.selection import SelectConfig
 from appliance.handlers.output.packing import Message, OversizeError, encode, grouped, single
+from appliance.net.cancellation import heed_cancellation
 from appliance.net.segments import Record
 from appliance.net.spool import Spool, clean_name
 
@@ -282,6 +283,7 @@ class OutputHandler(ABC):
                 self._drop("retries_exhausted", messages[0].count)
                 messages, failures = messages[1:], 0
                 continue
+            heed_cancellation()
             pause = self._settings.retransmissions_backoff / 1000 * 2 ** min(failures - 1, 20)
             await asyncio.sleep(min(LONGEST_PAUSE, pause))
 
@@ -312,3 +314,4 @@ class OutputHandler(ABC):
                     await self._until_taken([Message(record.data, 1 << record.tag >> 1)])
                     spool.commit(1)
                     self._in_flight -= 1
+                    heed_cancellation()
