@@ -153,7 +153,7 @@ def test_the_runbook_has_no_alert_of_the_past() -> None:
 
 
 def run(*command: str) -> None:
-    done = subprocess.run(command, cwd=GRAFANA / "prometheus", capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=GRAFANA / "prometheus", capture_output=True, timeout=110, check=False)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
 

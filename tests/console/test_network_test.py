@@ -59,7 +59,11 @@ async def test_a_good_network_and_the_code_that_support_opens(
     browser: Browser, running: Running, tmp_path: Path
 ) -> None:
     page = await browser.new_page(viewport={"width": 1440, "height": 1000})
-    rows = await outcome(page, running.web)
+    for _ in range(3):
+        rows = await outcome(page, running.web)
+        if "packets arrive unevenly" not in await page.locator(".test-sentence").inner_text():
+            break
+        # A machine that is busy elsewhere makes them so, and the page is right to say it.
     assert list(rows) == ["Devices", "Gateway", "UDP", "TCP", "Round trip", "Loss", "Jitter", "Bandwidth", "TURN"]
     assert "answers after" in rows["UDP"]
     assert rows["TCP"].startswith("Not needed, but there as a fall-back: 127.0.0.1 port")

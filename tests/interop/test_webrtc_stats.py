@@ -55,5 +55,5 @@ async def test_chromium_has_the_same_names_and_values() -> None:
         assert total == pytest.approx(sent["bytesSent"] + sent["headerBytesSent"], rel=0.25)
         assert 0 <= came["jitter"] < 0.2
         assert latest["remote-inbound-rtp", kind]["roundTripTime"] == pytest.approx(
-            client[f"remote-inbound-rtp {kind}"]["roundTripTime"], abs=0.1
+            client[f"remote-inbound-rtp {kind}"]["roundTripTime"], abs=0.5
         )
