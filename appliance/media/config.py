@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from appliance.media.addresses import listening
-from appliance.media.servers import stun_server, turn_server
+from appliance.media.servers import TurnServer, stun_server
 
 
 class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,19 +25,16 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ice: Literal["lite", "full"] = "lite"
     """``lite`` answers the checks of clients, which is all that a gateway with an address they reach needs. ``full``
     sends checks of its own, nominates, and finds its own way out of a NAT with ``stun_servers`` and
-    ``turn_server``."""
+    ``turn_servers``."""
     stun_servers: list[str] = field(default_factory=list)
     """``host:port`` of servers that tell what a NAT makes of our addresses; asked every 15 seconds. Two servers that
     disagree show a NAT that only TURN gets through. For ``ice = "full"``."""
-    turn_server: str = ""
-    """``turn:host:port``, ``turn:host:port?transport=tcp`` or ``turns:host:port``: lends an address for clients that
-    reach the gateway in no other way. For ``ice = "full"``."""
-    turn_username: str = ""
-    """Who asks for it (long-term credentials, RFC 8489 section 9.2)."""
-    turn_password: str = ""
-    """Of that user."""
-    turn_password_file: str = ""
-    """A file with the password, rather than the password itself."""
+    turn_servers: list[TurnServer] = field(default_factory=list)
+    """Servers that lend an address, of IPv4 and of IPv6 where they have it, for clients that reach the gateway in no
+    other way; all are used at once, the first is preferred. For ``ice = "full"``. Tables ``[[media.turn_servers]]``:
+    ``url`` (``turn:host:port``, ``turn:host:port?transport=tcp``, or ``turns:host:port`` for TLS); ``username`` with
+    ``password`` or ``password_file``, or else the ``secret`` or ``secret_file`` that the server shares (coturn:
+    ``static-auth-secret``); for TLS ``ca_file``, if the system does not know who signed its certificate."""
     port: int = 10000
     """UDP, the same on every address; 0 takes any free one."""
     port_last: int = 0
@@ -83,10 +80,10 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError(f"tcp_port: {self.tcp_port} came, wanted 0 to 65535")
         for text in self.stun_servers:
             stun_server(text)
-        if self.turn_server:
-            turn_server(self.turn_server)
-        if self.ice == "lite" and (self.stun_servers or self.turn_server):
-            raise ValueError('ice: "lite" came with stun_servers or turn_server, wanted "full": lite asks nobody')
+        if len(self.turn_servers) > MAX_TURN_SERVERS:
+            raise ValueError(f"turn_servers: {len(self.turn_servers)} came, wanted {MAX_TURN_SERVERS} at most")
+        if self.ice == "lite" and (self.stun_servers or self.turn_servers):
+            raise ValueError('ice: "lite" came with stun_servers or turn_servers, wanted "full": lite asks nobody')
 
     def hosts(self) -> list[str]:
         """The addresses to listen on. :raises OSError: an entry of ``addresses`` names nothing here."""
@@ -101,6 +98,8 @@ BATCH = 64
 """Datagrams read at one wake-up, so that a flood on one socket leaves the loop to others."""
 MTU = 1200
 """Bytes of a DTLS datagram or an RTCP compound: fits every path that carries IPv6 or a VPN."""
+MAX_TURN_SERVERS = 4
+"""Each may be another two candidates, which every address of a client is paired with."""
 MAX_MEDIA_LINES = 32
 MAX_CANDIDATES = 64
 """Remote candidates of one PeerConnection that are kept; the rest is counted and ignored."""

@@ -321,6 +321,7 @@ class Engine:
         refused = sum(sum(udp.send_errors.values()) for udp in self.ports)
         refused += sum(tcp.dropped for tcp in self.tcp_ports)
         dropped["send_buffer"] = refused + self.gathering.relayed("dropped")
+        yield from self.gathering.measure()
         if self.tcp_ports:
             yield Counter("media_tcp_connections", sum(map(len, self.tcp_ports)))
             for reason, count in sum((tcp.refused for tcp in self.tcp_ports), Tally()).items():

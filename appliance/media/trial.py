@@ -3,23 +3,23 @@
 import asyncio
 import secrets
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_address
 
 from msgspec import Struct
 
-from appliance.core.auth import secret_of
 from appliance.core.clock import LoopClock
+from appliance.media.allocation import Family, TurnRefusedError, allocated
 from appliance.media.config import MediaConfig
-from appliance.media.gathering import CLOSE_SECONDS
+from appliance.media.lender import CLOSE_SECONDS, NOT_SUPPORTED, WRONG_LOGIN, context_of
 from appliance.media.reflexive import WAITS
-from appliance.media.servers import Server, stun_server, turn_server
-from appliance.media.turn import allocate
+from appliance.media.servers import Server, TurnServer, stun_server
 from appliance.wire import stun
 
 TRIAL_SECONDS = 5.0
-"""For a name to be resolved, and for the TURN server to lend an address."""
+"""For a name to be resolved, and for a TURN server to lend an address."""
 
 _Address = tuple[str, int]
 
@@ -49,9 +49,10 @@ class _Asking(asyncio.DatagramProtocol):
 
 
 async def try_servers(config: MediaConfig) -> list[Trial]:
-    """Every STUN server and the TURN server of ``config``, all at once; takes some 10 seconds at most."""
-    found = await asyncio.gather(_try_stun(config), _try_turn(config))
-    return [trial for trials in found for trial in trials]
+    """Every STUN and TURN server of ``config``, all at once; takes some 10 seconds at most."""
+    turns = (_try_turn(f"turn_servers[{index}]", server) for index, server in enumerate(config.turn_servers))
+    found, lent = await asyncio.gather(_try_stun(config), asyncio.gather(*turns))
+    return [*found, *lent]
 
 
 async def _resolve(server: Server) -> list[_Address] | str:
@@ -161,30 +162,37 @@ def _compared(host: str, seen: list[_Address]) -> Iterator[Trial]:
         )
 
 
-async def _try_turn(config: MediaConfig) -> list[Trial]:
-    if not config.turn_server:
-        return []
-    where = f"media.turn_server: {config.turn_server}"
+async def _try_turn(setting: str, config: TurnServer) -> Trial:
+    where = f"media.{setting}: {config.url}"
+    lent, refusals = [], []
     try:
-        password = secret_of("media.turn_password", config.turn_password, config.turn_password_file)
+        server, context = config.read(f"media.{setting}"), context_of(f"media.{setting}", config)
     except ValueError as problem:
-        return [Trial(False, f"{where} can't be asked: {problem}")]
-    server = turn_server(config.turn_server)
-    try:
-        async with asyncio.timeout(TRIAL_SECONDS):
-            relay = await allocate(server, config.turn_username, password, LoopClock(), lambda *_: None, lambda: None)
-    except TimeoutError:
-        why = f"no answer within {TRIAL_SECONDS:.0f} s: a firewall, or no TURN server there"
-        return [Trial(False, f"{where} lends no address: {why}")]
-    except (OSError, UnicodeError) as problem:
-        why = getattr(problem, "strerror", None) or str(problem)
-        return [Trial(False, f"{where} lends no address: {_refusal(why)}")]
-    lent = _shown((relay.host, relay.port))
-    await relay.close(CLOSE_SECONDS)
-    return [Trial(True, f"{where} lends an address, {lent}, which is given back at once")]
+        return Trial(False, f"{where} can't be asked: {problem}")
+    families: tuple[Family, ...] = (4, 6)
+    for family in families:
+        try:
+            lent.append(await _lent(server, family, context))
+        except TimeoutError:
+            refusals.append(f"no answer within {TRIAL_SECONDS:.0f} s: a firewall, or no TURN server there")
+        except OSError as problem:
+            code = problem.code if isinstance(problem, TurnRefusedError) else 0
+            if code in NOT_SUPPORTED:
+                refusals.append(f"none for IPv{family}")
+                continue
+            said = getattr(problem, "strerror", None) or str(problem)
+            refusals.append(f"its user name, password or secret is wrong: {said}" if code in WRONG_LOGIN else said)
+        if not lent:
+            # What keeps one address back keeps the other.
+            return Trial(False, f"{where} lends no address: {'; '.join(refusals)}")
+    besides = f" ({'; '.join(refusals)})" if refusals else ""
+    return Trial(bool(lent), f"{where} lends {' and '.join(lent) or 'nothing'}, given back at once{besides}")
 
 
-def _refusal(problem: str) -> str:
-    if "(401 " in problem:
-        return f"turn_username or its password is wrong: {problem}"
-    return problem
+async def _lent(server: TurnServer, family: Family, context: ssl.SSLContext | None) -> str:
+    login = server.login(LoopClock().wall_us() // 1_000_000)
+    async with asyncio.timeout(TRIAL_SECONDS):
+        client = await allocated(server.server, login, family, context)
+    address = client.relayed_address
+    await client.give_back(CLOSE_SECONDS)
+    return _shown(address) if address is not None else "nothing"

@@ -1,28 +1,25 @@
 """An address that a TURN server lends us (RFC 8656), as a port of the engine like its sockets.
 
-aioice does the allocation, its refreshing and the signing of requests; channels are ours, because aioice never gives
-one back, and would make a task for every packet. One allocation serves all PeerConnections. IPv4 only, as aioice asks.
+Channels are ours, not aioice's, which never gives one back and would make a task for every packet. One address serves
+all PeerConnections; a client of the other IP version has no way to it, and gets no channel.
 """
 
 import asyncio
 import logging
-import ssl
 import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from aioice import stun
-from aioice.turn import CHANNEL_NUMBER_MAX, TurnClientTcpProtocol, TurnClientUdpProtocol
+from aioice.turn import CHANNEL_NUMBER_MAX
 
 from appliance.core.clock import Clock
-from appliance.media.servers import Server
+from appliance.media.allocation import LIFETIME, TurnClient
 from appliance.media.udp import MediaReceiver, Slot, Slots, address_of, contents, sockaddr
 
 logger = logging.getLogger(__name__)
 
-LIFETIME = 600
-"""Seconds that an allocation is asked for; it is refreshed in time."""
 REBIND = 240.0
 """Seconds after which a channel that is in use is bound again: its permission lasts for 300 (section 9)."""
 REST = 900.0
@@ -39,14 +36,6 @@ _FIRST_CHANNEL = 0x4000
 _NOT_THERE = frozenset({403, 443, 446, 447})
 """Error codes that mean: not to that address (sections 9.2 and 19)."""
 _CHANNEL_HEADER = struct.Struct("!HH")
-
-
-class _UdpClient(TurnClientUdpProtocol):
-    def datagram_received(self, data: bytes | str, addr: tuple[str, int]) -> None:
-        try:
-            super().datagram_received(data, addr)
-        except Exception:
-            logger.debug("a datagram of the TURN server was dropped", exc_info=True)
 
 
 class _Channel:
@@ -67,7 +56,7 @@ class RelayPort:
 
     def __init__(
         self,
-        client: TurnClientUdpProtocol | TurnClientTcpProtocol,
+        client: TurnClient,
         clock: Clock,
         take: Callable[["RelayPort", bytes, bytes], None],
         lost: Callable[[], None],
@@ -90,7 +79,8 @@ class RelayPort:
         self._waiting: dict[bytes, list[bytes]] = {}
         self._refused: set[bytes] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = Slots(2, _IPV4_KEY)
+        self._key_bytes = len(sockaddr(self.host, self.port))
+        self._slots = Slots(2, self._key_bytes)
         client.receiver = self  # type: ignore[assignment]  # it calls these three methods of a protocol and no other
 
     # --- out ---------------------------------------------------------------------------------------------
@@ -111,7 +101,7 @@ class RelayPort:
 
     def queue(self, base: Any, length: int, name: Any) -> None:
         """At once: nothing is gained by waiting."""
-        self.send(contents(base, length), contents(name, _IPV4_KEY))
+        self.send(contents(base, length), contents(name, self._key_bytes))
 
     def spare(self) -> Slot:
         """Always the same: it is copied when it is queued."""
@@ -136,7 +126,7 @@ class RelayPort:
         waiting = self._waiting.get(key)
         if waiting is not None and len(waiting) < MAX_WAITING:
             waiting.append(data)
-        elif waiting is None and len(self._waiting) < MAX_BINDING and len(key) == _IPV4_KEY:
+        elif waiting is None and len(self._waiting) < MAX_BINDING and len(key) == self._key_bytes:
             number = self._free_number()
             if number is not None:
                 self._bind(key, number, data)
@@ -231,7 +221,7 @@ class RelayPort:
         if not self.closed:
             logger.warning("TURN address %s port %d is lost: %s", self.host, self.port, why)
             self._end()
-            self._client.transport.close()
+            self._client.abandon()
             self._lost()
 
     def _end(self) -> None:
@@ -245,43 +235,4 @@ class RelayPort:
         if self.closed:
             return
         self._end()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._client.delete()
-        except (TimeoutError, OSError):
-            self._client.transport.close()
-
-
-_IPV4_KEY = len(sockaddr("0.0.0.0", 0))  # noqa: S104  # nothing is bound
-
-
-async def allocate(
-    server: Server,
-    username: str,
-    password: str,
-    clock: Clock,
-    take: Callable[[RelayPort, bytes, bytes], None],
-    lost: Callable[[], None],
-) -> RelayPort:
-    """Ask for an address. :raises OSError: the server is not there, does not answer, or refuses."""
-    loop = asyncio.get_running_loop()
-    where = (server.host, server.port)
-    kind = _UdpClient if server.transport == "udp" else TurnClientTcpProtocol
-
-    def client() -> TurnClientUdpProtocol | TurnClientTcpProtocol:
-        return kind(where, username=username, password=password, lifetime=LIFETIME, channel_refresh_time=LIFETIME)
-
-    protocol: Any
-    if server.transport == "udp":
-        _, protocol = await loop.create_datagram_endpoint(client, remote_addr=where)
-    else:
-        context = ssl.create_default_context() if server.transport == "tls" else None
-        _, protocol = await loop.create_connection(client, *where, ssl=context)
-    try:
-        await protocol.connect()
-        return RelayPort(protocol, clock, take, lost)
-    except BaseException as problem:
-        protocol.transport.close()
-        if isinstance(problem, stun.TransactionError):
-            raise ConnectionError(str(problem) or "it does not answer") from None
-        raise
+        await self._client.give_back(seconds)

@@ -118,6 +118,13 @@ DATAGRAMS_DROPPED = _counters(
     "media_datagrams_dropped_total", C, "Datagrams at the media port that were dropped.",
     Label("reason", ("malformed", "unknown_source", "unknown_ssrc", "rate_limit", "send_buffer", "closed", "oversize")),
 )  # fmt: skip
+TURN_SERVER = Label("turn_server", cap=16)
+TURN_LENT = _counters("turn_addresses", G, "Relayed addresses that a TURN server lends the gateway.", TURN_SERVER)
+TURN_FAILURES = _counters(
+    "turn_failures_total", C, "Relayed addresses that were not lent, or lost; credentials: wrong or expired ones.",
+    TURN_SERVER,
+    Label("reason", ("unreachable", "credentials", "forbidden", "quota", "capacity", "refused", "lost")),
+)  # fmt: skip
 RECORDINGS = _counters(
     "recordings_total", C, "Recordings by what became of them; refused: too many were in the making.",
     Label("outcome", ("written", "failed", "refused")),

@@ -18,6 +18,7 @@ from appliance.commands.check_admin import ask_admins
 from appliance.console.settings import ServerAddress
 from appliance.media import trial
 from appliance.media.config import MediaConfig
+from appliance.media.servers import TurnServer
 from appliance.net.http_server import HttpServer
 from appliance.wire import stun
 from tests.commands.test_check import said, settings_of
@@ -61,13 +62,13 @@ async def test_a_real_server_sees_us_and_lends_an_address(tmp_path: Path, caplog
                 tmp_path,
                 "media.ice=full",
                 f'media.stun_servers=["{server.address}"]',
-                f"media.turn_server=turn:{server.address}",
-                f"media.turn_username={USER}",
-                f"media.turn_password={PASSWORD}",
+                f'media.turn_servers=[{{url="turn:{server.address}", username="{USER}", password="{PASSWORD}"}}]',
             )
         )
     lent = re.search(
-        rf"ok       media.turn_server: turn:{server.address} lends an address, 127.0.0.1:(\d+), which", text
+        rf"ok       media.turn_servers\[0\]: turn:{server.address} lends 127.0.0.1:(\d+), given back at once "
+        r"\(none for IPv6\)",
+        text,
     )
     assert lent, text
     # Logged when the server has agreed.
@@ -82,12 +83,13 @@ async def test_a_wrong_password_is_told_and_not_shown(tmp_path: Path) -> None:
     with coturn(tmp_path / "coturn") as server:
         (refused,) = await trial.try_servers(
             MediaConfig(
-                ice="full", turn_server=f"turn:{server.address}", turn_username=USER, turn_password="not that one"
+                ice="full",
+                turn_servers=[TurnServer(url=f"turn:{server.address}", username=USER, password="not that one")],
             )
         )
     assert not refused.good
-    assert "lends no address: turn_username or its password is wrong: " in refused.text
-    assert "(401 " in refused.text
+    assert "lends no address: its user name, password or secret is wrong: " in refused.text
+    assert " 401 " in refused.text
     assert "not that one" not in refused.text
 
 
@@ -95,7 +97,7 @@ async def test_silent_ports_are_told_in_time(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.3)
     with silent() as stun_port, silent() as turn_port:
         found = await trial.try_servers(
-            MediaConfig(ice="full", stun_servers=[stun_port], turn_server=f"turn:{turn_port}", turn_username="a")
+            MediaConfig(ice="full", stun_servers=[stun_port], turn_servers=[TurnServer(url=f"turn:{turn_port}")])
         )
     assert [one.good for one in found] == [False, False]
     assert found[0].text.startswith(f"media.stun_servers[0]: {stun_port}: no answer to 127.0.0.1 within ")
@@ -111,7 +113,7 @@ async def test_a_server_that_no_media_address_reaches_is_told() -> None:
 
 async def test_names_that_are_none_are_told() -> None:
     found = await trial.try_servers(
-        MediaConfig(ice="full", stun_servers=["a..b:3478"], turn_server="turn:a..b:3478", turn_username="a")
+        MediaConfig(ice="full", stun_servers=["a..b:3478"], turn_servers=[TurnServer(url="turn:a..b")])
     )
     assert [one.good for one in found] == [False, False]
 

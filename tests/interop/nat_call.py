@@ -21,7 +21,7 @@ from tests.peers.coturn import PASSWORD, USER, coturn
 SERVER, PUBLIC, CLIENT = "198.51.100.10", "198.51.100.20", "198.51.100.30"
 ROUTER, GATEWAY = "10.0.0.1", "10.0.0.2"
 STUN = f"{SERVER}:3478"
-CREDENTIALS = {"turn_username": USER, "turn_password": PASSWORD}
+CREDENTIALS = {"username": USER, "password": PASSWORD}
 
 MASQUERADE = ["-t nat -A POSTROUTING -o outside -j MASQUERADE"]
 ONLY_TURN = [*MASQUERADE, f"-A FORWARD -i lan -p udp ! -d {SERVER} -j DROP"]
@@ -35,8 +35,11 @@ MAPPED = [
 CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "mapped": (MAPPED, {"announced": {GATEWAY: PUBLIC}}),
     "stun": (MASQUERADE, {"ice": "full", "stun_servers": [STUN]}),
-    "turn": (ONLY_TURN, {"ice": "full", "turn_server": f"turn:{STUN}", **CREDENTIALS}),
-    "turn over tcp": (ONLY_TCP, {"ice": "full", "turn_server": f"turn:{STUN}?transport=tcp", **CREDENTIALS}),
+    "turn": (ONLY_TURN, {"ice": "full", "turn_servers": [{"url": f"turn:{STUN}", **CREDENTIALS}]}),
+    "turn over tcp": (
+        ONLY_TCP,
+        {"ice": "full", "turn_servers": [{"url": f"turn:{STUN}?transport=tcp", **CREDENTIALS}]},
+    ),
 }
 
 

@@ -4,7 +4,10 @@ import asyncio
 import json
 import sys
 
+from msgspec import convert, structs
+
 from appliance.core.events import Body, Connection, LocalCandidate, SelectedPair
+from appliance.media.config import MediaConfig
 from tests.media.harness import Handle, engine
 
 
@@ -22,7 +25,7 @@ def fact(body: Body) -> None:
 
 
 async def main(settings: str) -> None:
-    server = await engine(**json.loads(settings))
+    server = await engine(**structs.asdict(convert(json.loads(settings), MediaConfig)))
     say(ready=True)
     try:
         while line := await asyncio.to_thread(sys.stdin.readline):

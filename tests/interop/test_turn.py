@@ -14,9 +14,10 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 
 from appliance.core.events import LocalCandidate, MediaStats, SelectedPair
-from appliance.media import gathering
+from appliance.media import lender
 from appliance.media.engine import Engine
 from appliance.media.full import FullIceAgent
+from appliance.media.servers import TurnServer
 from appliance.media.turn import RelayPort
 from tests.interop.test_congestion import call as browser_call
 from tests.interop.test_congestion import decoded
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.interop
 @pytest.fixture(autouse=True)
 def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
-    monkeypatch.setattr(gathering, "RETRY_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr(lender, "RETRY_SECONDS", (0.05, 0.1))
 
 
 @asynccontextmanager
@@ -40,9 +41,7 @@ async def behind(server: Coturn, *, transport: str = "udp", password: str = PASS
     found = await engine(
         ice="full",
         stun_servers=[server.address],
-        turn_server=f"turn:{server.address}?transport={transport}",
-        turn_username=USER,
-        turn_password=password,
+        turn_servers=[TurnServer(url=f"turn:{server.address}?transport={transport}", username=USER, password=password)],
         stats_period=0.2,
     )
     try:
@@ -69,10 +68,10 @@ def deafen(found: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(port, "send", lambda _data, _key: None)
 
 
-async def changed(found: Engine, *before: RelayPort | None) -> None:
+async def changed(found: Engine, *before: list[RelayPort]) -> None:
     """Wait until what the TURN server lends is something else."""
     async with asyncio.timeout(20):
-        while found.gathering.relay in before:  # noqa: ASYNC110  # nothing in the engine waits for it
+        while found.gathering.relays in before:  # noqa: ASYNC110  # nothing in the engine waits for it
             await asyncio.sleep(0.01)
 
 
@@ -93,8 +92,7 @@ async def test_a_call_through_the_turn_server(
 
             await until(handle, flows)
             assert handle.opened == [("chat", "")]
-            relay = found.gathering.relay
-            assert relay is not None
+            (relay,) = found.gathering.relays
             told = [item.candidate for item in handle.all(LocalCandidate)]
             assert [text.split(" ")[7] for text in told] == ["host", "relay"]
             assert f" {relay.host} {relay.port} typ relay raddr 127.0.0.1 " in told[1]
@@ -112,14 +110,13 @@ async def test_a_call_through_the_turn_server(
 async def test_a_server_that_went_away_is_asked_again(tmp_path: Path) -> None:
     with coturn(tmp_path) as server:
         async with behind(server, transport="tcp") as found:
-            before = found.gathering.relay
-            assert before is not None
+            (before,) = found.gathering.relays
             server.kill()
-            await changed(found, before)
+            await changed(found, [before])
             assert before.closed
             assert {candidate.type for candidate in found.gathering.candidates()} == {"host"}
             server.start()
-            await changed(found, None)
+            await changed(found, [])
             assert found.gathering.relayed("sent") == 0
 
 
@@ -128,13 +125,13 @@ async def test_an_allocation_that_the_server_forgot_is_replaced(
 ) -> None:
     with coturn(tmp_path) as server:
         async with behind(server) as found:
-            before = found.gathering.relay
+            before = found.gathering.relays
             server.kill()
             server.start()
             deafen(found, monkeypatch)
             handle = Handle(found)
             connection = await call(handle)  # its checks find out
-            await changed(found, before, None)
+            await changed(found, before, [])
             await connection.close()
             again = Handle(found)
             connection = await call(again)
@@ -154,7 +151,7 @@ async def test_a_refusal_keeps_nothing_from_working(tmp_path: Path, caplog: pyte
             await connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
             await until(handle, lambda: handle.peer.up)
             await connection.close()
-    assert "TURN server 127.0.0.1 port" in caplog.text
+    assert f"TURN server {server.address}/udp, for an IPv4 address: refused with 401 " in caplog.text
     assert PASSWORD not in caplog.text
 
 
