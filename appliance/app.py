@@ -30,7 +30,7 @@ from appliance.core.deliveries import Deliveries
 from appliance.core.events import Body, Counter, Event, event
 from appliance.core.handler import EventHandler, HandlerContext, KeepsCalls, KeepsRecordings
 from appliance.core.handler_queries import HandlerQueries
-from appliance.core.intake import AdminApi, AsksServers, CanWait, Intake
+from appliance.core.intake import AdminApi, AsksServers, CanWait, Intake, KeepsJournal
 from appliance.core.measure import Measured
 from appliance.core.recordings import RECORDING_VERBS, Recordings, serve_recordings
 from appliance.core.selection import selector_of
@@ -288,6 +288,8 @@ class Collector:
                 self.gateways.stream = intake
             if isinstance(intake, CanWait):
                 intake.progress, intake.deliveries = self.bus, self.deliveries
+            if isinstance(intake, KeepsJournal):
+                intake.keep_in(self.data_dir / "journal" / section, self.bus, self.deliveries)
             if isinstance(intake, AsksServers):
                 self.alive = Alive(self.clock)
                 _make(f"intake.{section}", intake.lend, self._admin_apis(), self.alive)

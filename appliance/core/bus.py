@@ -5,9 +5,11 @@ One bounded queue for each consumer, see :mod:`appliance.core.queue` for what a 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from typing import Protocol, runtime_checkable
+
+from msgspec.structs import replace
 
 from appliance.core.clock import Clock
 from appliance.core.events import Counter, Event, EventType
@@ -55,6 +57,13 @@ class Durable(Protocol):
 
     def hurry(self) -> None:
         """A source waits for what is held."""
+
+
+@runtime_checkable
+class KnowsAgain(Protocol):
+    """A consumer that recognises by :mod:`appliance.core.deliveries` what it was given before, event by event."""
+
+    knows_again: bool
 
 
 class BusView(Protocol):
@@ -206,6 +215,8 @@ class EventBus:
         self._durable: list[Subscription] = []
         self._missing: list[str] = []
         """Durable consumers that did not start."""
+        self._had: frozenset[str] = frozenset()
+        """Consumers to which what is published now is no news."""
 
     @property
     def subscriptions(self) -> Sequence[Subscription]:
@@ -238,11 +249,13 @@ class EventBus:
         place = NOWHERE if self._whereabouts is None else self._whereabouts.of(item)
         # Once for all of them.
         size, now = size_of(item), self._clock.monotonic()
+        told_before = replace(item, replayed=True) if self._had else item
         for subscription in self._subscriptions:
+            one = told_before if subscription.name in self._had else item
             if subscription.selector is None:
-                subscription.put(item, size, now)
+                subscription.put(one, size, now)
             else:
-                for chosen in subscription.selector.choose(item, place):
+                for chosen in subscription.selector.choose(one, place):
                     subscription.offer(chosen)
 
     def has_room(self) -> bool:
@@ -257,6 +270,23 @@ class EventBus:
         """Every durable consumer has the events up to this number, where a crash does not lose them."""
         held = [number for one in self._durable if (number := one.oldest_held) is not None]
         return min(held) - 1 if held else self.last_number
+
+    def had_until(self) -> dict[str, int]:
+        """Up to which number each consumer has taken the events, but those that recognise what comes again."""
+        return {
+            one.name: self.last_number if (held := one.oldest_held) is None else held - 1
+            for one in self._subscriptions
+            if not isinstance(one.consumer, KnowsAgain)
+        }
+
+    @contextmanager
+    def again(self, had: frozenset[str]) -> Iterator[None]:
+        """What is published meanwhile these consumers had before a crash: they are told it as ``replayed``."""
+        self._had = had
+        try:
+            yield
+        finally:
+            self._had = frozenset()
 
     def hurry(self) -> None:
         """A source waits for :meth:`kept_until` to rise."""

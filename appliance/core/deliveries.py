@@ -6,11 +6,17 @@ they come again, to whichever collector. The events of a gateway's whole life co
 that is an event's place.
 """
 
+import hashlib
 from collections import deque
 from typing import NamedTuple
 
 MAX_EVENTS = 200_000
 """Of which it is known; there are never so many on their way."""
+
+
+def digest(data: bytes) -> str:
+    """What a message is known by that has no name of its own."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 class Origin(NamedTuple):

@@ -6,7 +6,9 @@ An intake is a class with a ``Config`` (its section ``[intake.<name>]``), made a
 is its own trouble: counted, refused in words, and the next is read.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -57,6 +59,16 @@ class Progress(Protocol):
         """Somebody waits for that."""
 
 
+class ProgressOfEach(Progress, Protocol):
+    """The same, and of each handler by its name, for a source that brings again itself what a crash lost."""
+
+    def had_until(self) -> Mapping[str, int]:
+        """Up to which number each handler has taken the events, but those that recognise what comes again."""
+
+    def again(self, had: frozenset[str]) -> AbstractContextManager[None]:
+        """What is delivered meanwhile these handlers had before a crash: they are told it as ``replayed``."""
+
+
 @runtime_checkable
 class CanWait(Protocol):
     """An intake whose source keeps what is not taken yet."""
@@ -65,6 +77,14 @@ class CanWait(Protocol):
     """Set before the start."""
     deliveries: Deliveries
     """Set before the start: where it notes what it may bring again."""
+
+
+@runtime_checkable
+class KeepsJournal(Protocol):
+    """An intake whose source brings nothing again, so that it writes down itself what is on its way."""
+
+    def keep_in(self, folder: Path, progress: ProgressOfEach, deliveries: Deliveries) -> None:
+        """Before the start: where it may keep that, and how it learns what the handlers have."""
 
 
 class AdminApi(Protocol):

@@ -8,14 +8,18 @@ import asyncio
 import logging
 import zlib
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
 
 from appliance.core.clock import Clock
+from appliance.core.deliveries import Deliveries
 from appliance.core.events import Counter, Event, EventDecodeError
-from appliance.core.intake import Deliver
+from appliance.core.intake import Deliver, ProgressOfEach
 from appliance.intake import dialect
+from appliance.intake.journal import YIELD_EVERY, Journal
 from appliance.net.basic_auth import authorizes
 from appliance.net.host import HostGuard, is_loopback
 from appliance.net.http_server import HttpServer
@@ -28,8 +32,6 @@ MAX_REQUESTS = 256
 """At the same time; sampleevh has one."""
 MAX_CONNECTIONS = 10_000
 """Of as many Janus servers, which keep theirs."""
-YIELD_EVERY = 500
-"""Events after which others get their turn."""
 
 
 class HttpIntakeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +46,9 @@ class HttpIntakeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What Janus sends as ``backend_pwd``."""
     max_body_bytes: int = 8 * 2**20
     """Of one POST, after decompression."""
+    journal_max_mb: float = 32
+    """Of disk, for what is answered and not stored yet: a collector that is killed reads it again when it is back.
+    Nothing is flushed to the disk itself, so a machine that fails may lose it. 0: no journal."""
 
 
 class HttpIntake:
@@ -53,7 +58,7 @@ class HttpIntake:
     name = "http"
 
     def __init__(self, config: HttpIntakeConfig, clock: Clock) -> None:
-        """:raises ValueError: a user without a password, or the reverse."""
+        """:raises ValueError: a user without a password, or the reverse, or a size below 0."""
         if bool(config.user) != bool(config.password):
             raise ValueError("user and password are wanted together, or neither")
         self.received = 0
@@ -62,6 +67,7 @@ class HttpIntake:
         self.refused = 0
         """Requests turned away for their method, size or encoding, or because too many came at once."""
         self._config = config
+        self._journal = Journal(self.name, config.journal_max_mb, clock)
         self._deliver: Deliver | None = None
         # Who has the password is no page that got a name of its own to point here.
         self._host_guard = HostGuard() if is_loopback(config.host) and not config.password else None
@@ -88,20 +94,28 @@ class HttpIntake:
         """What a Janus server's ``backend`` is set to."""
         return f"http://{self._server.authority}"
 
+    def keep_in(self, folder: Path, progress: ProgressOfEach, deliveries: Deliveries) -> None:
+        """Contract: :class:`appliance.core.intake.KeepsJournal`."""
+        self._journal.open(folder, progress, deliveries)
+
     async def start(self, deliver: Deliver) -> None:
         """Listen. :raises OSError: the address can't be had; the message names it."""
         self._deliver = deliver
+        await self._journal.replay(self._once_more, deliver)
         await self._server.start()
 
     async def stop(self) -> None:
         """Close; a request that is being read is refused, so its sender repeats it."""
         self._deliver = None
         await self._server.stop()
+        await self._journal.stop()
 
     def measure(self) -> Iterable[Counter]:
         """Events and requests by outcome."""
-        for outcome, value in (("ok", self.received), ("malformed", self.malformed), ("refused", self.refused)):
+        counts = {"ok": self.received, "malformed": self.malformed, "refused": self.refused}
+        for outcome, value in (counts | {"duplicate": self._journal.doubles}).items():
             yield Counter("intake_events_total", value, {"intake": self.name, "outcome": outcome})
+        yield from self._journal.measure()
         for reason, count in self._server.refused.items():
             yield Counter("http_connections_refused_total", count, {"listener": "intake", "reason": reason})
         yield Counter("auth_failures_total", self.unauthorized, {"api": "intake"})
@@ -152,16 +166,25 @@ class HttpIntake:
             self.malformed += 1
             self._note(request, str(problem))
             return web.Response(status=400, text=f"{problem}\n")
-        problems = await self._read(document)
+        items = document if isinstance(document, list) else [document]
+        deliver = self._deliver
+        if deliver is None or self._journal.is_double(body):
+            problems = []
+        else:
+            with self._journal.keeping(body, len(items), deliver) as keeping:
+                problems = await self._read(items, keeping)
         if problems:
             self._note(request, problems[0])
             return web.Response(status=400, text=f"{len(problems)} refused: {problems[0]}\n")
         return web.Response()
 
-    async def _read(self, document: object) -> list[str]:
+    async def _once_more(self, body: bytes, deliver: Deliver) -> None:
+        document = dialect.decode(body)
+        await self._read(document if isinstance(document, list) else [document], deliver)
+
+    async def _read(self, items: list[Any], deliver: Deliver) -> list[str]:
         """Deliver every event that is one; return what is wrong with the others."""
         problems: list[str] = []
-        items = document if isinstance(document, list) else [document]
         for count, item in enumerate(items, 1):
             try:
                 found: list[Event] = list(dialect.read_one(item))
@@ -170,9 +193,8 @@ class HttpIntake:
                 problems.append(str(problem)[:300])
                 continue
             for event in found:
-                if self._deliver is not None:
-                    self.received += 1
-                    self._deliver(event)
+                self.received += 1
+                deliver(event)
             if count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
         return problems

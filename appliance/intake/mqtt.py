@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 
 import aiomqtt
 from msgspec import field
 
 from appliance.core.auth import secret_of
 from appliance.core.clock import Clock
+from appliance.core.deliveries import Deliveries
 from appliance.core.events import Counter
-from appliance.core.intake import Deliver
+from appliance.core.intake import Deliver, ProgressOfEach
+from appliance.intake.journal import Journal
 from appliance.intake.reader import Reader
 from appliance.net.keeper import Keeper
 from appliance.net.mqtt import MqttConfig, connect, until_lost
@@ -30,6 +33,9 @@ class MqttIntakeConfig(MqttConfig, frozen=True, kw_only=True, forbid_unknown_fie
     """Quality of service, 0 to 2; mqttevh's own ``qos`` is 0 unless set."""
     max_message_bytes: int = 8 * 2**20
     """Of one message."""
+    journal_max_mb: float = 32
+    """As in ``[intake.http]``. A message is in the journal before it is acknowledged; to be brought what came while no
+    collector ran takes a ``client_id`` and a ``qos`` of 1 or 2, at both ends."""
 
 
 class MqttIntake:
@@ -39,7 +45,7 @@ class MqttIntake:
     name = "mqtt"
 
     def __init__(self, config: MqttIntakeConfig, clock: Clock) -> None:
-        """:raises ValueError: there is nothing to subscribe to, the quality is none, or a file is no good."""
+        """:raises ValueError: there is nothing to subscribe to, the quality or a size is none, or a file is no good."""
         if not config.topics:
             raise ValueError("topics: wanted at least one")
         if config.qos not in {0, 1, 2}:
@@ -53,21 +59,28 @@ class MqttIntake:
             self._subscribe,
         )
         self._subscribed = False
-        self.reader = Reader(self.name, max_bytes=config.max_message_bytes)
+        self._journal = Journal(self.name, config.journal_max_mb, clock)
+        self.reader = Reader(self.name, max_bytes=config.max_message_bytes, journal=self._journal)
 
     @property
     def connected(self) -> bool:
         """Whether the broker is there and gives us events."""
         return self._subscribed
 
+    def keep_in(self, folder: Path, progress: ProgressOfEach, deliveries: Deliveries) -> None:
+        """Contract: :class:`appliance.core.intake.KeepsJournal`."""
+        self._journal.open(folder, progress, deliveries)
+
     async def start(self, deliver: Deliver) -> None:
         """Begin to connect; the broker need not be there yet."""
         self.reader.deliver = deliver
+        await self.reader.replay()
         self._keeper.start()
 
     async def stop(self) -> None:
         """Close."""
         await self._keeper.stop()
+        await self._journal.stop()
 
     def measure(self) -> Iterable[Counter]:
         """Events and messages by outcome."""

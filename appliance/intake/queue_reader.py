@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 
-from appliance.core.deliveries import Deliveries, Origin
-from appliance.core.events import Event
-from appliance.core.intake import Deliver, Progress
-from appliance.intake.reader import Reader, digest
+from appliance.core.deliveries import Deliveries, digest
+from appliance.core.intake import Progress
+from appliance.intake.noting import Noting
+from appliance.intake.reader import Reader
 
 PAUSE = 0.005
 """Seconds until it is asked again whether there is room, or how far the handlers are."""
@@ -104,24 +104,14 @@ class QueueReader:
             return True
         key = named if 0 < len(named) <= MAX_NAME else digest(data)
         try:
-            return await self._reader.read(data, deliver=self._noting(key) if self._until_kept else None)
+            deliver = self._reader.deliver
+            assert deliver is not None
+            noting = Noting(deliver, self._progress, self._deliveries, key)
+            return await self._reader.read(data, deliver=noting if self._until_kept else None)
         except asyncio.CancelledError:
             # It comes again, and has not been read to its end.
             self._reader.forget(named, data)
             raise
-
-    def _noting(self, key: str) -> Deliver:
-        deliver, progress, deliveries = self._reader.deliver, self._progress, self._deliveries
-        assert deliver is not None
-        place = 0
-
-        def noting(item: Event) -> None:
-            nonlocal place
-            deliver(item)
-            deliveries.note(progress.last_number, Origin(key, place))
-            place += 1
-
-        return noting
 
     async def _acknowledge(self) -> None:
         while True:

@@ -1,33 +1,27 @@
 """Reads what came in one piece, whatever it came by: every event that is one goes on, the rest is counted."""
 
 import asyncio
-import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from appliance.core.deliveries import digest
 from appliance.core.events import Counter, EventDecodeError
 from appliance.core.intake import Deliver
 from appliance.intake import dialect
+from appliance.intake.journal import YIELD_EVERY, Journal
 
 logger = logging.getLogger(__name__)
 
-YIELD_EVERY = 500
-"""Events after which others get their turn."""
 REMEMBERED = 10_000
 """Messages by which one that a broker brings again is recognised."""
-
-
-def digest(data: bytes) -> str:
-    """What a message is known by that has no name of its own."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 class Reader:
     """Counts what came and hands the events on. Nothing that came makes it raise."""
 
-    def __init__(self, name: str, *, max_bytes: int) -> None:
-        """``name``: that of the intake. ``max_bytes``: of one message."""
+    def __init__(self, name: str, *, max_bytes: int, journal: Journal | None = None) -> None:
+        """``name``: that of the intake. ``max_bytes``: of one message. ``journal``: of what nobody brings again."""
         self.deliver: Deliver | None = None
         """Where events go; ``None`` before the start and after the end, when none come."""
         self.received = 0
@@ -36,6 +30,7 @@ class Reader:
         """Messages that were too long, or came from where they may not."""
         self.doubles = 0
         """Messages that had come before."""
+        self.journal = journal
         self._name = name
         self._max_bytes = max_bytes
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -43,11 +38,38 @@ class Reader:
 
     def take(self, data: bytes, source: str = "") -> bool:
         """Read a message; false: there was no event in it."""
-        return sum([self._read(item, source) for item in self._items(data, source)]) > 0
+        items = self._items(data, source)
+        if self.journal is None or self.deliver is None:
+            return sum([self._read(item, source) for item in items]) > 0
+        if self.journal.is_double(data):
+            self.doubles += 1
+            return True
+        with self.journal.keeping(data, len(items), self.deliver) as deliver:
+            return sum([self._read(item, source, deliver) for item in items]) > 0
 
     async def read(self, data: bytes, source: str = "", *, deliver: Deliver | None = None) -> bool:
-        """The same for what may be long: others get their turn in between. ``deliver``: in place of the reader's."""
+        """The same for what may be long: others get their turn in between.
+
+        :param deliver: in place of the reader's; such a message is in no need of the journal.
+        """
         items = self._items(data, source)
+        if deliver is not None or self.journal is None or self.deliver is None:
+            return await self._read_all(items, source, deliver)
+        if self.journal.is_double(data):
+            self.doubles += 1
+            return True
+        with self.journal.keeping(data, len(items), self.deliver) as keeping:
+            return await self._read_all(items, source, keeping)
+
+    async def replay(self) -> None:
+        """Read what the journal holds of an earlier run."""
+        if self.journal is not None and self.deliver is not None:
+            await self.journal.replay(self._once_more, self.deliver)
+
+    async def _once_more(self, data: bytes, deliver: Deliver) -> None:
+        await self.read(data, "the journal", deliver=deliver)
+
+    async def _read_all(self, items: list[object], source: str, deliver: Deliver | None) -> bool:
         good = 0
         for count, item in enumerate(items, 1):
             good += self._read(item, source, deliver)
@@ -86,6 +108,8 @@ class Reader:
         counts = {"ok": self.received, "malformed": self.malformed, "refused": self.refused, "duplicate": self.doubles}
         for outcome, value in counts.items():
             yield Counter("intake_events_total", value, {"intake": self._name, "outcome": outcome})
+        if self.journal is not None:
+            yield from self.journal.measure()
 
     def _items(self, data: bytes, source: str) -> list[object]:
         if len(data) > self._max_bytes:

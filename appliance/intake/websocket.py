@@ -5,13 +5,16 @@ wsevh reads nothing, so nothing is answered.
 
 import hmac
 from collections.abc import Iterable
+from pathlib import Path
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Struct
 
 from appliance.core.clock import Clock
+from appliance.core.deliveries import Deliveries
 from appliance.core.events import Counter
-from appliance.core.intake import Deliver
+from appliance.core.intake import Deliver, ProgressOfEach
+from appliance.intake.journal import Journal
 from appliance.intake.reader import Reader
 from appliance.net.basic_auth import authorizes
 from appliance.net.http_server import HttpServer
@@ -36,6 +39,9 @@ class WebSocketIntakeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What must come with ``user``."""
     max_message_bytes: int = 8 * 2**20
     """Of one message."""
+    journal_max_mb: float = 32
+    """As in ``[intake.http]``. What a killed collector had not read from a connection is lost, as wsevh waits for no
+    answer."""
 
 
 class WebSocketIntake:
@@ -45,7 +51,7 @@ class WebSocketIntake:
     name = "websocket"
 
     def __init__(self, config: WebSocketIntakeConfig, clock: Clock) -> None:
-        """:raises ValueError: a user without a password or the reverse, or a path that is none."""
+        """:raises ValueError: a user without a password or the reverse, a path that is none, or a size below 0."""
         if bool(config.user) != bool(config.password):
             raise ValueError("user and password are wanted together, or neither")
         if config.secret_path and not config.secret_path.startswith("/"):
@@ -53,7 +59,8 @@ class WebSocketIntake:
         self.unauthorized = 0
         self.connections = 0
         """Open now."""
-        self.reader = Reader(self.name, max_bytes=config.max_message_bytes)
+        self._journal = Journal(self.name, config.journal_max_mb, clock)
+        self.reader = Reader(self.name, max_bytes=config.max_message_bytes, journal=self._journal)
         self._config = config
         self._sockets: set[web.WebSocketResponse] = set()
         application = web.Application()
@@ -72,14 +79,20 @@ class WebSocketIntake:
         """What a Janus server's ``backend`` is set to."""
         return f"ws://{self._server.authority}"
 
+    def keep_in(self, folder: Path, progress: ProgressOfEach, deliveries: Deliveries) -> None:
+        """Contract: :class:`appliance.core.intake.KeepsJournal`."""
+        self._journal.open(folder, progress, deliveries)
+
     async def start(self, deliver: Deliver) -> None:
         """Listen. :raises OSError: the address can't be had; the message names it."""
         self.reader.deliver = deliver
+        await self.reader.replay()
         await self._server.start()
 
     async def stop(self) -> None:
         """Close every connection (1001), and the door."""
         await self._server.stop()
+        await self._journal.stop()
 
     def measure(self) -> Iterable[Counter]:
         """Events and messages by outcome, and connections."""

@@ -171,6 +171,19 @@ INTAKE_CONNECTED = _counters(
     "Connections of an intake: to its broker (0 or 1), from servers that push events, or servers that answer polls.",
     Label("intake", ("websocket", "rabbitmq", "mqtt", "admin")),
 )  # fmt: skip
+_JOURNALS = Label("intake", ("http", "websocket", "mqtt"))
+INTAKE_JOURNAL_MESSAGES = _counters(
+    "intake_journal_messages", G, "Messages of an intake on disk, because the handlers have not kept their events yet.",
+    _JOURNALS,
+)  # fmt: skip
+INTAKE_JOURNAL_BYTES = _counters("intake_journal_bytes", G, "What they take on disk.", _JOURNALS, unit="bytes")
+INTAKE_JOURNAL_READ = _counters(
+    "intake_journal_read_total", C, "Messages of an earlier run that were read again at the start.", _JOURNALS
+)
+INTAKE_JOURNAL_LOST = _counters(
+    "intake_journal_lost_total", C, "Messages that a collector which is killed would not read again, or did not.",
+    _JOURNALS, Label("reason", ("full", "disk", "long", "corrupt")),
+)  # fmt: skip
 ADMIN_POLLS = _counters(
     "admin_polls_total", C, "Polls of servers' Admin APIs; other_name: its events have another name than configured.",
     Label("outcome", ("ok", "failed", "refused", "other_name")),

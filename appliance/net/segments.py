@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 MAGIC = b"SPL1"
 SUFFIX = ".seg"
-MAX_RECORD = 1 << 20
+MAX_RECORD = 1 << 24
 """Bytes of one record; a longer length in a file is damage."""
 READ_AHEAD = 4096
 """Bytes read beyond what is asked for: headers, and the end of the last record."""

@@ -66,7 +66,7 @@ async def test_a_janus_servers_posts_arrive_as_they_were() -> None:
             assert await post(intake, events) == (200, "")
         expected = [found for events in recorded_posts() for found in dialect.read(events)]
         assert got == expected
-        assert outcomes(intake) == {"ok": len(expected), "malformed": 0, "refused": 0}
+        assert outcomes(intake) == {"ok": len(expected), "malformed": 0, "refused": 0, "duplicate": 0}
 
 
 @pytest.mark.parametrize("path", ["/", "/events", "/a/b?c=d", "//x", "/%2e%2e/y"])
@@ -140,7 +140,7 @@ async def test_an_event_that_is_none_costs_itself_alone() -> None:
         status, text = await post(intake, [EVENT, {"type": 1}, EVENT, 7, EVENT])
         assert status == 400 and text.startswith("2 refused: ") and "timestamp" in text
         assert len(got) == 3
-        assert outcomes(intake) == {"ok": 3, "malformed": 2, "refused": 0}
+        assert outcomes(intake) == {"ok": 3, "malformed": 2, "refused": 0, "duplicate": 0}
 
 
 async def test_user_and_password_are_asked_for_where_they_are_set(caplog: pytest.LogCaptureFixture) -> None:

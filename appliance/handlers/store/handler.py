@@ -59,6 +59,8 @@ class StoreHandler:
 
     Config = StoreConfig
     name = "store"
+    knows_again = True
+    """Contract: :class:`appliance.core.bus.KnowsAgain`."""
 
     def __init__(self, config: StoreConfig, context: HandlerContext) -> None:
         """:raises ValueError: a mask word is unknown. :raises StoreError: the URL is of no use."""
