@@ -202,7 +202,9 @@ def number(text: str) -> int:
 
 def _with_path_ids(message: dict[str, Any], session_id: int, handle_id: int) -> dict[str, Any]:
     for key, value, what in (("session_id", session_id, "session"), ("handle_id", handle_id, "handle")):
-        if value and message.get(key) not in (None, value):
+        given = message.get(key)
+        # What is no integer names none, as everywhere.
+        if value and isinstance(given, int) and not isinstance(given, bool) and given not in (0, value):
             text = f"Conflicting {what} ID (payload and path)"
             raise JanusError(ErrorCode.INVALID_REQUEST_PATH, text)
         if value:

@@ -29,6 +29,8 @@ from appliance.core.messages import (
         ('{"janus":\n tru}', 2, "invalid character"),
         ('{"janus": "create"', 1, "Input data was truncated"),
         ('{"a": 1} trailing', 1, "trailing characters"),
+        ('{"a":\n"b\\u0000c"}', 2, "\\u0000 is not allowed"),
+        (r'{"a": "\\\u0000"}', 1, "\\u0000 is not allowed"),
     ],
 )
 def test_text_that_is_no_json_is_refused_with_its_place(text: str, line: int, detail: str) -> None:
@@ -49,6 +51,10 @@ def test_the_column_is_where_the_token_ends() -> None:
 def test_what_is_no_text_is_refused(text: bytes) -> None:
     with pytest.raises(JsonError):
         parse(text)
+
+
+def test_a_backslash_before_u0000_is_no_nul() -> None:
+    assert parse(r'{"a": "\\u0000"}') == {"a": r"\u0000"}
 
 
 def test_depth_is_bounded() -> None:

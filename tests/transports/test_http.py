@@ -248,9 +248,11 @@ async def test_ids_may_be_in_the_body_but_not_differ(server: Server) -> None:
     ids: JsonObject = {"session_id": session_id, "handle_id": handle_id}
     assert (await server.post("/janus", "keepalive", **ids))["janus"] == "ack"
     assert (await server.post(f"{session}/{handle_id}", "keepalive", **ids))["janus"] == "ack"
+    # What is no integer, or 0, names no session: the path does.
+    for nothing in (None, 0, True, "5", [5], {}, 5.5):
+        assert (await server.post(session, "keepalive", session_id=nothing))["janus"] == "ack"
     for path, body, reason in (
         (session, {"session_id": 5}, "Conflicting session ID (payload and path)"),
-        (session, {"session_id": [5]}, "Conflicting session ID (payload and path)"),
         (f"{session}/{handle_id}", {"handle_id": 5}, "Conflicting handle ID (payload and path)"),
     ):
         refused = await server.post(path, "keepalive", **body)
