@@ -159,11 +159,12 @@ class Engine:
         """Its username is known from now on."""
         names = self._ufrags.setdefault(peer, set())
         # After an ICE restart the name before it is still good; those before that are not.
-        for ufrag in names - {peer.ice.ufrag, peer.ice.old_ufrag}:
+        ours = peer.ice.credentials
+        for ufrag in names - {ours.ufrag, ours.old_ufrag}:
             names.remove(ufrag)
             self._unname(peer, ufrag)
-        names.add(peer.ice.ufrag)
-        self._by_ufrag[peer.ice.ufrag] = peer
+        names.add(ours.ufrag)
+        self._by_ufrag[ours.ufrag] = peer
         self._by_tag[peer.tag] = peer
 
     def _unname(self, peer: Peer, ufrag: str) -> None:

@@ -8,7 +8,8 @@ regular, and may be repeated when the pair in use falls silent, as browsers take
 
 import secrets
 
-from appliance.media.ice import NEVER, PROBE_INTERVAL, Check, IceAgent
+from appliance.media.checks import Check
+from appliance.media.ice import NEVER, PROBE_INTERVAL, IceAgent
 from appliance.media.local import HOST_PREFERENCE, RELAY_PREFERENCE, TCP_HOST_PREFERENCE
 from appliance.media.pair import Pair
 from appliance.wire import stun

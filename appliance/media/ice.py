@@ -8,48 +8,33 @@ five seconds on the selected pair. Requests and answers in each direction are th
 import secrets
 from collections.abc import Callable, Iterable
 
-from msgspec import Struct
-
 from appliance.core.clock import Clock
 from appliance.core.events import (
     Body,
-    IceState,
     LocalCandidate,
     PairCounters,
     SelectedPair,
 )
 from appliance.core.peer import WireTap
-from appliance.media.config import OUTSTANDING_PROBES
+from appliance.media.checks import Check, Checks
+from appliance.media.credentials import Credentials
 from appliance.media.local import PRFLX_PREFERENCE, priority
 from appliance.media.pair import Pair
 from appliance.media.pairs import Pairs
 from appliance.media.port import Port
 from appliance.media.remote import RemoteCandidates
-from appliance.media.stages import STAGES, IceStage
-from appliance.media.udp import address_of, sockaddr
+from appliance.media.stages import IceProgress, IceStage
+from appliance.media.udp import address_of
 from appliance.wire import stun
 from appliance.wire.candidate import Candidate
 
 PROBE_INTERVAL = 5.0
 """Seconds between probes of the selected pair; until nomination every tick probes every pair."""
-PROBE_TIMEOUT = 5.0
-"""Seconds after which an answer is of no use."""
 SILENT_PAIR = 1.5
 """Seconds without a request after which a selected pair yields to any other that is nominated."""
 DOUBT = 1.5
 """Seconds that the selected pair has to answer in, when the peer is heard from elsewhere."""
 NEVER = float("inf")
-
-
-class Check(Struct, frozen=True):
-    """A Binding request of ours that has no answer yet."""
-
-    pair: Pair
-    sent_at: float
-    """Monotonic."""
-    controlling: bool = False
-    """The role that it was sent in; a lite agent is always controlled."""
-    nominates: bool = False
 
 
 class IceAgent:
@@ -74,13 +59,8 @@ class IceAgent:
         released: Callable[[Pair], None],
         selected_changed: Callable[[Pair], None],
     ) -> None:
-        self.stage = IceStage.NEW
-        self.ufrag, self.pwd = _credentials()
-        self.old_ufrag: str | None = None
-        """That of before an ICE restart, good until the new one has a pair."""
-        self._old_pwd = ""
-        self.remote_ufrag: str | None = None
-        self.remote_pwd: str | None = None
+        self.progress = IceProgress(emit)
+        self.credentials = Credentials()
         self.pairs = Pairs(released)
         self.selected: Pair | None = None
         self.local_texts: list[str] = []
@@ -96,29 +76,25 @@ class IceAgent:
         self._emit = emit
         self._proven = proven
         self._selected_changed = selected_changed
-        self._tag = tag
         self._tie_breaker = secrets.randbits(64)
-        self._checks: dict[bytes, Check] = {}
+        self._checks = Checks(tag)
         self._next_probe = 0.0
         self._answered = False
         self._awaiting_pair = True
         self._doubted_since = NEVER
         """Monotonic: the peer is heard from where it was not, and the selected pair has not answered since."""
-        self._renewed = False
-        """Credentials of ours are in an offer that the peer has not answered with its own."""
+
+    @property
+    def stage(self) -> IceStage:
+        """How far it is."""
+        return self.progress.stage
 
     # --- descriptions and candidates ---------------------------------------------------------------------
 
     def set_remote(self, ufrag: str, pwd: str) -> bool:
-        """Take the credentials of an offer; true when they restart ICE (RFC 8839 section 4.4.1.1.1)."""
-        if (ufrag, pwd) == (self.remote_ufrag, self.remote_pwd):
-            return False
-        restarts = self.remote_ufrag is not None
-        self.remote_ufrag, self.remote_pwd = ufrag, pwd
+        """Take the credentials of a description; true when they restart ICE."""
+        restarts = self.credentials.set_remote(ufrag, pwd)
         if restarts:
-            if not self._renewed:
-                self.renew()
-            self._renewed = False
             self._awaiting_pair = True
             self._doubted_since = NEVER
             self._answered = False
@@ -127,15 +103,9 @@ class IceAgent:
             self.remote.restart()
         return restarts
 
-    def renew(self) -> None:
-        """New credentials of ours, for an offer that restarts ICE; the old ones are good until there is a pair."""
-        self.old_ufrag, self._old_pwd = self.ufrag, self.pwd
-        self.ufrag, self.pwd = _credentials()
-        self._renewed = True
-
     def gather(self) -> None:
         """Tell that gathering begins: our candidates are known at once."""
-        self._to(IceStage.GATHERING)
+        self.progress.to(IceStage.GATHERING)
 
     def tell_local(self) -> None:
         """Emit our candidates."""
@@ -148,35 +118,17 @@ class IceAgent:
     def begin(self) -> None:
         """Both descriptions are known: ICE is under way as soon as anything of the peer is."""
         self._answered = True
-        if self.stage is IceStage.GATHERING and self.pairs:
-            self._to(IceStage.CONNECTING)
+        if self.pairs:
+            self.progress.heard()
 
     def add_remote(self, text: str) -> None:
         """Take a remote candidate. What can't be used is counted; nothing is raised."""
         candidate = self.remote.take(text)
         if candidate is not None:
-            self._pair_with(candidate)
+            if self.selected in self.pairs.take(candidate, self._ports):
+                self._tell_selected(self.selected)
             if self._answered:
                 self.begin()
-
-    def _pair_with(self, candidate: Candidate) -> None:
-        is_ipv6 = ":" in candidate.address
-        for port in self._ports:
-            if (":" in port.host) is not is_ipv6:
-                continue
-            key = sockaddr(candidate.address, candidate.port)
-            self.pairs.told(key, candidate.type)
-            pair = self.pairs.get(port, key)
-            if pair is not None:
-                if pair.remote_type == "prflx" and candidate.type != "prflx":
-                    # Signalled only now, as usual with trickle: the pair's name becomes the right one.
-                    pair.remote_type = candidate.type
-                    if pair is self.selected:
-                        self._tell_selected(pair)
-                continue
-            pair = self.pairs.add(port, key)
-            if pair is not None:
-                pair.priority = candidate.priority
 
     # --- messages ----------------------------------------------------------------------------------------
 
@@ -184,8 +136,8 @@ class IceAgent:
         """Answer a Binding request whose username names us; false when it is not proven to be the peer's."""
         pair = self.pairs.get(port, key)
         ours = (message.username or "").partition(":")[0]
-        pwd = self.pwd if ours == self.ufrag else self._old_pwd
-        if not message.verify_integrity(data, pwd.encode()):
+        pwd = self.credentials.pwd_of(ours)
+        if pwd is None or not message.verify_integrity(data, pwd.encode()):
             pair = pair or self.pairs.add_unproven(port, key)
             if pair is not None:
                 pair.bad_integrity += 1
@@ -212,9 +164,8 @@ class IceAgent:
             return True
         self._send(port, stun.binding_response(message.transaction_id, address_of(key), pwd.encode()), key)
         pair.responses_sent += 1
-        if self.stage is IceStage.GATHERING and ours == self.ufrag:
-            self._to(IceStage.CONNECTING)
-        if ours == self.ufrag:
+        if ours == self.credentials.ufrag:
+            self.progress.heard()
             self._requested(pair, nominates=message.use_candidate)
         return True
 
@@ -254,20 +205,13 @@ class IceAgent:
 
     def response(self, port: Port, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
         """Take the answer to a probe; false when it is none."""
-        check = self._checks.get(message.transaction_id)
+        check = self._checks.answered(port, key, message, data, self.credentials.remote_pwd)
         if check is None:
             return False
-        pair = check.pair
-        # RFC 8445 section 7.2.5.2.1: an answer from elsewhere proves nothing.
-        if pair.key != key or pair.port is not port:
-            return False
-        if not message.verify_integrity(data, (self.remote_pwd or "").encode()):
-            pair.bad_integrity += 1
-            return False
-        del self._checks[message.transaction_id]
         if message.message_class is not stun.Class.SUCCESS:
             self._refused(check, message)
             return False
+        pair = check.pair
         pair.responses_received += 1
         pair.rtt_ms = round((self._clock.monotonic() - check.sent_at) * 1000, 3)
         if not pair.proven:
@@ -302,15 +246,11 @@ class IceAgent:
         self.selected = pair
         self._awaiting_pair = False
         self._doubted_since = NEVER
-        self.old_ufrag, self._old_pwd = None, ""
+        self.credentials.forget_old()
         self._next_probe = 0.0
         self._selected_changed(pair)
         self._tell_selected(pair)
-        if self.stage is IceStage.GATHERING:
-            self._to(IceStage.CONNECTING)
-        if self.stage in {IceStage.CONNECTING, IceStage.DISCONNECTED}:
-            self._to(IceStage.CONNECTED)
-            self._to(IceStage.READY)
+        self.progress.paired()
         self.tell_counters()
 
     # --- time --------------------------------------------------------------------------------------------
@@ -318,9 +258,7 @@ class IceAgent:
     def probe(self) -> None:
         """Send the probes that are due."""
         now = self._clock.monotonic()
-        for transaction, check in list(self._checks.items()):
-            if now - check.sent_at > PROBE_TIMEOUT:
-                del self._checks[transaction]
+        self._checks.expire(now)
         self._follow(now)
         for pair in self._due(now):
             self._check(Check(pair, now))
@@ -341,19 +279,18 @@ class IceAgent:
         return []
 
     def _check(self, check: Check) -> None:
-        if self.remote_ufrag is None or self.remote_pwd is None or len(self._checks) >= OUTSTANDING_PROBES:
+        transaction = None if self.credentials.remote_ufrag is None else self._checks.add(check)
+        if transaction is None:
             return
-        transaction = self._tag + secrets.token_bytes(8)
         request = stun.binding_request(
             transaction,
-            f"{self.remote_ufrag}:{self.ufrag}",
+            self.credentials.username,
             priority(PRFLX_PREFERENCE),
-            self.remote_pwd.encode(),
+            self.credentials.remote_pwd.encode(),
             controlling=self._tie_breaker if check.controlling else None,
             controlled=None if check.controlling else self._tie_breaker,
             use_candidate=check.nominates,
         )
-        self._checks[transaction] = check
         check.pair.requests_sent += 1
         self._send(check.pair.port, request, check.pair.key)
 
@@ -374,29 +311,28 @@ class IceAgent:
     def silent(self) -> None:
         """Nothing came for a while."""
         if self.stage is IceStage.READY:
-            self._to(IceStage.DISCONNECTED)
+            self.progress.to(IceStage.DISCONNECTED)
 
     def heard_again(self) -> None:
         """Something came after all."""
         if self.stage is IceStage.DISCONNECTED and not self._awaiting_pair:
-            self._to(IceStage.CONNECTED)
-            self._to(IceStage.READY)
+            self.progress.paired()
 
     def fail(self) -> None:
         """Give up."""
-        self._to(IceStage.FAILED)
+        self.progress.to(IceStage.FAILED)
         self.tell_counters()
 
     def close(self) -> None:
         """Forget everything; emits nothing."""
-        if self.stage is not IceStage.CLOSED:
-            self._to(IceStage.CLOSED)
+        self.progress.close()
         self._checks.clear()
 
     def let_go(self) -> None:
         """Know nobody any more: nothing happens after :meth:`close`."""
         self.remote.let_go()
         self.pairs.let_go()
+        self.progress.let_go()
         del self._emit, self._proven, self._selected_changed
 
     # --- telling -----------------------------------------------------------------------------------------
@@ -409,15 +345,3 @@ class IceAgent:
 
     def _tell_selected(self, pair: Pair) -> None:
         self._emit(SelectedPair(pair=pair.text, candidates=pair.addresses, stream_id=1, component_id=1))
-
-    def _to(self, stage: IceStage) -> None:
-        if stage not in STAGES[self.stage]:
-            raise ValueError(f"ICE can't go from {self.stage.value} to {stage.value}")
-        self.stage = stage
-        if stage is not IceStage.CLOSED:
-            self._emit(IceState(ice=stage.value))
-
-
-def _credentials() -> tuple[str, str]:
-    """Ours: RFC 8445 section 5.3 wants 24 and 128 bits of randomness at least."""
-    return secrets.token_hex(4), secrets.token_hex(16)

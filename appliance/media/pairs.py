@@ -1,10 +1,12 @@
 """The candidate pairs of one peer, bounded: what is told and what is heard can both be invented."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from appliance.media.config import MAX_REMOTE_ADDRESSES
 from appliance.media.pair import Pair
 from appliance.media.port import Port
+from appliance.media.udp import sockaddr
+from appliance.wire.candidate import Candidate
 
 MAX_UNPROVEN_PAIRS = 4
 """Pairs that are kept for sources which never proved who they are, to show their bad requests."""
@@ -32,9 +34,27 @@ class Pairs:
         """That pair, where there is one."""
         return self._pairs.get((port, key))
 
-    def told(self, key: bytes, kind: str) -> None:
-        """An address has a candidate of the type ``kind``."""
-        self._types.setdefault(key, kind)
+    def take(self, candidate: Candidate, ports: Iterable[Port]) -> list[Pair]:
+        """Pair what the peer tells with each of ``ports`` that may reach it.
+
+        Gives those that were heard of before they were told, as is usual with trickle: their name is the right one now.
+        """
+        key = sockaddr(candidate.address, candidate.port)
+        self._types.setdefault(key, candidate.type)
+        renamed = []
+        for port in ports:
+            if (":" in port.host) is not (":" in candidate.address):
+                continue
+            known = self.get(port, key)
+            if known is not None:
+                if known.remote_type == "prflx" and candidate.type != "prflx":
+                    known.remote_type = candidate.type
+                    renamed.append(known)
+                continue
+            pair = self.add(port, key)
+            if pair is not None:
+                pair.priority = candidate.priority
+        return renamed
 
     def add(self, port: Port, key: bytes) -> Pair | None:
         """A new one; ``None`` when the peer has too many addresses."""

@@ -175,7 +175,7 @@ class Peer(MediaLines):
         ]
         planned = tuple(plan(wanted, self._offered or self._negotiated, self._numbering))
         if ice_restart and self.offer is not None:
-            self.ice.renew()
+            self.ice.credentials.renew()
             self._engine.register(self)
         self._offered = planned
         self._apply(planned, agreed=False)
@@ -211,8 +211,8 @@ class Peer(MediaLines):
         return LocalTransport(
             session_id=self._session_id,
             version=self._version,
-            ufrag=self.ice.ufrag,
-            pwd=self.ice.pwd,
+            ufrag=self.ice.credentials.ufrag,
+            pwd=self.ice.credentials.pwd,
             fingerprint=self._engine.identity.fingerprint,
             is_client=self.dtls is not None and self.dtls.is_client,
             candidates=tuple(self.ice.local_texts),
@@ -300,7 +300,7 @@ class Peer(MediaLines):
         return self._stun_request(port, key, message, data)
 
     def _stun_request(self, port: Port, key: bytes, message: stun.StunMessage, data: bytes) -> bool:
-        if self.ice.remote_ufrag is None:
+        if self.ice.credentials.remote_ufrag is None:
             # The client begins when it has made its answer, which is still on its way to us.
             if len(self._early_checks) < MAX_REMOTE_ADDRESSES:
                 self._early_checks[port, key] = lambda: self._stun_request(port, key, message, data)

@@ -37,12 +37,12 @@ async def test_what_is_not_in_the_table_is_refused(server: Engine, clock: FakeCl
     peer = Handle(server).peer
     for stage in IceStage:
         for after in IceStage:
-            peer.ice.stage = stage
+            peer.ice.progress.stage = stage
             if after in STAGES[stage]:
-                peer.ice._to(after)
+                peer.ice.progress.to(after)
             else:
                 with pytest.raises(ValueError, match=f"can't go from {stage.value} to {after.value}"):
-                    peer.ice._to(after)
+                    peer.ice.progress.to(after)
     association = Dtls(IDENTITY, clock, peer.association, lambda _data: None, is_client=False, fingerprints=())
     association.close()
     with pytest.raises(ValueError, match="can't go from closed to trying"):
@@ -364,6 +364,7 @@ async def test_old_credentials_end_with_the_restart(call: Call) -> None:
     client.pump()
     assert [state.ice for state in handle.all(IceState)][-2:] == ["connected", "ready"]
     assert check_as(old_ufrag, old_pwd) == 0
+    assert check_as(old_ufrag, "") == 0
     for number in range(20):
         client.ufrag = f"again{number}"
         client.take(handle.answer(client.offer()))

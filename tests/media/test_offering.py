@@ -213,7 +213,7 @@ async def test_an_ice_restart_of_ours_keeps_the_call(call: Call, listener: tuple
     subscriber.ufrag, subscriber.pwd = "fresh", "f" * 24
     handle.peer.set_remote_answer(subscriber.reply(offer))
     handle.peer.gather(trickle=True)
-    assert subscriber.transport.ice_ufrag == handle.peer.ice.ufrag != before
+    assert subscriber.transport.ice_ufrag == handle.peer.ice.credentials.ufrag != before
     subscriber.move()
     subscriber.check()
     subscriber.pump()
