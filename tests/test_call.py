@@ -46,6 +46,17 @@ class Journal:
                 self._grown.clear()
                 await self._grown.wait()
 
+    async def media_flow(self) -> None:
+        """Until more than a few packets of sound and of picture were told to have come and to have gone back."""
+        await self.until(lambda one: _flows(one, "audio"))
+        await self.until(lambda one: _flows(one, "video"))
+
+
+def _flows(told: events.Body, medium: str) -> bool:
+    if not isinstance(told, events.MediaStats) or told.media != medium:
+        return False
+    return min(told.packets_received or 0, told.packets_sent or 0) > 5
+
 
 class Server:
     def __init__(self, journal: Journal, urls: dict[str, str]) -> None:
@@ -255,7 +266,7 @@ async def test_a_call(server: Server, kind: str) -> None:
             assert await phone.texts.get() == "Janus EchoTest here! You wrote: hello over datachannel"
             await phone.frames["audio"].wait()
             await phone.frames["video"].wait()
-        await journal.until(lambda one: isinstance(one, events.MediaStats), 3)
+        await journal.media_flow()
         await client.ask("message", body={"audio": True, "video": False})
         await client.next("event")
         await client.ask("message", body={"audio": True, "video": True, "bitrate": 128000})

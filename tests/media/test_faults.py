@@ -98,8 +98,7 @@ async def call(ice: str, weather: Weather = FAIR, **settings: Any) -> AsyncItera
 async def suffers(ice: str, weather: Weather, *happens: str) -> None:
     async with call(ice, weather) as placed:
         await placed.flows(100)
-        for what in happens:
-            assert placed.way.happened[what]
+        await placed.until(lambda: all(placed.way.happened[what] for what in happens))
         assert placed.handle.peer.up
         assert placed.handle.hangup() is None
 
@@ -109,9 +108,8 @@ async def storm(ice: str) -> None:
     async with call(ice) as placed:
         placed.way.weather = Weather(lost=0.2)
         await placed.flows(150)
-        assert placed.way.happened["lost"] > 50
-        told = placed.handle.peer.lines[0].stats()
-        assert (told.lost or 0) > 10
+        stats = placed.handle.peer.lines[0].stats
+        await placed.until(lambda: placed.way.happened["lost"] > 50 and (stats().lost or 0) > 10)
         assert placed.handle.hangup() is None
 
 

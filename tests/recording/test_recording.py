@@ -132,7 +132,7 @@ async def place_call(made: House, ask: Callable[[dict[str, Any]], None] = lambda
             async with asyncio.timeout(15):
                 await phone.frames["audio"].wait()
                 await phone.frames["video"].wait()
-            await made.journal.until(lambda one: isinstance(one, events.MediaStats), 2)
+            await made.journal.media_flow()
             await client.ask("hangup")
             await made.journal.until(lambda one: isinstance(one, events.Connection) and one.connection == "hangup")
     finally:
@@ -225,8 +225,8 @@ async def test_the_wire_capture_of_a_bundle_tells_the_same_as_far_as_a_wire_can(
     # Who asked for the end is said in the API alone.
     assert (call.explanation.verdict.severity, call.explanation.verdict.phase) == ("notice", "end")
     assert call.explanation.up_us is not None
-    assert sum(track.packets_in for track in call.explanation.tracks) > 20
-    assert sum(track.packets_out for track in call.explanation.tracks) > 20
+    assert sum(track.packets_in for track in call.explanation.tracks) > 10
+    assert sum(track.packets_out for track in call.explanation.tracks) > 10
 
 
 async def test_a_rule_takes_what_was_kept_in_memory_of_a_call_that_nobody_had_asked_for(tmp_path: Path) -> None:
