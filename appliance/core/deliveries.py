@@ -32,6 +32,8 @@ class Deliveries:
     """What is on its way through this process."""
 
     def __init__(self) -> None:
+        self.asked = False
+        """Whether a handler will ask."""
         self._origins: dict[int, Origin] = {}
         self._numbers: deque[int] = deque()
         """In order, as the numbers of events rise."""

@@ -45,7 +45,7 @@ REMEMBERED = 10_000
 ROOM_EACH = 64
 """Bytes on disk beside a message's own."""
 ALONE = 1
-"""Tag of a message that others may be read beside: its events are numbered by themselves."""
+"""Tag of a message whose events are numbered by themselves: others may be read beside it."""
 _HEADER = struct.Struct("!Q8sQQ")
 """The run's time, which orders runs, and its name; the message's number; the place of its first event in the run."""
 
@@ -207,7 +207,8 @@ class Journal:
         if self._spool is None or not count:
             yield deliver
             return
-        tag = ALONE if count > YIELD_EVERY else 0
+        # A place in the run is for a store to count by, and costs; where there is none now, there may be after a restart.
+        tag = 0 if count <= YIELD_EVERY and self._deliveries.asked else ALONE
         position = self._run.began, self._index
         if not self._write(Record(tag, _HEADER.pack(*self._run, self._index, self._place) + data)):
             yield deliver
@@ -215,7 +216,7 @@ class Journal:
         noting = self._noting(deliver, self._run.name, self._index, self._place, tag)
         self._index += 1
         with self._reading(position):
-            yield noting
+            yield noting if self._deliveries.asked else deliver
         if not tag:
             self._place += noting.place - self._place % BLOCK
 

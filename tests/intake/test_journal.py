@@ -6,11 +6,12 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appliance.core.bus import EventBus
-from appliance.core.deliveries import Deliveries
+from appliance.core.deliveries import Deliveries, Origin
 from appliance.core.events import Event, EventType
 from appliance.core.stamp import Stamper
 from appliance.intake import dialect
@@ -54,12 +55,13 @@ class Handler:
 class Run:
     """One of a collector, from its start to its being killed."""
 
-    def __init__(self, folder: Path, max_mb: float = 1.0) -> None:
+    def __init__(self, folder: Path, max_mb: float = 1.0, with_store: bool = True) -> None:
         # Each run begins at the same time, as where the wall clock was set back.
         clock = self.clock = FakeClock()
         self.store = Handler("store", knows_again=True)
         self.hep = Handler("hep")
         self.deliveries = Deliveries()
+        self.deliveries.asked = with_store
         self.stamper = Stamper(clock)
         self.bus = EventBus(clock)
         for handler in (self.store, self.hep):
@@ -76,7 +78,7 @@ class Run:
                 await asyncio.sleep(0)
         self.clock.advance(PAUSE)
 
-    def origins(self) -> list[tuple[str, int]]:
+    def origins(self) -> list[Origin]:
         found = [self.deliveries.of(item.id) for item in self.store.got]
         return [origin for origin in found if origin is not None]
 
@@ -85,7 +87,7 @@ class Run:
 
 
 @asynccontextmanager
-async def run(folder: Path, **options: float) -> AsyncIterator[Run]:
+async def run(folder: Path, **options: Any) -> AsyncIterator[Run]:
     """Killed at the end: nothing is kept any more, and nothing closed but the descriptors."""
     made = Run(folder, **options)
     async with made.bus:
@@ -173,6 +175,19 @@ async def test_a_message_that_others_are_read_beside_has_a_name_of_its_own(tmp_p
     async with run(tmp_path) as second:
         assert times(second.store.got) == [*long, 1]
         assert {item.timestamp: second.deliveries.of(item.id) for item in second.store.got} == kept
+
+
+async def test_a_store_that_is_new_takes_what_came_without_one(tmp_path: Path) -> None:
+    async with run(tmp_path, with_store=False) as first:
+        await first.reader.read(message(1, 2))
+        await first.reader.read(message(3))
+        await first.handled()
+        # Nobody asks, so nobody takes the trouble.
+        assert len(first.deliveries) == 0
+    async with run(tmp_path) as second:
+        origins = second.origins()
+        assert [place for _, place in origins] == [0, 1, 0]
+        assert origins[0].message == origins[1].message != origins[2].message
 
 
 async def test_a_sender_that_heard_no_answer_posts_again(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ class StoreHandler:
         """Makes the next rows while the database takes the last: each waits for the other less than half the time."""
         self._task: asyncio.Task[None] | None = None
         self._deliveries = context.deliveries
+        self._deliveries.asked = True
         self._pending: list[Event] = []
         self._held: deque[int] = deque()
         """The lowest number of each block that is not done with, and of what is pending."""
