@@ -207,7 +207,7 @@ class Journal:
         if self._spool is None or not count:
             yield deliver
             return
-        # A place in the run is for a store to count by, and costs; where there is none now, there may be after a restart.
+        # A place in the run costs, and is for a store to count by; one that is not there now may be after a restart.
         tag = 0 if count <= YIELD_EVERY and self._deliveries.asked else ALONE
         position = self._run.began, self._index
         if not self._write(Record(tag, _HEADER.pack(*self._run, self._index, self._place) + data)):
