@@ -79,10 +79,16 @@ class Authenticator:
             return True
         if self.tokens is not None and self.tokens.may_use(token, plugin):
             return True
-        return plugin in (self._granted(token) or ())
+        return plugin in (self.granted(token) or ())
 
     def _is_valid(self, token: str) -> bool:
-        return (self.tokens is not None and token in self.tokens) or self._granted(token) is not None
+        return (self.tokens is not None and token in self.tokens) or self.granted(token) is not None
 
-    def _granted(self, token: str) -> frozenset[str] | None:
-        return read_signed(token, self._token_secret, API_REALM, self._now_s()) if self._token_secret else None
+    @property
+    def takes_signed(self) -> bool:
+        """Whether tokens that carry their own proof are accepted."""
+        return bool(self._token_secret)
+
+    def granted(self, token: str, realm: str = API_REALM) -> frozenset[str] | None:
+        """What a signed token of that realm grants; ``None``: it is not valid."""
+        return read_signed(token, self._token_secret, realm, self._now_s()) if self._token_secret else None

@@ -6,6 +6,7 @@ of the checks, the codes and the texts are those of Janus 1.4.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from appliance.core import events
@@ -75,6 +76,9 @@ class Gateway:
             token_secret=secret_of("api.token_auth_secret", config.token_auth_secret, config.token_auth_secret_file),
             now_s=lambda: clock.wall_us() / 1_000_000,
         )
+        if self.auth.takes_signed:
+            for plugin in self.plugins.values():
+                plugin.lend_tokens(partial(self.auth.granted, realm=plugin.package))
         self._deferred = DeferredWork(clock)
         self.context = Context(config, clock, publish, media, server_name, self._deferred.add)
         self._stats_period_s = stats_period_s

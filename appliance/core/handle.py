@@ -50,7 +50,7 @@ class Handle:
         self._offered = False
         """The client owes an answer."""
         self._offering = False
-        self._e2ee = False
+        self.e2ee = False
         self._early = EarlyCandidates(context)
         if context.recorder is not None:
             self.packets.set_record(context.recorder.attached(session_id, handle_id))
@@ -135,7 +135,7 @@ class Handle:
     def _described(self, peer: PeerConnection, jsep: RemoteJsep, description: SessionDescription) -> None:
         """A remote description was taken: tell of it, and let ICE begin."""
         self.facts.described("remote", jsep.type, jsep.sdp, trickle=jsep.trickle)
-        self._e2ee = jsep.e2ee or self._e2ee
+        self.e2ee = jsep.e2ee or self.e2ee
         self._emit(events.Jsep(owner="remote", jsep=description))
         peer.gather(trickle=jsep.trickle)
         for item in self._early.take():
@@ -297,7 +297,7 @@ class Handle:
             if self._context.config.full_trickle and self.facts.trickles:
                 jsep, trickled = take_candidates(jsep)
             self._emit(events.Jsep(owner="local", jsep=jsep))
-            rest["jsep"] = {"type": jsep.type, "sdp": jsep.sdp} | ({"e2ee": True} if self._e2ee else {})
+            rest["jsep"] = {"type": jsep.type, "sdp": jsep.sdp} | ({"e2ee": True} if self.e2ee else {})
         message = reply("event", session_id=self.session_id, transaction=transaction, **self._sender(), **rest)
         self._push(message)
         if trickled is not None:
@@ -341,7 +341,7 @@ class Handle:
         """``flags`` of ``handle_info``."""
         cleaning = self.line is not None and self.line.closing
         media = () if self.peer is None else self.peer.media
-        return self.facts.flags(media, answer_due=self._answer_due, cleaning=cleaning, e2ee=self._e2ee)
+        return self.facts.flags(media, answer_due=self._answer_due, cleaning=cleaning, e2ee=self.e2ee)
 
     # --- helpers ----------------------------------------------------------------------------------------------
 

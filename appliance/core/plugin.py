@@ -43,6 +43,8 @@ class HandleApi(Protocol):
     session_id: int
     handle_id: int
     opaque_id: str | None
+    e2ee: bool
+    """Media are encrypted from client to client: descriptions say so, both ways. A client's sets it; a plugin may."""
 
     @property
     def peer(self) -> PeerConnection | None:
@@ -84,6 +86,8 @@ class HandleApi(Protocol):
 
 SourceMaker = Callable[[Sequence[SourceLine], Callable[[str], None] | None], MediaSource]
 """As :meth:`HandleApi.source`."""
+TokenReader = Callable[[str], frozenset[str] | None]
+"""What a signed token whose realm is the plugin's package grants (``room=1234``); ``None``: it is not valid."""
 
 
 class PluginHandle(ABC):
@@ -145,6 +149,10 @@ class Plugin(ABC):
 
     def lend(self, source: SourceMaker) -> None:
         """Called once, before the first client: how to make media that belong to no client's handle."""
+        return
+
+    def lend_tokens(self, granted: TokenReader) -> None:
+        """Called once, before the first client, where there is a secret that tokens are signed with."""
         return
 
     def close(self) -> None:

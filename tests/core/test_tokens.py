@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from appliance.core.gateway import GatewayConfig
+from appliance.core.plugin import TokenReader
 from appliance.core.tokens import StoredTokens, TokensFullError, read_signed, sign
+from appliance.plugins.echotest import EchoTest
 from tests.core.world import JsonObject, World
 from tests.programs import need
 
@@ -69,6 +71,28 @@ def test_signed_tokens_open_the_api_until_they_expire() -> None:
     world.clock.advance(60.5)
     assert refused(world.say("keepalive", session_id=session_id, token=token))[0] == 403
     assert not any(token in str(item) for item in world.events)
+
+
+class Doorkeeper(EchoTest):
+    """Keeps what it is lent."""
+
+    granted: TokenReader | None = None
+
+    def lend_tokens(self, granted: TokenReader) -> None:
+        self.granted = granted
+
+
+def test_plugins_read_signed_tokens_of_their_own_realm() -> None:
+    plugin = Doorkeeper()
+    World(GatewayConfig(token_auth=True), plugins={ECHO: plugin})
+    assert plugin.granted is None
+    world = World(GatewayConfig(token_auth_secret="hush"), plugins={ECHO: plugin})
+    expiry_s = world.clock.wall_us() // 1_000_000 + 1
+    assert plugin.granted is not None
+    assert plugin.granted(sign(expiry_s, ECHO, ["seat=5"], b"hush")) == {"seat=5"}
+    assert plugin.granted(sign(expiry_s, "janus", ["seat=5"], b"hush")) is None
+    world.clock.advance(5)
+    assert plugin.granted(sign(expiry_s, ECHO, ["seat=5"], b"hush")) is None
 
 
 def test_either_the_secret_or_a_token_opens() -> None:

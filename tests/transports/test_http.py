@@ -249,7 +249,8 @@ async def test_ids_may_be_in_the_body_but_not_differ(server: Server) -> None:
     assert (await server.post("/janus", "keepalive", **ids))["janus"] == "ack"
     assert (await server.post(f"{session}/{handle_id}", "keepalive", **ids))["janus"] == "ack"
     # What is no integer, or 0, names no session: the path does.
-    for nothing in (None, 0, True, "5", [5], {}, 5.5):
+    nothings: tuple[Any, ...] = (None, 0, True, "5", [5], {}, 5.5)
+    for nothing in nothings:
         assert (await server.post(session, "keepalive", session_id=nothing))["janus"] == "ack"
     for path, body, reason in (
         (session, {"session_id": 5}, "Conflicting session ID (payload and path)"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance.core.clock import Clock
 from appliance.core.events import Counter, SessionDescription
-from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle, SourceMaker, Success
+from appliance.core.plugin import Ack, HandleApi, Plugin, PluginError, PluginHandle, SourceMaker, Success, TokenReader
 from appliance.plugins.videoroom import publisher, subscriber
 from appliance.plugins.videoroom.config import VideoRoomConfig
 from appliance.plugins.videoroom.errors import Code, RefusedError, as_event
@@ -131,6 +131,10 @@ class VideoRoom(Plugin):
     def lend(self, source: SourceMaker) -> None:
         """Rooms with a dummy publisher get it; others' can come."""
         self._rooms.lend(source)
+
+    def lend_tokens(self, granted: TokenReader) -> None:
+        """Rooms may ask for signed tokens."""
+        self._rooms.granted = granted
 
     def open(self, folder: Path) -> None:
         """Begin with the rooms that clients made for good."""

@@ -35,6 +35,11 @@ class RoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Needed to join; empty: anybody may."""
     require_pvtid: bool = False
     """Subscribers show the ``private_id`` of a participant."""
+    signed_tokens: bool = False
+    """Who joins shows a token that is signed with ``api.token_auth_secret``, of the realm ``janus.plugin.videoroom``,
+    that grants ``room=<id>``; a subscriber may show the ``private_id`` of a participant instead."""
+    require_e2ee: bool = False
+    """Who publishes says that its media are encrypted from client to client (``e2ee`` of its description)."""
     publishers: int = 3
     """How many may publish at once."""
     bitrate: int = 0
@@ -82,6 +87,8 @@ class RoomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Somebody is there who sends nothing, to subscribe to until there is something to ``switch`` to."""
     dummy_streams: list[DummyStream] = field(default_factory=list)
     """What it offers, each of a codec of the room; empty: all of these codecs."""
+    dummy_e2ee: bool = False
+    """It counts as encrypted from client to client."""
 
     @property
     def title(self) -> str:

@@ -24,6 +24,7 @@ class Code(IntEnum):
     NOT_PUBLISHED = 435
     ID_EXISTS = 436
     INVALID_SDP = 437
+    INVALID_FEED = 438
     UNKNOWN = 499
 
 

@@ -27,12 +27,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-REFUSED = dict.fromkeys(("require_e2ee", "dummy_e2ee"), "whether media are encrypted end to end can't be enforced here")
-"""Properties that a room can't have."""
 COPIED = tuple(
     element.name
     for element in messages.CREATE
-    if element.name not in REFUSED.keys() | {"allowed", "permanent", "bitrate", "dummy_streams"}
+    if element.name not in {"allowed", "permanent", "bitrate", "dummy_streams"}
 )
 """Properties that ``create`` takes as they are."""
 EDITED = tuple(element.name for element in messages.EDIT if element.name.startswith("new_"))
@@ -97,9 +95,9 @@ class Management:
         room_id = self._rooms.ids.read(body, "room", required=False)
         if room_id is not None and room_id in self._rooms:
             raise RefusedError(Code.ROOM_EXISTS, f"Room {room_id} already exists")
-        for name, why in REFUSED.items():
-            if body.get(name):
-                raise RefusedError(Code.INVALID_ELEMENT, f"Invalid element ({name} should be false: {why})")
+        if body.get("signed_tokens") and self._rooms.granted is None:
+            text = "Invalid element (signed_tokens should be false: no secret is set that tokens are signed with)"
+            raise RefusedError(Code.INVALID_ELEMENT, text)
         if body.get("record") and not self._rooms.recordings.available:
             text = "Invalid element (record should be false: recording is not available here)"
             raise RefusedError(Code.INVALID_ELEMENT, text)

@@ -25,6 +25,7 @@ CREATE = (
     SECRET,
     Element("pin", Kind.STRING),
     Element("require_pvtid", Kind.BOOLEAN),
+    Element("signed_tokens", Kind.BOOLEAN),
     Element("bitrate", Kind.POSITIVE),
     Element("bitrate_cap", Kind.BOOLEAN),
     Element("fir_freq", Kind.POSITIVE),

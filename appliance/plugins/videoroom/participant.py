@@ -146,9 +146,10 @@ class NoHandle:
     ``ended`` is called when it is hung up on: kicked, or the room is destroyed.
     """
 
-    def __init__(self, ended: Callable[[], None]) -> None:
+    def __init__(self, ended: Callable[[], None], *, e2ee: bool = False) -> None:
         self.session_id = self.handle_id = 0
         self.opaque_id: str | None = None
+        self.e2ee = e2ee
         self._ended = ended
 
     @property

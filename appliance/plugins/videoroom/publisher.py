@@ -126,6 +126,9 @@ class Publisher:
             me.api.later(me.api.close_peer)
             text = f"Maximum number of publishers ({room.config.publishers}) already reached"
             raise RefusedError(Code.PUBLISHERS_FULL, text)
+        if room.config.require_e2ee and not me.api.e2ee:
+            me.api.later(me.api.close_peer)
+            raise RefusedError(Code.UNAUTHORIZED, "Room requires end-to-end encrypted media")
         policy = AnswerPolicy(
             audio_codecs=tuple(codecs(body.get("audiocodec", room.config.audiocodec))),
             video_codecs=tuple(codecs(body.get("videocodec", room.config.videocodec))),
@@ -272,7 +275,7 @@ class Publisher:
         me = self.participant
         told: JsonObject = {"type": "publisher", "id": me.id, "private_id": me.private_id, **me.names}
         if self.room is not None:
-            told |= {"room": self.room.id, "bitrate": self._bitrate}
+            told |= {"room": self.room.id, "bitrate": self._bitrate} | ({"e2ee": True} if me.api.e2ee else {})
         if me.tape.files:
             told["recording"] = me.tape.files
         listeners = [] if self.room is None else list(self.room.audience.values())
@@ -300,7 +303,7 @@ def join(rooms: Rooms, api: HandleApi, body: JsonObject) -> tuple[Publisher, Jso
     room.authorize(body, "pin")
     read(messages.CONFIGURE, body)
     messages.check_lengths(body, "display", "token")
-    room.check_token(body)
+    room.check_token(body, rooms.granted)
     user_id = rooms.ids.read(body, "id", required=False)
     if user_id in room.participants:
         raise RefusedError(Code.ID_EXISTS, f"User ID {user_id} already exists")
@@ -313,6 +316,6 @@ def join(rooms: Rooms, api: HandleApi, body: JsonObject) -> tuple[Publisher, Jso
         user_id = None if fresh in room.participants else fresh
     me = Participant(api, user_id, rooms.private_id(), rooms.recordings)
     me.display, me.metadata = body.get("display"), body.get("metadata")
-    publisher = Publisher(rooms, room, me, body["token"] if room.asks_token else None)
+    publisher = Publisher(rooms, room, me, body.get("token") if room.asks_token else None)
     room.participants[user_id] = me
     return publisher, publisher.joined(room)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from appliance.core.clock import Clock
-from appliance.core.plugin import HandleApi, SourceMaker
+from appliance.core.plugin import HandleApi, SourceMaker, TokenReader
 from appliance.plugins.recordings import Limits, Recordings, is_name
 from appliance.plugins.videoroom.config import RoomConfig, RoomId, VideoRoomConfig
 from appliance.plugins.videoroom.errors import Code, RefusedError
@@ -56,8 +56,12 @@ class Room:
         """Ask for the room's secret or pin, in constant time. :raises RefusedError: 429, 430 or 433."""
         check_secret(body, name, self.config.secret if name == "secret" else self.config.pin)
 
-    def check_token(self, body: JsonObject) -> None:
-        """:raises RefusedError: 433, the room has a list, and the client is not on it."""
+    def check_token(self, body: JsonObject, granted: TokenReader | None) -> None:
+        """:raises RefusedError: 433, the token is not signed for this room, or not on its list."""
+        if self.config.signed_tokens:
+            grants = None if granted is None else granted(body.get("token", ""))
+            if f"room={self.id}" not in (grants or ()):
+                raise RefusedError(Code.UNAUTHORIZED, "Unauthorized (wrong token)")
         if not self.asks_token:
             return
         shown = body.get("token", "").encode()
@@ -118,7 +122,7 @@ class Room:
         told |= {
             "fir_freq": config.fir_freq,
             "require_pvtid": config.require_pvtid,
-            "require_e2ee": False,
+            "require_e2ee": config.require_e2ee,
             "dummy_publisher": config.dummy_publisher,
             "notify_joining": config.notify_joining,
             "audiocodec": config.audiocodec,
@@ -172,6 +176,8 @@ class Rooms:
         self.ids = Ids(strings=config.string_ids)
         self.make_source: SourceMaker | None = None
         """How to make media that no client sends; ``None`` outside a gateway."""
+        self.granted: TokenReader | None = None
+        """What signed tokens grant; ``None`` where none can be signed."""
         self.permanent: PermanentRooms | None = None
         """Where rooms can be kept; ``None`` where there is no such place."""
         self._rooms: dict[RoomId, Room] = {}
@@ -241,7 +247,11 @@ class Rooms:
         streams, lines = dummy_lines(room.config)
         source = self.make_source(lines, None)
         me = Participant(
-            NoHandle(source.close), self.fresh_user(room), self.private_id(), self.recordings, kind="dummy"
+            NoHandle(source.close, e2ee=room.config.dummy_e2ee),
+            self.fresh_user(room),
+            self.private_id(),
+            self.recordings,
+            kind="dummy",
         )
         me.source, me.streams, me.published = source, streams, True
         room.participants[me.id] = me

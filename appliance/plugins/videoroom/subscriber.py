@@ -1,5 +1,7 @@
 """A client that sees what others publish: many streams in one PeerConnection, which we offer."""
 
+from collections.abc import Iterable
+
 from appliance.core.events import SessionDescription
 from appliance.core.messages import Element, Kind
 from appliance.core.plugin import HandleApi, PluginError
@@ -99,6 +101,8 @@ class Subscriber:
         wanted = read_legacy(self._rooms, room, body) if legacy else self._wanted(room, body, "streams")
         if not wanted:
             raise RefusedError(Code.INVALID_SDP, "Can't offer an SDP with no stream")
+        self.api.e2ee = wanted[0].feed.api.e2ee
+        self._check_e2ee(wanted)
         self._lines.add(wanted)
         try:
             offer = self._offer()
@@ -119,6 +123,13 @@ class Subscriber:
             text = f"Invalid element ({name}: one PeerConnection has at most {messages.MAX_STREAMS} streams)"
             raise RefusedError(Code.INVALID_ELEMENT, text)
         return wanted
+
+    def _check_e2ee(self, wanted: Iterable[Wanted]) -> None:
+        """A PeerConnection is encrypted from client to client as a whole, or not at all."""
+        for one in wanted:
+            if one.feed.api.e2ee != self.api.e2ee:
+                text = f"Feed {one.feed.id} is{'' if one.feed.api.e2ee else ' not'} end-to-end encrypted, others "
+                raise RefusedError(Code.INVALID_FEED, text + ("are" if self.api.e2ee else "are not"))
 
     def _configure(self, room: Room, body: JsonObject, transaction: str) -> None:
         read(CONFIGURE, body)
@@ -151,6 +162,7 @@ class Subscriber:
             text = "At least one of either 'subscribe' or 'unsubscribe' must be present"
             raise RefusedError(Code.MISSING_ELEMENT, text)
         wanted = self._wanted(room, body, adding) if adding is not None and adding in body else []
+        self._check_e2ee(wanted)
         unwanted = read_unwanted(self._rooms, body, removing, self._lines) if removing and removing in body else []
         for line, feed in unwanted:
             self._lines.end(line, feed)
@@ -165,7 +177,9 @@ class Subscriber:
 
     def _switch(self, room: Room, body: JsonObject, transaction: str) -> None:
         renegotiate, changed = False, 0
-        for line, wanted in read_switches(self._rooms, room, body, self._lines):
+        switches = read_switches(self._rooms, room, body, self._lines)
+        self._check_e2ee(wanted for _, wanted in switches)
+        for line, wanted in switches:
             if not line.carries(wanted.feed, wanted.source):
                 changed += 1
                 renegotiate = self._lines.switch(line, wanted) or renegotiate
@@ -262,6 +276,7 @@ class Subscriber:
     def query(self) -> JsonObject:
         """For the Admin API."""
         told: JsonObject = {"type": "subscriber"} | ({} if self.room is None else {"room": self.room.id})
+        told |= {"e2ee": True} if self.api.e2ee else {}
         told |= {"private_id": self._private_id or 0, "answered": not self._pending, "pending_offer": self._dirty}
         told["pending_restart"] = False
         return told | {"paused": self._lines.paused, "streams": self._lines.as_told(), "hangingup": 0, "destroyed": 0}
@@ -278,11 +293,13 @@ def join(rooms: Rooms, api: HandleApi, body: JsonObject, transaction: str) -> Su
     room.authorize(body, "pin")
     read(JOIN, body)
     messages.check_lengths(body, "token")
-    room.check_token(body)
     if "streams" not in body and "feed" not in body:
         raise RefusedError(Code.MISSING_ELEMENT, "At least one between 'streams' and 'feed' must be specified")
-    known = {one.private_id for one in room.participants.values()}
-    if room.config.require_pvtid and body.get("private_id") not in known:
+    is_known = body.get("private_id") in {one.private_id for one in room.participants.values()}
+    if not is_known:
+        # Who is in has shown a token, and its clients' subscribers show that they are its own.
+        room.check_token(body, rooms.granted)
+    if room.config.require_pvtid and not is_known:
         raise RefusedError(Code.UNAUTHORIZED, "Unauthorized (this room requires a valid private_id)")
     if len(room.audience) >= rooms.config.max_participants * 4:
         raise RefusedError(Code.UNAUTHORIZED, f"There are {len(room.audience)} subscribers already")

@@ -51,7 +51,6 @@ def test_it_offers_the_codecs_of_the_room(room: dict[str, Any], lines: tuple[Sou
         ({"dummy_streams": [{"codec": "vp8", "fmtp": "a\r\nb=AS:1"}]}, 430, "a line of parameters"),
         ({"dummy_streams": [{}]}, 429, "Missing mandatory element (codec)"),
         ({"dummy_streams": [7]}, 430, "should hold objects"),
-        ({"dummy_e2ee": True}, 430, "dummy_e2ee should be false"),
     ],
 )
 def test_rooms_that_are_refused(room: dict[str, Any], code: int, error: str) -> None:
