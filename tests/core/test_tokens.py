@@ -83,9 +83,9 @@ class Doorkeeper(EchoTest):
 
 
 def test_plugins_read_signed_tokens_of_their_own_realm() -> None:
-    plugin = Doorkeeper()
-    World(GatewayConfig(token_auth=True), plugins={ECHO: plugin})
-    assert plugin.granted is None
+    without, plugin = Doorkeeper(), Doorkeeper()
+    World(GatewayConfig(token_auth=True), plugins={ECHO: without})
+    assert without.granted is None
     world = World(GatewayConfig(token_auth_secret="hush"), plugins={ECHO: plugin})
     expiry_s = world.clock.wall_us() // 1_000_000 + 1
     assert plugin.granted is not None
