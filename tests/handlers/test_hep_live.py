@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ class StrictServer(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.rows: list[strict.Stored] = []
         self.refused: list[str] = []
-        self.said_bye = asyncio.Event()
+        self._grown = asyncio.Event()
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         try:
@@ -27,8 +28,19 @@ class StrictServer(asyncio.DatagramProtocol):
             self.refused.append(f"{reason}: {data[:200]!r}")
             return
         self.rows.append(row)
-        if row.payload_type == 1 and row.payload.startswith("BYE "):
-            self.said_bye.set()
+        self._grown.set()
+
+    async def until(self, found: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not found():
+                self._grown.clear()
+                await self._grown.wait()
+
+    def said_bye(self) -> bool:
+        return any(row.payload_type == 1 and row.payload.startswith("BYE ") for row in self.rows)
+
+    def both_report(self) -> bool:
+        return len({row.src_port for row in self.rows if row.payload_type == 5}) > 1
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -57,10 +69,10 @@ async def test_every_packet_of_a_real_call_is_stored(tmp_path: Path, scheme: str
             await call.place()
             await call.wait_for_data()
             await call.wait_for_frames("video", 30)
+            await received.until(received.both_report)
             await call.hang_up()
         explained = await running.call(call.session_id)
-        async with asyncio.timeout(10):
-            await received.said_bye.wait()
+        await received.until(received.said_bye)
         told = await running.get(f"/api/calls/{explained['correlation_id']}/hep")
     close()
     assert received.refused == []
