@@ -20,6 +20,7 @@ import appliance
 from appliance.console import parameters
 from appliance.console.analyse import Analysis
 from appliance.console.answer import error_response, json_response, lines_response, raw_response
+from appliance.console.calls import calls_response
 from appliance.console.fleet import fleet_response
 from appliance.console.guard import (
     SECURITY_HEADERS,
@@ -42,7 +43,6 @@ from appliance.console.operations import (
     RECORDS,
     WEBRTC_STATS,
     CallAnswer,
-    CallsAnswer,
     EventLine,
     EventsAnswer,
 )
@@ -210,11 +210,7 @@ class Console:
         )
 
     async def _calls(self, request: web.Request) -> web.Response:
-        asked = CALLS.read(request)
-        before_us = asked.pop("before") or None
-        calls = await self._kept().calls(**asked, before_us=before_us)
-        before = calls[-1].started_us if len(calls) == asked["limit"] else None
-        return json_response(CallsAnswer(calls=calls, before=before, now_us=self._clock.wall_us()))
+        return await calls_response(request, self._kept(), self._clock.wall_us())
 
     async def _records(self, request: web.Request) -> web.Response:
         return await records_response(request, self._kept())

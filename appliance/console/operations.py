@@ -171,6 +171,8 @@ CORRELATION = Parameter(
     in_path=True,
 )
 SERVER = words("server", "Only of this server.")
+ANY = "any"
+"""Severity of a verdict, or none at all."""
 
 CALLS = Operation(
     name="calls",
@@ -181,6 +183,7 @@ CALLS = Operation(
         whole("before", "Those that began before, in microseconds: `before` of the last answer; 0 for the newest."),
         words("search", "Within ids, opaque id, room, addresses, plugin and verdict code."),
         flag("live", "Only those that are up, or only those that are over."),
+        one_of("severity", "Only those whose newest verdict is so.", (ANY, "fault", "notice", "good")),
     ),
     answer=CallsAnswer,
 )

@@ -164,8 +164,11 @@ class Archive(Protocol):
         before_us: int | None = None,
         search: str | None = None,
         live: bool | None = None,
+        codes: Sequence[str] | None = None,
     ) -> Sequence[CallSummary]:
-        """Newest first. ``search`` is matched within the ids, opaque id, room, address and verdict code."""
+        """Newest first. ``search`` is matched within the ids, opaque id, room, address and verdict code, whose words
+        may have blanks between them; ``codes``: only those whose newest verdict is one of these.
+        """
 
     async def call(self, correlation_id: str) -> CallSummary | None:
         """One call."""

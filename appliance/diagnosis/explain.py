@@ -47,6 +47,11 @@ class Columns(Struct, kw_only=True):
     rtt_ms: list[float | None]
     bitrate_in_bps: list[int | None]
     bitrate_out_bps: list[int | None]
+    nacks_in: list[float | None]
+    """Repeats a second that the client asked for, ``nacks_out`` that the server did; ``plis_`` so of key frames."""
+    nacks_out: list[float | None]
+    plis_in: list[float | None]
+    plis_out: list[float | None]
 
 
 class TrackSummary(Struct, kw_only=True):
@@ -315,5 +320,9 @@ def _track(t: Timeline, track: Track) -> TrackSummary:
             rtt_ms=[p.rtt_ms for p in points],
             bitrate_in_bps=[p.bitrate_in_bps for p in points],
             bitrate_out_bps=[p.bitrate_out_bps for p in points],
+            nacks_in=[p.nacks_in for p in points],
+            nacks_out=[p.nacks_out for p in points],
+            plis_in=[p.plis_in for p in points],
+            plis_out=[p.plis_out for p in points],
         ),
     )

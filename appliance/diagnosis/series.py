@@ -21,6 +21,13 @@ class Point(Struct, frozen=True):
     rtt_ms: float | None
     bitrate_in_bps: int | None
     bitrate_out_bps: int | None
+    nacks_in: float | None = None
+    """Repeats that the client asked for, a second."""
+    nacks_out: float | None = None
+    """That we asked for."""
+    plis_in: float | None = None
+    """Key frames that the client asked for (PLI and FIR), a second."""
+    plis_out: float | None = None
 
 
 class Series:
@@ -57,17 +64,25 @@ class Series:
 
 
 def merge(points: Sequence[Point]) -> Point:
-    """One point for several: the last one's time, means, and the worst loss (a peak must not be averaged away)."""
+    """One point for several: the last one's time, means, and the most loss and requests: no peak is averaged away."""
     return Point(
         points[-1].timestamp_us,
-        max((p.loss_in for p in points if p.loss_in is not None), default=None),
-        max((p.loss_out for p in points if p.loss_out is not None), default=None),
+        _most([p.loss_in for p in points]),
+        _most([p.loss_out for p in points]),
         _mean([p.jitter_in_ms for p in points]),
         _mean([p.jitter_out_ms for p in points]),
         _mean([p.rtt_ms for p in points]),
         _whole([p.bitrate_in_bps for p in points]),
         _whole([p.bitrate_out_bps for p in points]),
+        _most([p.nacks_in for p in points]),
+        _most([p.nacks_out for p in points]),
+        _most([p.plis_in for p in points]),
+        _most([p.plis_out for p in points]),
     )
+
+
+def _most(values: Sequence[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

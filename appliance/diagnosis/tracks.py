@@ -279,6 +279,16 @@ class Track:
                     self.rtt_ms,
                     _rate(before.bytes_received, now.bytes_received, seconds),
                     _rate(before.bytes_sent, now.bytes_sent, seconds),
+                    _a_second(before.nacks_received, now.nacks_received, seconds),
+                    _a_second(before.nacks_sent, now.nacks_sent, seconds),
+                    _a_second(
+                        _asked(before.plis_received, before.firs_received),
+                        _asked(now.plis_received, now.firs_received),
+                        seconds,
+                    ),
+                    _a_second(
+                        _asked(before.plis_sent, before.firs_sent), _asked(now.plis_sent, now.firs_sent), seconds
+                    ),
                 )
             )
 
@@ -367,6 +377,14 @@ def _rate(before: int | None, now: int | None, seconds: float) -> int | None:
     if before is None or now is None or now < before:
         return None
     return round((now - before) * 8 / seconds)
+
+
+def _a_second(before: int | None, now: int | None, seconds: float) -> float | None:
+    return None if before is None or now is None or now < before else round((now - before) / seconds, 2)
+
+
+def _asked(plis: int | None, firs: int | None) -> int | None:
+    return None if plis is None and firs is None else (plis or 0) + (firs or 0)
 
 
 def _jitter_of(now: MediaStats) -> float | None:

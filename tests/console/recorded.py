@@ -105,7 +105,13 @@ class MemoryArchive:
         return list(touched)
 
     async def calls(
-        self, *, limit: int = 100, before_us: int | None = None, search: str | None = None, live: bool | None = None
+        self,
+        *,
+        limit: int = 100,
+        before_us: int | None = None,
+        search: str | None = None,
+        live: bool | None = None,
+        codes: Sequence[str] | None = None,
     ) -> Sequence[CallSummary]:
         found = sorted(self.summaries.values(), key=lambda call: -call.started_us)
         return [
@@ -113,7 +119,8 @@ class MemoryArchive:
             for call in found
             if (before_us is None or call.started_us < before_us)
             and (live is None or live == (call.ended_us is None))
-            and (search is None or search.lower() in _searched(call))
+            and (search is None or search.lower() in _searched(call) or search.replace(" ", "_") in _searched(call))
+            and (codes is None or (call.verdict or {}).get("code") in codes)
         ][:limit]
 
     async def call(self, correlation_id: str) -> CallSummary | None:

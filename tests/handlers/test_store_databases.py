@@ -115,6 +115,9 @@ async def test_a_call_is_written_as_it_goes_on(home: Home) -> None:
         assert call.ended_us == 4
     async with running(home) as handler:
         await handler.handle([verdict("network_lost", 9)])
+        assert [one.ended_us for one in await handler.archive.calls(search="Network lost")] == [4]
+        assert len(await handler.archive.calls(codes=["healthy", "network_lost"])) == 1
+        assert await handler.archive.calls(codes=["healthy"]) == []
         found = await handler.archive.call("1-2-1@gw")
         assert found is not None and found.verdict is not None and found.verdict["code"] == "network_lost"
 

@@ -63,7 +63,7 @@ class CallPage {
       if (!this.closed && data !== null) this.show(data);
     } catch (error) {
       if (!this.closed && this.data === null) {
-        replace(this.main, h("p", { class: "notice fail", role: "alert" }, error.message), h("p", { class: "inset" },
+        replace(this.main, h("div", { class: "list-head" }, h("h1", {}, "Call")), h("p", { class: "notice fail", role: "alert" }, error.message), h("p", { class: "inset" },
           h("a", { href: "/", onclick: route }, "All calls")));
       }
     } finally {
@@ -96,7 +96,7 @@ class CallPage {
     this.ladder = new Ladder(this.correlationId, this.startUs, (id) => this.reveal(id));
     this.boxes.ladder.append(this.ladder.element);
     this.head = h("div", { class: "call-head" });
-    this.replayed = h("div", { class: "analysed", "aria-label": "Replayed" });
+    this.replayed = h("div", { class: "analysed", role: "group", "aria-label": "Replayed" });
     replace(this.main,
       this.head,
       this.replayed,

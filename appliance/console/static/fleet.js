@@ -3,7 +3,7 @@
 import { getFleet } from "./api.js";
 import { h, icon, replace } from "./dom.js";
 import { ms, percent } from "./format.js";
-import { route } from "./page.js";
+import { onEvery, route } from "./page.js";
 import { nameOf } from "./verdict.js";
 
 const BY = [
@@ -14,8 +14,15 @@ const SPANS = [["1", "Last hour"], ["24", "Last day"], ["168", "Last week"]];
 const ratio = (value) => percent(value === null || value === undefined ? value : 100 * value);
 const hour = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const HOUR_US = 3_600_000_000;
-/** What the list of calls can be searched for. */
-const SEARCHED = new Set(["server", "room", "plugin", "code"]);
+const EVERY_MS = 30_000;
+/** What the list of calls is asked for, to see those of a group. */
+const SEARCHED = {
+  server: (key) => ({ search: key }), room: (key) => ({ search: key }), plugin: (key) => ({ search: key }), code: (key) => ({ search: key }),
+  // 192.0.2.0/24 and 2001:db8:1::/48: what their addresses begin with.
+  network: (key) => ({ search: key.includes(":") ? key.replace(/:?:\/\d+$/, ":") : key.replace(/\.\d+\/24$/, ".") }),
+  protocol: (key) => ({ search: `,${key}]` }),
+  hour: (key) => ({ before: String(Number(key) + HOUR_US) }),
+};
 
 /** Shows the page in `main`; returns what ends it. */
 export function showFleet(main) {
@@ -28,6 +35,7 @@ export function showFleet(main) {
   const note = h("p", { class: "empty", role: "status" }, "Loading …");
   const title = h("th", { scope: "col" });
   let aborter = null;
+  let shown = "";
 
   const choices = BY.map(([value, label]) => h("button", {
     type: "button", "aria-pressed": String(state.by === value), "data-value": value,
@@ -49,7 +57,7 @@ export function showFleet(main) {
     h("p", { class: "lead" }, "Do failed calls have something in common? One office, one browser, one server: the ended calls, "
       + "counted by what they share. A group whose calls fail far more often than the others' is named first."),
     outliers,
-    h("div", { class: "card scroll" },
+    h("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": "Table of groups" },
       h("table", { class: "calls fleet" },
         h("caption", { class: "visually-hidden" }, "Ended calls by what they have in common, most faults first"),
         h("thead", {}, h("tr", {}, title,
@@ -71,9 +79,14 @@ export function showFleet(main) {
     try {
       const since = Math.max(0, Math.round(Date.now() * 1000 - Number(state.hours) * HOUR_US));
       records.href = `/api/records?${new URLSearchParams({ since, limit: 5000, format: "csv" })}`;
-      draw(await getFleet({ by: state.by, since }, aborter.signal));
+      const fleet = await getFleet({ by: state.by, since }, aborter.signal);
+      const text = JSON.stringify([fleet.by, fleet.groups, fleet.outliers]);
+      if (text === shown) return;
+      shown = text;
+      draw(fleet);
     } catch (error) {
       if (error.name === "AbortError") return;
+      shown = "";
       replace(body);
       note.hidden = false;
       note.textContent = error.message;
@@ -88,8 +101,12 @@ export function showFleet(main) {
     note.textContent = "No call has ended in that time.";
   }
 
+  const stopRefreshing = onEvery(EVERY_MS, () => { if (!document.hidden) load(); });
   load();
-  return () => aborter?.abort();
+  return () => {
+    stopRefreshing();
+    aborter?.abort();
+  };
 }
 
 function drawGroup(group, by, marked) {
@@ -108,8 +125,8 @@ function drawGroup(group, by, marked) {
 
 function named(group, by) {
   if (group.key === null || group.key === undefined) return "not known";
-  if (by === "hour") return hour.format(new Date(Number(group.key) / 1000));
-  const text = by === "code" ? nameOf(group.key) : group.key;
-  if (!SEARCHED.has(by)) return text;
-  return h("a", { href: `/?${new URLSearchParams({ search: group.key })}`, onclick: route }, text);
+  const texts = { code: nameOf, hour: (key) => hour.format(new Date(Number(key) / 1000)), protocol: (key) => key.toUpperCase() };
+  const text = (texts[by] ?? String)(group.key);
+  if (!SEARCHED[by]) return text;
+  return h("a", { href: `/?${new URLSearchParams(SEARCHED[by](group.key))}`, onclick: route }, text);
 }

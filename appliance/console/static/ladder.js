@@ -53,7 +53,7 @@ export class Ladder {
     this.list = h("ol", { class: "ladder-rows" });
     this.element = h("div", {},
       h("div", { class: "section-tools" }, this.button),
-      h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Ladder" }, h("div", { class: "ladder" },
+      h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Messages of the ladder" }, h("div", { class: "ladder" },
         h("div", { class: "ladder-head", "aria-hidden": "true" }, h("span", { class: "number" }, "After"), h("div", {}, LANES.map((lane) => h("span", {}, lane)))), this.list)),
       this.note);
   }

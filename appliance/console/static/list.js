@@ -8,21 +8,38 @@ import { showQuality, verdictWord } from "./verdict.js";
 import { onEvery, route, showConnection } from "./page.js";
 
 const PAGE = 100;
+/** Calls in the page; older ones have a page of their own, and what is new pushes out what is oldest. */
+const MOST = 1000;
+const SEVERITIES = [["", "Any verdict"], ["fault", "Faults"], ["notice", "Notices"], ["good", "Good"]];
+
+/** Microseconds as a datetime-local field has them, in the reader's own time; the other way NaN where it is none. */
+const asField = (us) => (us ? new Date(us / 1000 - new Date(us / 1000).getTimezoneOffset() * 60_000).toISOString().slice(0, 16) : "");
+const ofField = (text) => new Date(text).getTime() * 1000;
 
 /** Shows the list in `main`; returns what ends it. */
 export function showList(main) {
   document.title = "Calls";
   const parameters = new URLSearchParams(location.search);
-  const state = { search: parameters.get("search") ?? "", live: parameters.get("live") ?? "" };
+  const state = {
+    search: parameters.get("search") ?? "", live: parameters.get("live") ?? "",
+    severity: parameters.get("severity") ?? "", before: parameters.get("before") ?? "",
+  };
   const rows = new Map();
   let calls = [];
   let before = null;
+  let wanted = PAGE;
   let aborter = null;
   let clockSkewUs = 0;
 
   const body = h("tbody");
   const note = h("p", { class: "empty", role: "status" }, "Loading …");
-  const more = h("button", { type: "button", class: "more", hidden: true, onclick: () => load(before) }, "Older calls");
+  const more = h("button", { type: "button", class: "more", hidden: true, onclick: () => {
+    if (calls.length < MOST) { load(before); return; }
+    state.before = String(before);
+    from.value = asField(before);
+    restart();
+    window.scrollTo(0, 0);
+  } }, "Older calls");
   const search = h("input", {
     type: "search", value: state.search, placeholder: "Search id, opaque id, room, address, verdict",
     "aria-label": "Search calls", oninput: () => { state.search = search.value; later(); },
@@ -36,11 +53,22 @@ export function showList(main) {
     },
   }, label));
 
+  const severity = h("select", { "aria-label": "Verdict", onchange: () => { state.severity = severity.value; restart(); } },
+    SEVERITIES.map(([value, label]) => h("option", { value, selected: state.severity === value }, label)));
+  const from = h("input", { type: "datetime-local", "aria-label": "Started before", title: "Started before", value: asField(Number(state.before)),
+    onchange: () => {
+      const us = ofField(from.value);
+      state.before = us > 0 ? String(us) : "";
+      restart();
+    } });
+
   const zone = dropZone();
   replace(main,
     h("div", { class: "list-head" },
       h("h1", {}, "Calls"),
       h("div", { class: "segments", role: "group", "aria-label": "Which calls" }, choices),
+      severity,
+      h("label", { class: "muted" }, "before ", from),
       search),
     h("div", { class: "card scroll" },
       h("table", { class: "calls" },
@@ -66,13 +94,15 @@ export function showList(main) {
     load(null);
   }
 
-  async function load(from) {
+  /** The first page, or what is older than the last of those shown. */
+  async function load(older) {
     aborter?.abort();
     aborter = new AbortController();
     try {
-      const page = await getCalls({ ...state, before: from, limit: PAGE }, aborter.signal);
+      const page = await getCalls({ ...state, before: older ?? state.before, limit: PAGE }, aborter.signal);
       clockSkewUs = page.now_us - Date.now() * 1000;
-      calls = from === null ? page.calls : [...calls, ...page.calls];
+      calls = older === null ? page.calls : [...calls, ...page.calls];
+      wanted = Math.max(PAGE, calls.length);
       before = page.before;
       more.hidden = before === null;
       draw();
@@ -83,6 +113,7 @@ export function showList(main) {
     }
   }
 
+  const filtered = () => Object.values(state).some((value) => value !== "");
   const nowUs = () => Date.now() * 1000 + clockSkewUs;
   const length = (call) => duration((call.ended_us ?? nowUs()) - call.started_us);
 
@@ -101,18 +132,24 @@ export function showList(main) {
     }));
     if (focused) body.querySelector(`tr[data-id="${CSS.escape(focused)}"] a`)?.focus({ preventScroll: true });
     note.hidden = calls.length > 0;
-    note.textContent = state.search || state.live
+    note.textContent = filtered()
       ? "No call matches."
       : "No call yet. Place one from the demo call page, or point a client at the gateway.";
   }
 
   function change(changed) {
     // A filtered list can't be patched from here: what matches is the archive's to say.
-    if (state.search || state.live) { later(); return; }
+    if (filtered()) { later(); return; }
     const byId = new Map(calls.map((call) => [call.correlation_id, call]));
     const fresh = new Set(changed.filter((call) => !byId.has(call.correlation_id)).map((call) => call.correlation_id));
     for (const call of changed) byId.set(call.correlation_id, call);
     calls = [...byId.values()].sort((one, other) => other.started_us - one.started_us);
+    // A page that stays open for days holds no more than it was asked for.
+    if (calls.length > wanted) {
+      calls.length = wanted;
+      before = calls.at(-1).started_us;
+      more.hidden = false;
+    }
     draw(fresh);
   }
 

@@ -20,7 +20,7 @@ function exchange(requests, responses) {
 export function showPairs(pairs) {
   if (!pairs?.length) return h("p", { class: "empty" }, "No candidate pair was told of.");
   const untold = pairs.every((pair) => pair.requests_sent === null);
-  return [h("div", { class: "scroll" }, h("table", { class: "pairs" },
+  return [h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of candidate pairs" }, h("table", { class: "pairs" },
     h("caption", { class: "visually-hidden" }, "Candidate pairs, the selected one first"),
     h("thead", {}, h("tr", {},
       ["Pair", "Server", "Client"].map((title) => h("th", { scope: "col" }, title)),

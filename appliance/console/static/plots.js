@@ -1,10 +1,12 @@
-// Loss, jitter, round trip and bitrate of each track over time: small multiples on one cursor.
+// Loss, jitter, round trip, bitrate and requests of each track over time: small multiples on one cursor.
 
 import { h } from "./dom.js";
-import { bitrate, count, ms, percent } from "./format.js";
+import { NONE, bitrate, count, ms, percent } from "./format.js";
 import uPlot from "./vendor/uplot/uPlot.esm.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+const aSecond = (value) => (value === null || value === undefined ? NONE : `${Math.round(value * 10) / 10}/s`);
 
 // in: from the client to the server; out: the other way, as the client reports.
 const METRICS = [
@@ -13,6 +15,9 @@ const METRICS = [
   { title: "Round trip", unit: "ms", format: ms, lines: [["round trip", "rtt_ms", 1]], least: 20 },
   { title: "Bitrate", unit: "kbit/s", format: (value) => bitrate(value === null ? null : value * 1000),
     lines: [["from the client", "bitrate_in_bps", 0.001], ["to the client", "bitrate_out_bps", 0.001]], least: 10 },
+  { title: "Repeats asked for (NACK)", unit: "/s", format: aSecond, lines: [["by the server", "nacks_out", 1], ["by the client", "nacks_in", 1]], least: 2 },
+  { title: "Key frames asked for (PLI, FIR)", unit: "/s", format: aSecond, lines: [["by the server", "plis_out", 1], ["by the client", "plis_in", 1]],
+    least: 2, only: "video" },
 ];
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
@@ -55,7 +60,7 @@ export class Plots {
 
   add(track) {
     const row = h("div", { class: "plot-row" });
-    const figures = METRICS.map((metric) => {
+    const figures = METRICS.filter(({ only }) => !only || only === track.kind).map((metric) => {
       const box = h("div", { class: "plot" });
       const values = metric.lines.map(([label], index) => h("span", { class: `legend line-${index + 1}` }, label, " ", h("b")));
       const figure = h("figure", {},

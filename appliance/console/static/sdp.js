@@ -138,7 +138,8 @@ function drawSection(index, offered, answered, offerSession, answerSession) {
   return h("details", { class: "sdp-section", open: false },
     h("summary", {}, index === 0 ? h("strong", {}, "Session") : mediaSummary(negotiated(offered, answered, offerSession, answerSession)),
       h("small", { class: "sdp-count" }, `${rows.length} lines, ${different} differ`)),
-    h("div", { class: "scroll" }, h("table", { class: "sdp-lines" }, h("tbody", {}, rows))));
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Lines of ${index === 0 ? "the session" : `m-line ${index}`}` },
+      h("table", { class: "sdp-lines" }, h("tbody", {}, rows))));
 }
 
 const SIGNS = { same: "", differs: "≠", "only-left": "−", "only-right": "+" };

@@ -1,10 +1,13 @@
 // Those of one room, or the stays of one user, side by side: who publishes, who watches whom, on which handles.
 
-import { getMembers } from "./api.js";
+import { getMembers, watch } from "./api.js";
 import { h, replace } from "./dom.js";
 import { clock, moment, NONE } from "./format.js";
-import { route } from "./page.js";
+import { route, showConnection } from "./page.js";
 import { nameOf } from "./verdict.js";
+
+/** Whatever changes meanwhile is looked at once. */
+const LATER_MS = 1_000;
 
 /** Shows the page in `main`; returns what ends it. */
 export function showTogether(main) {
@@ -14,10 +17,11 @@ export function showTogether(main) {
   document.title = title;
   const body = h("tbody");
   const note = h("p", { class: "empty", role: "status" }, "Loading …");
+  let shown = "";
   const aborter = new AbortController();
   replace(main,
     h("div", { class: "list-head" }, h("h1", {}, title)),
-    h("div", { class: "card scroll" },
+    h("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": "Table of people" },
       h("table", { class: "calls together" },
         h("caption", { class: "visually-hidden" }, "Who publishes and who watches whom, the latest to join first"),
         h("thead", {}, h("tr", {}, ["Who", "Room", "From", "Publishes", "Watches", "Joined", "Left"].map((text) =>
@@ -28,6 +32,9 @@ export function showTogether(main) {
   async function load() {
     try {
       const { members } = await getMembers(filter, aborter.signal);
+      const text = JSON.stringify(members);
+      if (text === shown) return;
+      shown = text;
       replace(body, members.map(drawMember));
       note.hidden = members.length > 0;
       note.textContent = "Nobody was there, or it is not kept any more.";
@@ -38,8 +45,15 @@ export function showTogether(main) {
     }
   }
 
+  let timer = null;
+  const later = () => { timer ??= setTimeout(() => { timer = null; load(); }, LATER_MS); };
+  const stopWatching = watch(null, { calls: later, reload: later, state: showConnection });
   load();
-  return () => aborter.abort();
+  return () => {
+    stopWatching();
+    clearTimeout(timer);
+    aborter.abort();
+  };
 }
 
 const callLink = (correlationId, text) => correlationId
@@ -53,7 +67,7 @@ function drawMember(member) {
       h("strong", {}, member.display ?? member.opaque_id ?? `Feed ${member.feed}`),
       h("small", {}, [member.opaque_id, `session ${member.session_id}`, member.server].filter(Boolean).join(" · "))),
     h("td", {}, h("a", { href: `/together?${new URLSearchParams({ room: member.room })}`, onclick: route }, member.room)),
-    h("td", { class: "break" }, member.client_address ?? NONE),
+    h("td", { class: "nowrap" }, member.client_address ?? NONE),
     h("td", {},
       callLink(member.correlation_id, `feed ${member.feed} on handle ${member.handle_id}`),
       h("small", {}, member.verdict_code ? nameOf(member.verdict_code) : member.published ? "" : "has not published")),

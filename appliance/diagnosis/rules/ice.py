@@ -208,7 +208,9 @@ def ice_failed_unknown(case: Case) -> Finding | None:
     """ICE failed, and the events do not say why."""
     if case.t.ice_connected is not None or case.ice_failed is None:
         return None
-    waited = (case.ice_failed.timestamp_us - case.t.connecting.timestamp_us) / 1e6 if case.t.connecting else 0.0
+    # Where no check was ever begun, it was waited for from the description that asked for one.
+    began = case.t.connecting or (case.t.descriptions[-1] if case.t.descriptions else case.ice_failed)
+    waited = (case.ice_failed.timestamp_us - began.timestamp_us) / 1e6
     return Finding(
         _ice_evidence(case),
         "certain",

@@ -59,6 +59,7 @@ class StoreArchive:
         before_us: int | None = None,
         search: str | None = None,
         live: bool | None = None,
+        codes: Sequence[str] | None = None,
     ) -> Sequence[CallSummary]:
         """Newest first; at most :data:`MAX_CALLS`. :raises StoreError: the store can't be read."""
         table = schema.calls
@@ -67,13 +68,16 @@ class StoreArchive:
             query = query.where(table.c.started_us < before_us)
         if live is not None:
             query = query.where(table.c.ended_us.is_(None) if live else table.c.ended_us.is_not(None))
+        if codes is not None:
+            query = query.where(table.c.verdict_code.in_(codes))
         if search:
             # The correlation id holds session, handle and server.
             where = (
                 table.c.correlation_id, table.c.opaque_id, table.c.room, table.c.client_address,
-                table.c.selected_pair, table.c.plugin, table.c.verdict_code,
+                table.c.selected_pair, table.c.plugin,
             )  # fmt: skip
-            query = query.where(or_(*(column.icontains(search, autoescape=True) for column in where)))
+            said = table.c.verdict_code.icontains(search.replace(" ", "_"), autoescape=True)
+            query = query.where(or_(said, *(column.icontains(search, autoescape=True) for column in where)))
         return await self._read(lambda connection: [_summary(row) for row in connection.execute(query)])
 
     async def call(self, correlation_id: str) -> CallSummary | None:
