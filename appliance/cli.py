@@ -263,6 +263,7 @@ def record(action: str, what: str, url: str, secret_file: str) -> None:
 @click.option("--metrics", is_flag=True, help="Print what Prometheus would scrape after the last call.")
 @click.option("--speed", type=click.Choice(["full", "real"]), default="full", show_default=True, help="Of shipping.")
 @click.option("--keys", type=click.Path(path_type=Path, dir_okay=False), help="An SSLKEYLOGFILE: opens SRTCP.")
+@click.option("--together", is_flag=True, help="The FILEs are parts of one: a ring's files, or of several interfaces.")
 @click.option("--now", is_flag=True, help="Ship with timestamps of now instead of the original ones.")
 def replay(
     files: tuple[Path, ...],
@@ -273,6 +274,7 @@ def replay(
     speed: Literal["full", "real"],
     now: bool,
     keys: Path | None,
+    together: bool,
 ) -> None:
     """Explain recorded calls: bundles, pcap, pcapng, text2pcap, HEP captures, events as JSON; gzip too."""
     from appliance.commands.replay import Options, ReplayError, explain_files
@@ -280,7 +282,9 @@ def replay(
     def note(text: str) -> None:
         click.echo(text, err=True)
 
-    options = Options(as_json=as_json, homer=homer, store=store, metrics=metrics, speed=speed, now=now, keys=keys)
+    options = Options(
+        as_json=as_json, homer=homer, store=store, metrics=metrics, speed=speed, now=now, keys=keys, together=together
+    )
     try:
         unreadable, events = explain_files(files, options, click.echo, note)
         if events:

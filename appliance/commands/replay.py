@@ -14,7 +14,7 @@ from appliance.core.stamp import Stamper
 from appliance.diagnosis.calls import split
 from appliance.diagnosis.explain import Explanation, explain
 from appliance.diagnosis.lines import call_lines
-from appliance.intake.recorded import Recording, RecordingError, read_recording
+from appliance.intake.recorded import Recording, RecordingError, read_recording, read_together
 
 MAX_KEY_LOG = 64 * 2**20
 """Bytes that are read of an SSLKEYLOGFILE."""
@@ -42,6 +42,8 @@ class Options(Struct, frozen=True, kw_only=True):
     metrics: bool = False
     keys: Path | None = None
     """An SSLKEYLOGFILE that opens the SRTCP of captures."""
+    together: bool = False
+    """The files are parts of one, and are named after the first."""
     speed: Literal["full", "real"] = "full"
     now: bool = False
     """The last event is of now; at real speed, the first."""
@@ -72,9 +74,9 @@ def explain_files(paths: Sequence[Path], options: Options, say: Say, note: Say) 
     unreadable = 0
     key_log = _key_log(options.keys)
     everything: list[Event] = []
-    for path in paths:
+    for path in paths[:1] if options.together else paths:
         try:
-            recording = read_recording(path, key_log)
+            recording = read_together(paths, key_log) if options.together else read_recording(path, key_log)
         except RecordingError as problem:
             note(str(problem))
             unreadable += 1
@@ -130,6 +132,7 @@ def _notes(recording: Recording, note: Say) -> None:
         (tally.unreadable, "API messages are cut or no JSON"),
         (tally.tls, "TCP connections are encrypted, so signalling in them is unknown"),
         (tally.skipped.cut_records, "packets are cut at the file's end"),
+        (tally.skipped.fragments, "IP packets lack a fragment"),
         (tally.left_out, "conversations, streams or events are beyond what is kept at once"),
     ):
         if count:

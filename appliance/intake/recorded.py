@@ -6,17 +6,21 @@ import itertools
 import mmap
 import tempfile
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from appliance.core.correlation import safe_server_name
 from appliance.core.events import Event, EventDecodeError
 from appliance.intake.files import read_events
-from appliance.intake.pcap.reader import CaptureReader
+from appliance.intake.pcap.reader import CaptureReader, OutOfOrderError
 from appliance.intake.pcap.tally import Tally
-from appliance.wire.pcap import PcapDecodeError, Source, is_pcap, is_pcapng
+from appliance.wire.ordered import in_order
+from appliance.wire.pcap import PcapDecodeError, Skipped, Source, is_pcap, is_pcapng
 from appliance.wire.pcapng import key_logs
 from appliance.wire.text2pcap import Text2pcapDecodeError, is_text2pcap, to_pcap
 
@@ -41,7 +45,7 @@ class Recording(Struct, kw_only=True):
 
     name: str
     kind: str
-    """bundle, pcap, pcapng, text2pcap or events."""
+    """bundle, pcap, pcapng, text2pcap or events; captures where several are one."""
     events: list[Event]
     """In order, without ids."""
     tally: Tally | None = None
@@ -54,17 +58,74 @@ class Recording(Struct, kw_only=True):
 
 def read_recording(path: Path, key_log: bytes = b"") -> Recording:
     """Read a whole file; ``key_log`` has the lines of an SSLKEYLOGFILE. :raises RecordingError: see there."""
+    with _told(path), _opened(path) as (file, plain):
+        return _read(path, file, plain, key_log)
+
+
+def read_together(paths: Sequence[Path], key_log: bytes = b"") -> Recording:
+    """Read files that hold parts of the same calls: those of a capture that began a new file now and then, of several
+    interfaces or machines; or rotated files of events.
+
+    :raises RecordingError: see there; or some hold packets and others events.
+    """
+    first = paths[0]
+    with ExitStack() as stack:
+        captures: list[Source] = []
+        told: list[Recording] = []
+        for path in paths:
+            with _told(path):
+                file, plain = stack.enter_context(_opened(path))
+                if _is_capture(file.read(4)):
+                    captures.append(stack.enter_context(_mapped(file)))
+                else:
+                    told.append(_read(path, file, plain, key_log))
+        if captures and told:
+            raise RecordingError(f"{told[0].name}: holds events, others hold packets: wanted one or the other together")
+        if captures:
+            with _told(first):
+                secrets = b"".join(b"".join(key_logs(data)) for data in captures if is_pcapng(data))
+                return _sorted(first, "captures", captures, key_log + secrets)
+    events = [item for recording in told for item in recording.events]
+    return Recording(
+        name=first.name,
+        kind="events",
+        events=sorted(events, key=lambda item: item.timestamp)[:MAX_EVENTS],
+        problems=[problem for recording in told for problem in recording.problems][:MAX_PROBLEMS],
+        refused=sum(recording.refused for recording in told),
+    )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What is wrong with a file is said with its name."""
     try:
-        with path.open("rb") as file:
-            if file.read(2) == _GZIP:
-                with tempfile.NamedTemporaryFile() as unpacked:
-                    _unpack(path, unpacked)
-                    return _read(path, unpacked, Path(unpacked.name), key_log)
-            return _read(path, file, path, key_log)
+        yield
     except OSError as problem:
         raise RecordingError(f"{path}: {problem.strerror or problem}") from None
     except (PcapDecodeError, Text2pcapDecodeError, EventDecodeError) as problem:
         raise RecordingError(f"{path}: {problem}") from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
+    """The file without compression, and where it lies."""
+    with path.open("rb") as file:
+        if file.read(2) != _GZIP:
+            file.seek(0)
+            yield file, path
+            return
+        with tempfile.NamedTemporaryFile() as unpacked:
+            _unpack(path, unpacked)
+            unpacked.seek(0)
+            yield unpacked, Path(unpacked.name)
+
+
+def _mapped(file: IO[bytes]) -> mmap.mmap:
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _is_capture(head: bytes) -> bool:
+    return is_pcap(head) or is_pcapng(head)
 
 
 def _unpack(path: Path, unpacked: IO[bytes]) -> None:
@@ -95,9 +156,9 @@ def _read(path: Path, file: IO[bytes], plain: Path, key_log: bytes) -> Recording
     file.seek(0)
     if not head:
         raise RecordingError(f"{path}: is empty")
-    name = safe_server_name(path.name.partition(".")[0])
-    if is_pcap(head) or is_pcapng(head):
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    name = _name(path)
+    if _is_capture(head):
+        with _mapped(file) as data:
             return _capture(path, "pcapng" if is_pcapng(head) else "pcap", name, data, key_log)
     if is_text2pcap(head):
         pieces = to_pcap(file, _midnight_ns(path))
@@ -105,7 +166,7 @@ def _read(path: Path, file: IO[bytes], plain: Path, key_log: bytes) -> Recording
             for piece in pieces:
                 made.write(piece)
             made.flush()
-            with mmap.mmap(made.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            with _mapped(made) as data:
                 return _capture(path, "text2pcap", name, data)
     if head.startswith(_ZIP):
         return _bundle(path, file)
@@ -154,10 +215,33 @@ def _midnight_ns(path: Path) -> int:
 
 def _capture(path: Path, kind: str, name: str, data: Source, key_log: bytes = b"") -> Recording:
     reader = CaptureReader(name, _keys(data, kind, key_log))
-    events = reader.read(data)
+    try:
+        events = reader.read(data)
+    except OutOfOrderError:
+        if kind == "pcapng":
+            key_log += b"".join(key_logs(data))
+        return _sorted(path, kind, [data], key_log)
     if not events:
         raise RecordingError(f"{path}: {_why_nothing(reader.tally)}")
     return Recording(name=path.name, kind=kind, events=events, tally=reader.tally)
+
+
+def _sorted(path: Path, kind: str, captures: Sequence[Source], key_log: bytes) -> Recording:
+    skipped = Skipped()
+    with tempfile.TemporaryFile() as made:
+        in_order(captures, made, skipped)
+        with _mapped(made) as data:
+            found = _capture(path, kind if kind != "pcapng" else "pcap", _name(path), data, key_log)
+    if found.tally is not None:
+        skipped.malformed += found.tally.skipped.malformed
+        skipped.fragments += found.tally.skipped.fragments
+        found.tally.skipped = skipped
+        found.tally.was_sorted = True
+    return msgspec.structs.replace(found, kind=kind)
+
+
+def _name(path: Path) -> str:
+    return safe_server_name(path.name.partition(".")[0])
 
 
 def _keys(data: Source, kind: str, key_log: bytes) -> "KeyLog | None":

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from appliance.wire import pcapng
+from appliance.wire.links import behind_link
 from appliance.wire.pcap import (
     FILE_HEADER_SIZE,
     MAX_PACKET,
@@ -20,11 +21,9 @@ from appliance.wire.pcap import (
     is_pcapng,
 )
 
-_VLAN_TYPES = frozenset({0x8100, 0x88A8, 0x9100})
-_IP_TYPES = frozenset({0x0800, 0x86DD})
 _IP6_OPTIONS = frozenset({0, 43, 60})
-_RAW = frozenset({LinkType.RAW_BSD, LinkType.RAW_OPENBSD, LinkType.RAW, LinkType.IPV4, LinkType.IPV6})
-_LINKS = frozenset(int(link) for link in LinkType)
+_AUTHENTICATION = 51
+"""The IPsec header that encrypts nothing (RFC 4302), of either version."""
 _IP4 = struct.Struct("!2xH2xHxB2x").unpack_from
 
 
@@ -91,25 +90,6 @@ def ip_packets(data: Source, skipped: Skipped) -> Iterator[tuple[int, int, int]]
             yield seconds * 1_000_000 + fraction // divisor, found, offset
 
 
-def behind_link(data: Source, link: int, start: int, end: int) -> int | None:
-    """Where the IP packet begins; ``None`` where there is none."""
-    if link in {LinkType.ETHERNET, LinkType.LINUX_SLL}:
-        offset = start + (12 if link == LinkType.ETHERNET else 14)
-        for _ in range(5):
-            kind = int.from_bytes(data[offset : offset + 2], "big")
-            if kind not in _VLAN_TYPES:
-                break
-            offset += 4
-        found = offset + 2 if kind in _IP_TYPES else end
-    elif link == LinkType.LINUX_SLL2:
-        found = start + 20 if int.from_bytes(data[start : start + 2], "big") in _IP_TYPES else end
-    elif link in {LinkType.NULL, LinkType.LOOP}:
-        found = start + 4
-    else:
-        found = start if link in _LINKS else end
-    return found if end - found >= 20 and data[found] >> 4 in {4, 6} else None
-
-
 def segment(data: Source, start: int, end: int, skipped: Skipped) -> Segment | None:
     """What is in an IP packet; ``None``, counted, for a later fragment and for headers that contradict each other."""
     if data[start] >> 4 == 4:
@@ -123,6 +103,9 @@ def segment(data: Source, start: int, end: int, skipped: Skipped) -> Segment | N
             return None
         # Offloaded segments are captured with a total of 0, before the card has cut them.
         length = total - (offset - start) if total else end - offset
+        if protocol == _AUTHENTICATION and end - offset >= 12:
+            size = 4 * (data[offset + 1] + 2)
+            protocol, offset, length = data[offset], offset + size, length - size
         return Segment(protocol, data[start + 12 : start + 20], offset, min(end, offset + length), length)
     if end - start < 48:
         skipped.malformed += 1
@@ -135,6 +118,8 @@ def segment(data: Source, start: int, end: int, skipped: Skipped) -> Segment | N
             break
         if protocol in _IP6_OPTIONS:
             protocol, offset = data[offset], offset + 8 + 8 * data[offset + 1]
+        elif protocol == _AUTHENTICATION:
+            protocol, offset = data[offset], offset + 4 * (data[offset + 1] + 2)
         elif protocol == 44:
             if int.from_bytes(data[offset + 2 : offset + 4], "big") >> 3:
                 skipped.fragments += 1

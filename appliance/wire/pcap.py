@@ -26,6 +26,7 @@ _ETHERNET_IP6 = b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01\x86\xdd"
 _VLAN_TYPES = frozenset({0x8100, 0x88A8, 0x9100})
 _MAX_TAGS = 4
 _UDP = 17
+_NFLOG_PAYLOAD = 9
 _IP6_OPTIONS = frozenset({0, 43, 60})
 """Extension headers that may stand between IPv6 and UDP: hop-by-hop, routing, destination options."""
 
@@ -49,6 +50,7 @@ class LinkType(IntEnum):
     LINUX_SLL = 113
     IPV4 = 228
     IPV6 = 229
+    NFLOG = 239
     LINUX_SLL2 = 276
 
 
@@ -72,7 +74,8 @@ class Skipped(Struct):
     not_ip: int = 0
     not_udp: int = 0
     fragments: int = 0
-    """IP fragments: the first is yielded as truncated, the others are counted here."""
+    """IP fragments that are passed over: of :class:`Reader` all but the first, which it yields as truncated; else those
+    of packets of which a part is missing."""
     malformed: int = 0
     """Headers that contradict each other, or were cut before the payload."""
     cut_records: int = 0
@@ -318,6 +321,26 @@ def _null(frame: bytes) -> bytes | None:
     return frame[4:]
 
 
+def nflog_payload(data: Source, start: int, end: int) -> int:
+    """Where the packet begins behind LINKTYPE_NFLOG's header (family, version, resource id) and attributes, which are
+    in the byte order of the host that wrote them; ``end`` where there is none.
+    """
+    at = start + 4
+    while at + 4 <= end:
+        sizes = [struct.unpack_from(f"{order}HH", data, at) for order in "<>"]
+        size, kind = next((each for each in sizes if 4 <= each[0] <= end - at), (0, 0))
+        if kind & 0x7FFF == _NFLOG_PAYLOAD:
+            return at + 4
+        if not size:
+            break
+        at += size + (-size & 3)
+    return end
+
+
+def _nflog(frame: bytes) -> bytes | None:
+    return frame[nflog_payload(frame, 0, len(frame)) :] or None
+
+
 def _raw(frame: bytes) -> bytes | None:
     return frame
 
@@ -331,6 +354,7 @@ _LINKS = {
     LinkType.RAW: _raw,
     LinkType.IPV4: _raw,
     LinkType.IPV6: _raw,
+    LinkType.NFLOG: _nflog,
     LinkType.LINUX_SLL: _sll,
     LinkType.LINUX_SLL2: _sll2,
 }

@@ -213,6 +213,19 @@ def parse(data: bytes | bytearray | memoryview) -> StunMessage:
     )
 
 
+def parse_cut(data: bytes) -> StunMessage:
+    """Read what a capture has left of a message: at least its header, and the attributes that are whole."""
+    attributes = []
+    for kind, value, size in attributes_as_far(data):
+        try:
+            if len(value) == size == _FIXED_SIZES.get(kind, size):
+                _CHECKS.get(kind, len)(value)
+                attributes.append((kind, value))
+        except StunDecodeError:
+            continue
+    return StunMessage(*method_and_class(data), data[8:HEADER_SIZE], tuple(attributes))
+
+
 def method_and_class(data: bytes) -> tuple[int, Class]:
     """What the first two bytes say. RFC 8489 figure 3: the two class bits stand between the method's."""
     word = data[0] << 8 | data[1]

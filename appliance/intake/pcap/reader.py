@@ -12,8 +12,10 @@ from appliance.intake.pcap.signalling import Signalling
 from appliance.intake.pcap.stream import Stream
 from appliance.intake.pcap.tally import Tally
 from appliance.intake.pcap.tell import tell_associations
+from appliance.intake.pcap.unwrap import MAX_TUNNELS, Unwrapper
 from appliance.wire import rtcp, stun
-from appliance.wire.capture import ip_packets, segment
+from appliance.wire.capture import Segment, ip_packets
+from appliance.wire.links import behind_vxlan
 from appliance.wire.pcap import Skipped, Source
 
 if TYPE_CHECKING:
@@ -25,9 +27,15 @@ MAX_EVENTS = 2_000_000
 MAX_WAITING_STUN = 16
 IDLE_US = 30_000_000
 """After such a silence other ICE user names on the same addresses are another call."""
+MAX_BACK_US = 20_000
+"""That a packet may be behind the one before it: as far as the queues of a network card mix them up."""
 _TCP, _UDP = 6, 17
 _HEAD = struct.Struct("!2xH2xHxB2x12sH").unpack_from
 _RTP = struct.Struct("!xBHII").unpack_from
+
+
+class OutOfOrderError(ValueError):
+    """Packets are not in the order of time: to be read from a file in which they are."""
 
 
 class CaptureReader:
@@ -45,23 +53,28 @@ class CaptureReader:
         """Of a source, and where it sends to."""
         self._signalling = Signalling(self._tell)
         self._relays = Relays()
+        self._unwrapper = Unwrapper(self.tally)
+        self._tunnels = 0
         self._tcp = Connections(self._signalling, self.tally, self._hep, self._framed)
 
     def read(self, data: Source) -> list[Event]:
         """Every event, ordered by time, without ids.
 
         :raises PcapDecodeError: it is no capture, or broken so that what follows can't be found.
+        :raises OutOfOrderError: a packet is more than ``MAX_BACK_US`` behind the one before it.
         """
         ways, tally, skipped = self._ways, self.tally, self.tally.skipped
         packets = media = last_us = 0
         for timestamp_us, start, end in ip_packets(data, skipped):
             packets += 1
+            if timestamp_us < last_us - MAX_BACK_US:
+                raise OutOfOrderError(f"packet {packets} is {last_us - timestamp_us} µs behind the one before it")
             last_us = timestamp_us
             if data[start] != 0x45 or end - start < 28:
                 self._slowly(timestamp_us, data, start, end)
                 continue
             _, fragment, protocol, key, length = _HEAD(data, start)
-            if protocol != _UDP or fragment & 0x1FFF:
+            if protocol != _UDP or fragment & 0x3FFF:
                 self._slowly(timestamp_us, data, start, end)
                 continue
             way = ways.get(key)
@@ -87,6 +100,8 @@ class CaptureReader:
         return self._finish(last_us)
 
     def _finish(self, last_us: int) -> list[Event]:
+        for source, found in self._unwrapper.rest():
+            self._segment(last_us, source, found)
         self._signalling.flush()
         for association in self._associations:
             self.tally.left_out += association.left_out
@@ -115,19 +130,20 @@ class CaptureReader:
         )
 
     def _slowly(self, timestamp_us: int, data: Source, start: int, end: int) -> None:
-        found = segment(data, start, end, self.tally.skipped)
-        if found is None:
-            return
-        if found.end - found.start < 8:
-            self.tally.malformed += 1
-        elif found.protocol == _UDP:
-            key = found.addresses + data[found.start : found.start + 4]
-            self._datagram(timestamp_us, key, data[found.start + 8 : found.end], found.length - 8)
-        elif found.protocol == _TCP:
-            key = found.addresses + data[found.start : found.start + 4]
-            self._tcp.take(timestamp_us, key, data[found.start : found.end], found.length)
-        else:
+        for source, found in self._unwrapper.open(data, start, end):
+            self._segment(timestamp_us, source, found)
+
+    def _segment(self, timestamp_us: int, data: Source, found: Segment) -> None:
+        if found.protocol not in {_UDP, _TCP}:
             self.tally.other += 1
+        elif found.end - found.start < 8:
+            self.tally.malformed += 1
+        else:
+            key = found.addresses + data[found.start : found.start + 4]
+            if found.protocol == _UDP:
+                self._datagram(timestamp_us, key, data[found.start + 8 : found.end], found.length - 8)
+            else:
+                self._tcp.take(timestamp_us, key, data[found.start : found.end], found.length)
 
     # --- UDP -------------------------------------------------------------------------------------------------
 
@@ -138,6 +154,9 @@ class CaptureReader:
         if way is None:
             return
         way.packets += 1
+        association = way.association
+        if association is not None and timestamp_us >= association.next_us:
+            association.tick(timestamp_us)
         first = data[0]
         if stun.is_stun(data):
             self.tally.stun += 1
@@ -156,6 +175,10 @@ class CaptureReader:
             self._dtls(timestamp_us, way, data)
         elif 127 < first < 192 and len(data) >= 8:
             self._rtp(timestamp_us, way, data, length)
+        elif (inner := behind_vxlan(data)) is not None and self._tunnels < MAX_TUNNELS:
+            self._tunnels += 1
+            self._slowly(timestamp_us, data, inner, len(data))
+            self._tunnels -= 1
         else:
             self.tally.other += 1
         if way.association is not None:
@@ -202,12 +225,13 @@ class CaptureReader:
         try:
             message = stun.parse(data)
         except stun.StunDecodeError:
-            # Cut by the capture: what it is its first bytes say, whose it is they do not.
-            self.tally.malformed += len(data) >= length
-            if way.association is not None:
-                way.requests += data[0] == 0 and data[1] == 1
-                way.responses += data[0] == 1 and data[1] == 1
-            return
+            if len(data) >= length:
+                self.tally.malformed += 1
+                return
+            # Whose it is often stands in what the capture has left of it.
+            message = stun.parse_cut(data)
+            if message.username is None and way.association is not None:
+                way.requests += message.message_class is stun.Class.REQUEST
         if message.message_class is stun.Class.REQUEST:
             self._asked(timestamp_us, way, message)
         elif message.message_class is stun.Class.SUCCESS:
@@ -297,8 +321,6 @@ class CaptureReader:
             association = self._associate(timestamp_us, way)
             if association is None:
                 return
-        if timestamp_us >= association.next_us:
-            association.tick(timestamp_us)
         stream = way.streams.get(ssrc)
         if stream is None:
             stream = self._new_stream(timestamp_us, way, ssrc, kind & 0x7F, sequence, data[:128])
@@ -329,8 +351,6 @@ class CaptureReader:
         if association.seen.again(timestamp_us, data, way.end):
             self.tally.copies += 1
             return
-        if timestamp_us >= association.next_us:
-            association.tick(timestamp_us)
         if association.handshake.first_us is not None or len(data) < length:
             plain = association.open_rtcp(way.end, data, self._keys) if self._keys and len(data) == length else None
             if plain is None:

@@ -8,10 +8,13 @@ from typing import Any
 import msgspec
 
 from appliance.core import events as e
+from appliance.intake.pcap.association import Seen
 from appliance.wire import sdp
 from appliance.wire.description import SessionDescription
 
 MAX_PENDING = 10_000
+COPY_US = 1_000_000
+"""Within which the same message once more is on its other side of a proxy, or of a mirror port."""
 MAX_UFRAGS = 50_000
 MAX_CANDIDATES = 200
 _PATH = re.compile(r"/(\d{1,16})(?:/(\d{1,16}))?(?:[/?]|$)")
@@ -60,12 +63,15 @@ class Signalling:
         self.up: set[HandleKey] = set()
         """Handles of which the server said webrtcup."""
         self.hung_up: dict[HandleKey, int] = {}
+        self.heard: set[HandleKey] = set()
+        """Handles of which anything was said."""
         self.told: set[HandleKey] = set()
         """Handles of whose media or candidates something was said, so that they have a PeerConnection."""
         self.offered: set[HandleKey] = set()
         """Handles with a description."""
         self.ufrags: OrderedDict[str, tuple[HandleKey, str]] = OrderedDict()
         """ICE user name fragment: whose, and remote or local."""
+        self._asked, self._answered = Seen(), Seen()
         self.messages = 0
         self.unreadable = 0
         """Messages that were no JSON, or cut by the capture."""
@@ -74,6 +80,8 @@ class Signalling:
 
     def request(self, timestamp_us: int, path: str, body: bytes, connection: tuple[str, str, int]) -> None:
         """What a client asked; ``connection`` is the transport's name, the connection's id, ... of its address."""
+        if self._asked.again(timestamp_us, body, within_us=COPY_US):
+            return
         message = self._read(body)
         if not isinstance(message, dict) or not isinstance(message.get("janus"), str):
             return
@@ -100,7 +108,7 @@ class Signalling:
 
     def answer(self, timestamp_us: int, body: bytes) -> None:
         """What the server answered or pushed: an object or, on the long poll, an array."""
-        if b'"janus"' not in body:
+        if b'"janus"' not in body or self._answered.again(timestamp_us, body, within_us=COPY_US):
             return
         message = self._read(body)
         for item in message if isinstance(message, list) else [message]:
@@ -259,7 +267,11 @@ class Signalling:
             self._say(timestamp_us, e.Handle(name="detached", plugin=self._plugins.pop(key, "")), *key)
 
     def _say(self, timestamp_us: int, body: e.Body, session: int | None = None, handle: int | None = None) -> None:
-        opaque = self._opaque.get((session, handle)) if session is not None and handle is not None else None
+        opaque = None
+        if session is not None and handle is not None:
+            opaque = self._opaque.get((session, handle))
+            if len(self.heard) < MAX_UFRAGS:
+                self.heard.add((session, handle))
         self._tell(timestamp_us, body, session, handle, opaque)
 
 

@@ -33,4 +33,6 @@ class Tally(Struct):
     malformed: int = 0
     left_out: int = 0
     """Conversations, connections, streams and events beyond what is kept at once."""
+    was_sorted: bool = False
+    """The packets were put in the order of time first."""
     skipped: Skipped = field(default_factory=Skipped)

@@ -20,6 +20,7 @@ def tell_associations(associations: Sequence[Association], signalling: Signallin
     taken = {owner[0] for owner in owners if owner is not None}
     lonely = [index for index, owner in enumerate(owners) if owner is None]
     waiting = [key for key in signalling.offered | signalling.up | signalling.told if key not in taken]
+    waiting = waiting or [key for key in signalling.heard if key not in taken]
     if len(lonely) == len(waiting) == 1:
         # The description was cut, but there is no other that this could be.
         owners[lonely[0]] = (waiting[0], _client(associations[lonely[0]]))
@@ -207,7 +208,9 @@ class _Told:
         closes = [(side.closed_us, index) for index, side in enumerate(a.handshake.sides) if side.closed_us is not None]
         if closes and not hung_up:
             closed_us, who = min(closes)
-            reason = "DTLS alert" if who == self.client else "closed by the server"
+            # Where nobody was heard to control, which end the client is was guessed.
+            is_known = a.controlling is not None
+            reason = "DTLS alert" if who == self.client and is_known else "closed by the server" if is_known else None
             self.say(closed_us, e.Connection(connection="hangup", reason=reason))
 
 
