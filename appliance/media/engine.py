@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import logging
-from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from msgspec.structs import replace
 from appliance.core.clock import Clock
 from appliance.core.events import Counter
 from appliance.core.peer import PeerObserver, SourceLine
+from appliance.media.clocks import NtpClock
 from appliance.media.config import MAX_STUN_SOURCES, STUN_REQUESTS_PER_SECOND, MediaConfig
 from appliance.media.gathering import Gathering
 from appliance.media.identity import DtlsIdentity
@@ -19,10 +19,9 @@ from appliance.media.injection import Injection, Keyframe
 from appliance.media.pair import Pair
 from appliance.media.peer import Peer
 from appliance.media.port import Port
-from appliance.media.reports import NtpClock
-from appliance.media.tcp import TcpPort
+from appliance.media.tcp import REFUSALS, TcpPort
 from appliance.media.turn import RelayPort
-from appliance.media.udp import UdpPort
+from appliance.media.udp import Slot, UdpPort
 from appliance.wire import stun
 
 logger = logging.getLogger(__name__)
@@ -179,9 +178,13 @@ class Engine:
         if owner is not peer:
             return False
         self._addresses.setdefault(peer, set()).add(key)
-        if peer.path.ready:
-            pair.port.media[pair.key] = peer.path.receiver(pair.port, pair.key)
+        ready = peer.path.ready
+        pair.port.media[pair.key] = peer.path.receiver(pair.port, pair.key) if ready else self._early
         return True
+
+    def _early(self, slot: Slot, length: int, now: float) -> None:
+        """Media of a client without keys yet: some send at once, and packets overtake the end of the handshake."""
+        self.drop("no_keys")
 
     def release(self, peer: Peer, pair: Pair) -> None:
         """An address is the peer's no more."""
@@ -325,7 +328,8 @@ class Engine:
         yield from self.gathering.measure()
         if self.tcp_ports:
             yield Counter("media_tcp_connections", sum(map(len, self.tcp_ports)))
-            for reason, count in sum((tcp.refused for tcp in self.tcp_ports), Tally()).items():
+            for reason in REFUSALS:
+                count = sum(tcp.refused[reason] for tcp in self.tcp_ports)
                 yield Counter("media_tcp_connections_closed_total", count, {"reason": reason})
         for reason, count in dropped.items():
             yield Counter("media_datagrams_dropped_total", count, {"reason": reason})

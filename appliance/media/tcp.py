@@ -35,6 +35,8 @@ IDLE_S = 60.0
 """Seconds without a frame after which a connection is closed. Browsers check a pair in reserve every 25 seconds."""
 SWEEP_S = 1.0
 """Seconds between two looks for such connections, while there are any."""
+REFUSALS = ("limit", "unproven", "idle", "framing")
+"""Why a connection is closed."""
 
 
 class TcpPort:
@@ -80,7 +82,7 @@ class TcpPort:
         self.dropped = 0
         """Datagrams that were not sent: the client does not read, or is gone."""
         self.refused: Tally[str] = Tally()
-        """Connections that were closed, by why: limit, unproven, idle, framing."""
+        """Connections that were closed, by why: one of :data:`REFUSALS`."""
         self.take = take
         self._owned = owned
         self._lost = lost

@@ -115,8 +115,10 @@ TCP_REFUSED = _counters(
     Label("reason", ("limit", "unproven", "idle", "framing")),
 )  # fmt: skip
 DATAGRAMS_DROPPED = _counters(
-    "media_datagrams_dropped_total", C, "Datagrams at the media port that were dropped.",
-    Label("reason", ("malformed", "unknown_source", "unknown_ssrc", "rate_limit", "send_buffer", "closed", "oversize")),
+    "media_datagrams_dropped_total", C,
+    "Datagrams at the media port that were dropped; no_keys: media that came before DTLS was done.",
+    Label("reason", ("malformed", "no_keys", "unknown_source", "unknown_ssrc", "rate_limit", "send_buffer", "closed",
+                     "oversize")),
 )  # fmt: skip
 TURN_SERVER = Label("turn_server", cap=16)
 TURN_LENT = _counters("turn_addresses", G, "Relayed addresses that a TURN server lends the gateway.", TURN_SERVER)

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import struct
 from typing import Any
 
 import pytest
@@ -205,6 +206,23 @@ async def test_everything_of_a_call_is_forgotten_at_its_end(call: Call, clock: F
     handle.peer.request_keyframe("1")
     handle.peer.send_data("x", "", "y")
     assert len(handle.facts) == facts
+
+
+async def test_media_before_dtls_is_done_are_no_fault(call: Call, clock: FakeClock) -> None:
+    """Some clients send as soon as ICE has connected; others' packets only overtake the end of the handshake."""
+    client, handle = call(connect=False)
+    client.check()
+    client.pump()
+    for sequence in range(3):
+        client.send(struct.pack("!BBHII", 0x80, 111, sequence, 0, 9) + b"x" * 100)
+    client.pump()
+    assert client.engine.dropped == {"no_keys": 3}
+    client.start_dtls()
+    client.pump()
+    assert client.connected
+    clock.advance(1.0)
+    assert not handle.all(MediaFault)
+    assert client.engine.dropped == {"no_keys": 3}
 
 
 async def test_counts_have_declared_names_and_labels(call: Call) -> None:

@@ -9,6 +9,7 @@ import pytest_asyncio
 from appliance.core.events import LocalCandidate, PairCounters, RemoteCandidate, SelectedPair
 from appliance.media import tcp
 from appliance.media.engine import Engine
+from appliance.metrics import kept
 from appliance.wire.candidate import Candidate
 from appliance.wire.framing import framed
 from tests.clock import FakeClock
@@ -173,6 +174,10 @@ async def test_who_does_not_read_loses_media_and_nobody_waits(server: Engine, cl
     dropped = {(one.name, one.labels.get("reason")): one.value for one in server.measure()}
     assert dropped["media_datagrams_dropped_total", "send_buffer"] == 1
     assert dropped["media_tcp_connections", None] == 1
+    # A rate sees the first of each reason.
+    declared = next(label for label in kept.TCP_REFUSED.labels if label.name == "reason").values
+    closed = {reason: count for (name, reason), count in dropped.items() if name == kept.TCP_REFUSED.name}
+    assert closed == dict.fromkeys(declared or (), 0)
 
 
 async def test_connections_that_prove_nothing_are_closed(server: Engine, clock: FakeClock) -> None:
