@@ -20,7 +20,7 @@ from appliance.components import BUILTIN, Components, UnknownComponentError
 from appliance.console.settings import ServerAddress
 
 ENVIRONMENT_PREFIX = "APPLIANCE__"
-SECRET_WORDS = ("secret", "password", "passwd", "pwd", "token", "auth_key", "admin_key", "private_key")
+SECRET_WORDS = ("secret", "password", "passwd", "pwd", "token", "api_key", "auth_key", "admin_key", "private_key")
 """A setting whose name holds one of these is masked by ``show-config``; ``..._file`` names a file and is shown."""
 
 MAX_PORT = 65_535
@@ -182,16 +182,22 @@ class Settings:
         for key, value in table.items():
             if key not in fields:
                 where = self._from(f"{path}.{key}")
-                raise ConfigError(f"{path}.{key}: no such setting (value {value!r}); {_nearest(key, fields)}{where}")
+                shown = _masked(key, value)
+                raise ConfigError(f"{path}.{key}: no such setting (value {shown!r}); {_nearest(key, fields)}{where}")
         try:
             section = msgspec.convert(table, struct, strict=False)
         except msgspec.ValidationError as error:
             text = str(error)
             message, _, place = text.partition(" - at `$")
             key = place.rstrip("`").lstrip(".").partition("[")[0]
-            value = f": {table[key]!r}" if key in table and not is_secret(key) else ""
             full = f"{path}.{key}" if key else path
-            raise ConfigError(f"{full}{value}: {message[:1].lower()}{message[1:]}{self._from(full)}") from None
+            where, value = full, ""
+            if _holds_tables(table.get(key)):
+                # Tables within may hold secrets, under names that are none of ours.
+                where = f"{path}{place.rstrip('`')}"
+            elif key in table and not is_secret(key):
+                value = f": {table[key]!r}"
+            raise ConfigError(f"{where}{value}: {message[:1].lower()}{message[1:]}{self._from(full)}") from None
         for key, value, wanted in out_of_bounds(section):
             name = re.sub(r"\[.*", "", key)
             raise ConfigError(f"{path}.{key}: {value!r}: wanted {wanted}{self._from(f'{path}.{name}')}")
@@ -232,6 +238,10 @@ def out_of_bounds(section: Struct, prefix: str = "") -> Iterator[tuple[str, Any,
                 yield key, value, f"a port, 0 to {MAX_PORT}"
             elif not 0 <= value < float("inf"):
                 yield key, value, "a number that is finite and not below 0"
+
+
+def _holds_tables(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_holds_tables, value)))
 
 
 def is_secret(key: str) -> bool:

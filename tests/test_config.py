@@ -44,6 +44,20 @@ def test_a_wrong_setting_says_which_and_what_was_wanted(override: str, message: 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ('media.turn_servers=[{url="turn:a", pass="hidden"}]', r"^media\.turn_servers\[0\]: .* unknown field `pass` "),
+        ('media.turn_servers=[{url="turn:a", secret=7}]', r"^media\.turn_servers\[0\]\.secret: expected `str`, got "),
+        ('media.turn_password="hidden"', r"^media\.turn_password: no such setting \(value '\*+'\)"),
+    ],
+)
+def test_what_may_be_a_secret_is_not_in_the_error(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        load(None, {}, [override]).check()
+    assert "hidden" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
         ("consol.port=1", r"consol: no such section; did you mean 'console'\?"),
         ("handlers.homer.server=x", r"handlers\.homer: no such section; known: diagnosis, file, hep"),
         ("handlers.hepp.server=x", r"did you mean 'hep'\?"),

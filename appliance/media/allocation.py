@@ -13,6 +13,7 @@ from typing import Any, Literal
 from aioice import stun
 from aioice.turn import TurnClientMixin, TurnClientTcpProtocol, TurnClientUdpProtocol
 
+from appliance.media.access import Access
 from appliance.media.servers import Login, Server
 
 logger = logging.getLogger(__name__)
@@ -86,21 +87,24 @@ class TcpTurnClient(_Client, TurnClientTcpProtocol):
 TurnClient = UdpTurnClient | TcpTurnClient
 
 
-async def allocated(server: Server, login: Login, family: Family, context: ssl.SSLContext | None) -> TurnClient:
-    """A client with an address of that family; each address of the server's name is tried in turn.
+async def allocated(access: Access, family: Family, context: ssl.SSLContext | None) -> TurnClient:
+    """A client with an address of that family; each server is tried in turn, and each address of its name.
 
-    ``context`` is for TLS. :raises OSError: the server is not there, does not answer, or refuses
-    (:class:`TurnRefusedError`).
+    ``context`` is for TLS. :raises OSError: none is there, answers, or lends it (:class:`TurnRefusedError`).
     """
     failure: OSError = ConnectionError("its name has no address")
-    for address in await _resolve(server):
+    for server in access.servers:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await _allocated_at(address, server, login, family, context)
-        except TurnRefusedError:
-            raise
-        except TimeoutError:
-            failure = ConnectionError(f"no answer within {ANSWER_SECONDS:.0f} s")
+            for address in await _resolve(server):
+                try:
+                    async with asyncio.timeout(ANSWER_SECONDS):
+                        return await _allocated_at(address, server, access.login, family, context)
+                except TimeoutError:
+                    failure = ConnectionError(f"no answer within {ANSWER_SECONDS:.0f} s")
+                except TurnRefusedError:
+                    raise
+                except OSError as problem:
+                    failure = problem
         except OSError as problem:
             failure = problem
     raise failure

@@ -34,7 +34,9 @@ class MediaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     other way; all are used at once, the first is preferred. For ``ice = "full"``. Tables ``[[media.turn_servers]]``:
     ``url`` (``turn:host:port``, ``turn:host:port?transport=tcp``, or ``turns:host:port`` for TLS); ``username`` with
     ``password`` or ``password_file``, or else the ``secret`` or ``secret_file`` that the server shares (coturn:
-    ``static-auth-secret``); for TLS ``ca_file``, if the system does not know who signed its certificate."""
+    ``static-auth-secret``), or in place of all that ``rest_api``, the address of what tells both (with ``rest_api_key``
+    or ``rest_api_key_file``, and ``rest_api_method``, ``POST`` or ``GET``); for TLS ``ca_file``, if the system does not
+    know who signed its certificate."""
     port: int = 10000
     """UDP, the same on every address; 0 takes any free one."""
     port_last: int = 0

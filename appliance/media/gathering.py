@@ -87,7 +87,7 @@ class Gathering:
             self._tasks.append(asyncio.create_task(self.reflexive.run(), name="stun servers"))
             settled.append(self.reflexive.settled.wait())
         for lender in self._lenders:
-            self._tasks.append(asyncio.create_task(lender.run(), name=f"turn server {lender.server}"))
+            self._tasks.append(asyncio.create_task(lender.run(), name=f"turn server {lender.name}"))
             settled.append(lender.settled.wait())
         try:
             async with asyncio.timeout(GATHER_SECONDS):

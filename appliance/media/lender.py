@@ -14,6 +14,7 @@ from functools import partial
 
 from appliance.core.clock import Clock
 from appliance.core.events import Counter as Count
+from appliance.media.access import Access, access_of, shown
 from appliance.media.allocation import Family, TurnRefusedError, allocated
 from appliance.media.reflexive import KEEPALIVE
 from appliance.media.servers import TurnServer
@@ -33,8 +34,8 @@ Take = Callable[[RelayPort, bytes, bytes], None]
 
 
 def context_of(setting: str, config: TurnServer) -> ssl.SSLContext | None:
-    """For TLS: the server's certificate is checked. :raises ValueError: ``ca_file`` can't be read."""
-    if config.server.transport != "tls":
+    """For TLS, where it may be used: certificates are checked. :raises ValueError: ``ca_file`` can't be read."""
+    if config.url and config.server.transport != "tls":
         return None
     try:
         return ssl.create_default_context(cafile=config.ca_file or None)
@@ -46,7 +47,8 @@ class Lender:
     """``take`` gets what comes through the server. :raises ValueError: a file of ``config`` can't be read."""
 
     def __init__(self, setting: str, config: TurnServer, clock: Clock, take: Take) -> None:
-        self.server = config.server
+        self.name = shown(config)
+        """In logs and metrics."""
         self.relays: dict[Family, RelayPort] = {}
         """What it lends now."""
         self.settled = asyncio.Event()
@@ -58,7 +60,7 @@ class Lender:
         self._clock = clock
         self._take = take
         self._wanted: list[Family] = [4, 6]
-        self._problems: dict[Family, str] = {}
+        self._problems: dict[Family | None, str] = {}
         self._lost = asyncio.Event()
         self._lent_at: dict[Family, float] = {}
         self._pause = RETRY_SECONDS[0]
@@ -92,17 +94,28 @@ class Lender:
 
     def measure(self) -> Iterator[Count]:
         """Whether it works."""
-        labels = {"turn_server": str(self.server)}
+        labels = {"turn_server": self.name}
         yield Count("turn_addresses", len(self.relays), labels)
         for reason, count in self.failures.items():
             yield Count("turn_failures_total", count, {**labels, "reason": reason})
 
     async def _ask(self) -> None:
         """For what is not lent yet, IPv4 first: where a user may have one address only, it is of more use."""
+        try:
+            access = await access_of(self._config, self._clock.wall_us() // 1_000_000, self._context)
+        except OSError as problem:
+            self._failed(None, problem)
+        else:
+            self._problems.pop(None, None)
+            await self._ask_with(access)
+        if any(family not in self.relays for family in self._wanted):
+            self._next_attempt = self._clock.monotonic() + self._pause
+            self._pause = min(self._pause * 2, RETRY_SECONDS[1])
+
+    async def _ask_with(self, access: Access) -> None:
         for family in [family for family in self._wanted if family not in self.relays]:
-            login = self._config.login(self._clock.wall_us() // 1_000_000)
             try:
-                client = await allocated(self.server, login, family, self._context)
+                client = await allocated(access, family, self._context)
             except OSError as problem:
                 self._failed(family, problem)
                 continue
@@ -110,23 +123,21 @@ class Lender:
             self.relays[family] = relay
             self._lent_at[family] = self._clock.monotonic()
             self._problems.pop(family, None)
-            logger.info("TURN server %s lends %s port %d", self.server, relay.host, relay.port)
-        if any(family not in self.relays for family in self._wanted):
-            self._next_attempt = self._clock.monotonic() + self._pause
-            self._pause = min(self._pause * 2, RETRY_SECONDS[1])
+            logger.info("TURN server %s lends %s port %d", self.name, relay.host, relay.port)
 
-    def _failed(self, family: Family, problem: OSError) -> None:
+    def _failed(self, family: Family | None, problem: OSError) -> None:
         code = problem.code if isinstance(problem, TurnRefusedError) else 0
-        if code in NOT_SUPPORTED and len(self._wanted) > 1:
+        if family is not None and code in NOT_SUPPORTED and len(self._wanted) > 1:
             self._wanted.remove(family)
-            logger.info("TURN server %s lends no IPv%d addresses", self.server, family)
+            logger.info("TURN server %s lends no IPv%d addresses", self.name, family)
             return
         reason = _REASONS.get(code, "refused") if isinstance(problem, TurnRefusedError) else "unreachable"
         self.failures[reason] += 1
         text = str(problem)
         if self._problems.get(family) != text:
             self._problems[family] = text
-            logger.warning("TURN server %s, for an IPv%d address: %s", self.server, family, text)
+            what = "" if family is None else f", for an IPv{family} address"
+            logger.warning("TURN server %s%s: %s", self.name, what, text)
 
     def _lose(self, family: Family) -> None:
         relay = self.relays.pop(family)

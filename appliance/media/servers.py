@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 from msgspec import Struct
@@ -39,8 +40,13 @@ class Login(Struct, frozen=True):
 class TurnServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of ``[[media.turn_servers]]``."""
 
-    url: str
-    """As :func:`turn_server` reads it."""
+    url: str = ""
+    """As :func:`turn_server` reads it; empty: ``rest_api`` tells."""
+    rest_api: str = ""
+    """Address of a REST API that tells where to ask and with what login (Janus: ``turn_rest_api``)."""
+    rest_api_key: str = ""
+    rest_api_key_file: str = ""
+    rest_api_method: Literal["GET", "POST"] = "POST"
     username: str = ""
     password: str = ""
     password_file: str = ""
@@ -48,18 +54,22 @@ class TurnServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shared with the server, which then takes logins that expire (coturn: ``static-auth-secret``)."""
     secret_file: str = ""
     ca_file: str = ""
-    """Certificates that a ``turns:`` server's must be signed by; empty: the system's."""
+    """Certificates that a ``turns:`` server's, and its REST API's, must be signed by; empty: the system's."""
 
     def __post_init__(self) -> None:
-        server = self.server
+        if bool(self.url) is bool(self.rest_api):
+            raise ValueError("url, rest_api: wanted one of them")
+        if self.rest_api and urlsplit(self.rest_api).scheme not in {"http", "https"}:
+            raise ValueError("rest_api: wanted http://... or https://...")
         if (self.secret or self.secret_file) and (self.password or self.password_file):
             raise ValueError("password came with secret, wanted one of them")
-        if self.ca_file and server.transport != "tls":
+        server = self.server if self.url else None
+        if server is not None and self.ca_file and server.transport != "tls":
             raise ValueError(f"ca_file came with {self.url!r}, wanted it with turns: only")
 
     @property
     def server(self) -> Server:
-        """Where it is."""
+        """Where it is, by ``url``."""
         return turn_server(self.url)
 
     def read(self, setting: str) -> "TurnServer":
@@ -70,6 +80,8 @@ class TurnServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             password_file="",
             secret=secret_of(f"{setting}.secret", self.secret, self.secret_file),
             secret_file="",
+            rest_api_key=secret_of(f"{setting}.rest_api_key", self.rest_api_key, self.rest_api_key_file),
+            rest_api_key_file="",
         )
 
     def login(self, now_s: int) -> Login:

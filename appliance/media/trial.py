@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from msgspec import Struct
 
 from appliance.core.clock import LoopClock
+from appliance.media.access import access_of, shown
 from appliance.media.allocation import Family, TurnRefusedError, allocated
 from appliance.media.config import MediaConfig
 from appliance.media.lender import CLOSE_SECONDS, NOT_SUPPORTED, WRONG_LOGIN, context_of
@@ -163,7 +164,7 @@ def _compared(host: str, seen: list[_Address]) -> Iterator[Trial]:
 
 
 async def _try_turn(setting: str, config: TurnServer) -> Trial:
-    where = f"media.{setting}: {config.url}"
+    where = f"media.{setting}: {config.url or shown(config)}"
     lent, refusals = [], []
     try:
         server, context = config.read(f"media.{setting}"), context_of(f"media.{setting}", config)
@@ -190,9 +191,9 @@ async def _try_turn(setting: str, config: TurnServer) -> Trial:
 
 
 async def _lent(server: TurnServer, family: Family, context: ssl.SSLContext | None) -> str:
-    login = server.login(LoopClock().wall_us() // 1_000_000)
     async with asyncio.timeout(TRIAL_SECONDS):
-        client = await allocated(server.server, login, family, context)
+        access = await access_of(server, LoopClock().wall_us() // 1_000_000, context)
+        client = await allocated(access, family, context)
     address = client.relayed_address
     await client.give_back(CLOSE_SECONDS)
     return _shown(address) if address is not None else "nothing"

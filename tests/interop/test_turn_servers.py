@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import aioice.ice
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from appliance.core.events import SelectedPair
 from appliance.media import gathering, lender
@@ -149,3 +152,18 @@ async def test_a_nonce_that_goes_stale_is_answered(tmp_path: Path) -> None:
             await become(lambda: "error 438" in server.said, lambda: server.said)
             assert found.gathering.relays == before
             assert counts(found) == {(f"{server.address}/udp",): 1}
+
+
+async def test_a_rest_api_names_servers_and_a_login(tmp_path: Path) -> None:
+    with coturn(tmp_path, "--use-auth-secret", f"--static-auth-secret={SECRET}") as server:
+        login = TurnServer(url="turn:a", secret=SECRET).login(int(time.time()))
+        dead = f"turn:127.0.0.1:{free_port()}?transport=tcp"
+
+        async def answer(_request: web.Request) -> web.Response:
+            uris = [dead, f"turn:{server.address}?transport=udp"]
+            return web.json_response({"username": login.username, "password": login.password, "uris": uris})
+
+        application = web.Application()
+        application.router.add_post("/", answer)
+        async with TestServer(application) as api, using(TurnServer(rest_api=str(api.make_url("/")))) as found:
+            assert lent(found) == ["127.0.0.1"]

@@ -9,10 +9,14 @@ from typing import Any, cast
 import pytest
 from aioice import stun as aioice_stun
 
+from appliance.media import gathering as gathering_module
 from appliance.media import lender as lender_module
+from appliance.media.access import Access
 from appliance.media.allocation import TurnRefusedError, UdpTurnClient
+from appliance.media.config import MediaConfig
+from appliance.media.gathering import Gathering
 from appliance.media.lender import RETRY_SECONDS, Lender
-from appliance.media.servers import TurnServer
+from appliance.media.servers import Login, TurnServer
 from appliance.wire import stun
 from tests.clock import FakeClock
 from tests.media.test_turn import TurnClient
@@ -36,8 +40,8 @@ class Asked:
         monkeypatch.setattr(lender_module, "allocated", self._allocated)
         self.lender = Lender("turn_servers[0]", SERVER, clock, lambda *_: None)
 
-    async def _allocated(self, _server: Any, login: Any, family: int, _context: Any) -> Any:
-        assert (login.username, login.password) == ("gateway", "between us")
+    async def _allocated(self, access: Access, family: int, _context: Any) -> Any:
+        assert access.login == Login("gateway", "between us")
         self.calls.append(family)
         if family in self.answers:
             raise self.answers[family]
@@ -105,12 +109,13 @@ async def test_an_address_that_is_lost_is_asked_for_again(asked: Asked, clock: F
 
 async def test_a_file_that_can_t_be_read_names_its_setting(clock: FakeClock, tmp_path: Path) -> None:
     missing = str(tmp_path / "none.pem")
-    for settings, setting in (
-        ({"url": "turns:a", "ca_file": missing}, "ca_file"),
-        ({"url": "turn:a", "password_file": missing}, "password_file"),
+    for server, setting in (
+        (TurnServer(url="turns:a", ca_file=missing), "ca_file"),
+        (TurnServer(url="turn:a", password_file=missing), "password_file"),
+        (TurnServer(rest_api="https://a", rest_api_key_file=missing), "rest_api_key_file"),
     ):
         with pytest.raises(ValueError, match=rf"^turn_servers\[2\].{setting}: {missing}: No such file"):
-            Lender("turn_servers[2]", TurnServer(**settings), clock, lambda *_: None)
+            Lender("turn_servers[2]", server, clock, lambda *_: None)
 
 
 class Wire(asyncio.DatagramTransport):
@@ -156,3 +161,18 @@ async def test_a_message_that_can_t_be_read_is_dropped(caplog: pytest.LogCapture
     client.channel_to_peer[0x4000] = ("192.0.2.9", 5000)
     client.datagram_received(b"\x40\x00\x00\x01x", ("192.0.2.1", 3478))
     assert "a message of the TURN server was dropped" in caplog.text
+
+
+async def test_the_start_does_not_wait_for_a_server_that_is_slow(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def silent(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(lender_module, "allocated", silent)
+    monkeypatch.setattr(gathering_module, "GATHER_SECONDS", 0.01)
+    gathering = Gathering(MediaConfig(ice="full", turn_servers=[SERVER]), [], clock, lambda *_: None)
+    await gathering.start()
+    assert "not every STUN and TURN server has answered yet" in caplog.text
+    assert list(gathering.candidates()) == []
+    await gathering.stop()

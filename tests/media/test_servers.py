@@ -68,6 +68,9 @@ def test_what_names_no_server_is_refused(settings: dict[str, Any]) -> None:
     [
         ([{"url": "turn:a"}] * 5, "turn_servers: 5 came, wanted 4 at most"),
         ([{"url": "turn:a", "ca_file": "ca.pem"}], "ca_file came with 'turn:a', wanted it with turns: only"),
+        ([{"username": "a"}], "url, rest_api: wanted one of them"),
+        ([{"url": "turn:a", "rest_api": "https://a"}], "url, rest_api: wanted one of them"),
+        ([{"rest_api": "ftp://a"}], "rest_api: wanted http://... or https://..."),
         ([{"url": "turn:a", "secret": "x", "password": "y"}], "password came with secret, wanted one of them"),
     ],
 )
