@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from appliance.core.correlation import safe_server_name
 from appliance.core.events import Event, EventDecodeError
-from appliance.intake.files import read_events
+from appliance.intake.files import BYTE_ORDER_MARK, read_events
 from appliance.intake.pcap.reader import CaptureReader, OutOfOrderError
 from appliance.intake.pcap.tally import Tally
 from appliance.wire.ordered import in_order
@@ -31,6 +31,8 @@ MAX_UNPACKED = 4 * 2**30
 """Bytes that a compressed file may have in truth."""
 MAX_EVENTS = 2_000_000
 MAX_PROBLEMS = 5
+MAX_BACK_US = 1_000_000
+"""That an event may be behind the one before it, as queues mix them up; where it is more, they are put in order."""
 _PIECE = 2**20
 _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
@@ -170,7 +172,7 @@ def _read(path: Path, file: IO[bytes], plain: Path, key_log: bytes) -> Recording
                 return _capture(path, "text2pcap", name, data)
     if head.startswith(_ZIP):
         return _bundle(path, file)
-    if head.lstrip()[:1] not in {b"{", b"["}:
+    if head.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] not in {b"{", b"["}:
         raise RecordingError(
             f"{path}: begins with {head[:8]!r}, wanted a capture (pcap, pcapng, text2pcap), a bundle or events as JSON"
         )
@@ -204,6 +206,8 @@ def _events(path: Path, plain: Path, kind: str) -> Recording:
     if not events:
         why = f": {problems[0]}" if problems else ""
         raise RecordingError(f"{path}: no event in it{why}")
+    if any(later.timestamp < before.timestamp - MAX_BACK_US for before, later in itertools.pairwise(events)):
+        events.sort(key=lambda item: item.timestamp)
     return Recording(name=path.name, kind=kind, events=events, problems=problems, refused=refused)
 
 

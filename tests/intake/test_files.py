@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.core.events import Event, EventDecodeError, encode_json
+from appliance.core.events import Event, encode_json
 from appliance.intake import dialect
 from appliance.intake.files import MAX_LINE, read_events
 
@@ -75,9 +75,33 @@ def test_a_line_that_never_ends_is_passed_over(tmp_path: Path) -> None:
     assert problems == [(1, f"longer than {MAX_LINE} bytes")]
 
 
-def test_a_broken_document_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EventDecodeError, match="JSON"):
-        stamps(written(tmp_path, "[\n{]"))
+@pytest.mark.parametrize(
+    ("content", "line"), [("[\n{]", 2), ("{", 1), ("[" * 100_000, 1), (f"{json.dumps(A, indent=1)}\n{{1", 9)]
+)
+def test_a_broken_document_is_named(tmp_path: Path, content: str, line: int) -> None:
+    _, problems = stamps(written(tmp_path, content))
+    assert [number for number, _ in problems] == [line]
+    assert problems[0][1].startswith("JSON: ")
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with a byte order mark"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps([[A], [[B]]]),
+        f"{json.dumps([[A]])}\n{json.dumps([[B]])}\n",
+        f"{json.dumps(A, indent=2)}\n{json.dumps(B, indent=2)}\n",
+        f"{json.dumps(A)}{json.dumps(B)}",
+        f"\x1e{json.dumps(A)}\n\x1e{json.dumps(B)}\n",
+        f"\r\n{json.dumps(A)}\r\n\r\n{json.dumps(B)}",
+        f"{json.dumps({'_index': 'x', '_source': A})}\n{json.dumps({'version': '1.1', 'level': 1, 'full_message': B})}",
+        json.dumps([A, B, {**A, "timestamp": 3}])[:-30],
+        json.dumps([A, B, {**A, "timestamp": 3}], indent=1)[:-30],
+    ],
+    ids=["nested", "nested in lines", "laid out", "close", "RFC 7464", "CRLF", "wrapped", "cut array", "cut, laid out"],
+)
+def test_what_receivers_write_is_read(tmp_path: Path, content: str, mark: str) -> None:
+    assert stamps(written(tmp_path, mark + content))[0] == [1, 2]
 
 
 def test_an_empty_file_has_no_events(tmp_path: Path) -> None:
