@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from appliance.media.receive import extension_at
 from appliance.wire import dependency, keyframe, vp8, vp9
+from appliance.wire.extensions import extension_at
 from appliance.wire.vp8 import Vp8Descriptor
 
 

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from appliance.core.events import MediaStats, RttValues
 from appliance.core.peer import Listener, Medium
+from appliance.media.clocks import SenderClock
 from appliance.media.hearing import Heard
 from appliance.media.quality import Quality
-from appliance.media.receive import RxStream, SenderClock
+from appliance.media.receive import RxStream
 from appliance.media.selection import Selection
 from appliance.media.send import TxStream
 from appliance.media.simulcast import MAX_SUBSTREAMS, Encodings

@@ -4,11 +4,11 @@ import random
 from typing import cast
 
 from appliance.core.peer import LayerListener, Layers, Listener, Medium, PeerConnection
+from appliance.media.clocks import SenderClock
 from appliance.media.line import Line
 from appliance.media.negotiation import NegotiatedLine
 from appliance.media.path import MediaPath
 from appliance.media.playout import PlayoutDelay
-from appliance.media.receive import SenderClock
 from appliance.media.send import TxStream, extension_table
 
 

@@ -19,13 +19,14 @@ from appliance.media.line import Line
 from appliance.media.pair import Pair
 from appliance.media.pictures import passed
 from appliance.media.port import Port
-from appliance.media.receive import RxStream, two_bytes_at
+from appliance.media.receive import RxStream
 from appliance.media.recovery import Recovery
 from appliance.media.send import copy_into
 from appliance.media.sources import Sources
 from appliance.media.twcc import Arrivals, Sent
 from appliance.media.udp import MediaReceiver, Slot, address_of, contents, pinned
 from appliance.wire import rtcp, twcc
+from appliance.wire.extensions import two_bytes_at
 
 _HEADER = struct.Struct("!BBHII")
 _unpack_header = _HEADER.unpack_from

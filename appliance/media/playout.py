@@ -5,7 +5,7 @@ webrtc.org/experiments/rtp-hdrext/playout-delay: three bytes, 12 bits each of mi
 
 import struct
 
-from appliance.media.receive import extension_at
+from appliance.wire.extensions import extension_at
 
 EXTENSION = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 MAX_MS = 40_950

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from appliance.core.clock import Clock
 from appliance.core.events import Body, ReportBlock, RtcpReport, SenderInfo
+from appliance.media.clocks import NtpClock
 from appliance.media.config import MTU
 from appliance.media.line import Line
 from appliance.media.path import MediaPath
@@ -20,21 +21,7 @@ RELAY_INTERVAL = 0.2
 """Seconds between two estimates that are passed on."""
 BOTTLENECK = 0.8
 """Estimates below this share of what flows are passed on."""
-_NTP_EPOCH = 2_208_988_800
-"""Seconds from 1900 to 1970."""
 _MAX_BLOCKS = 31
-
-
-class NtpClock:
-    """Wall-clock time as NTP, run by the monotonic clock: a step of the wall clock must not look like a round trip."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._offset = clock.wall_us() / 1_000_000 - clock.monotonic() + _NTP_EPOCH
-
-    def now(self) -> int:
-        """64 bits."""
-        return int((self._clock.monotonic() + self._offset) * 0x1_0000_0000) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Reports:

@@ -9,8 +9,9 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from appliance.media.receive import RxStream, extension
+from appliance.media.receive import RxStream
 from appliance.media.simulcast import REPAIRED_RID
+from appliance.wire.extensions import extension
 from appliance.wire.rtp import RtpDecodeError, header_length
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.media import playout, srtp
 from appliance.media.playout import PlayoutDelay
-from appliance.media.receive import RxStream, extension_at
+from appliance.media.receive import RxStream
 from appliance.media.rtx import repeated
 from appliance.media.selection import Selection
 from appliance.media.simulcast import REPAIRED_RID, RID
 from appliance.media.udp import Slot
 from appliance.wire import twcc
+from appliance.wire.extensions import extension_at
 
 if TYPE_CHECKING:
     from appliance.media.line import Line

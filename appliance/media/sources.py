@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from appliance.media.config import MAX_STREAMS
 from appliance.media.line import Line
 from appliance.media.pictures import Pictures
-from appliance.media.receive import RxStream, extension
+from appliance.media.receive import RxStream
 from appliance.media.rtx import Repairs
 from appliance.media.simulcast import RID
+from appliance.wire.extensions import extension
 
 SDES_MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 IDLE_SECONDS = 5.0

@@ -9,8 +9,10 @@ from aiortc.rtp import RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.media.clocks import SenderClock
 from appliance.media.config import MAX_GAP, MAX_MISSING, NACK_TRIES
-from appliance.media.receive import RxStream, SenderClock, extension
+from appliance.media.receive import RxStream
+from appliance.wire.extensions import extension
 
 
 def stream(first: int, *, nacks: bool = True, clock_rate: int = 8000) -> RxStream:

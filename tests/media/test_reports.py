@@ -1,9 +1,9 @@
 """RTCP: round trips, translated sender reports, key frames, estimates, losses repaired in both directions."""
 
 from appliance.core.events import MediaFault, MediaState, MediaStats, RtcpReport, SlowLink
+from appliance.media.clocks import NtpClock
 from appliance.media.config import MAX_REPORTED_SSRCS, MAX_STREAMS, MediaConfig
 from appliance.media.quality import Quality
-from appliance.media.reports import NtpClock
 from appliance.wire import rtcp
 from tests.clock import FakeClock
 from tests.media.client import Client

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from appliance.core.clock import Clock
 from appliance.core.events import MediaStats
-from appliance.media.receive import two_bytes_at
 from appliance.media.twcc import MAX_ARRIVALS, Arrivals
 from appliance.wire import rtcp, twcc
+from appliance.wire.extensions import two_bytes_at
 from appliance.wire.rtp import RtpHeader, build_extensions, parse_extensions
 from appliance.wire.twcc import TICKS_PER_SECOND, TwccFeedback
 from tests.clock import FakeClock

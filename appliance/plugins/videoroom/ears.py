@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from appliance.core.peer import Listener, MediaSource, PeerConnection
-from appliance.media.receive import extension_at
+from appliance.wire.extensions import extension_at
 
 MAX_LEVEL = 127
 """RFC 6464: dBov below the loudest; 127 is silence."""
