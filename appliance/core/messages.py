@@ -34,6 +34,7 @@ class JsonError(ValueError):
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """Written as an escape; unescaped, it is no JSON anyhow."""
+_MANY_DIGITS = re.compile(rb"[0-9]{19}")
 _FIRST_TOKEN = re.compile(r"\s*([A-Za-z]+|-?[0-9][0-9.eE+-]*|\"[^\"]{0,30}\"?|\S)?")
 
 
@@ -63,7 +64,21 @@ def parse(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
         raise JsonError(before.count(b"\n") + 1, len(before) - before.rfind(b"\n"), detail) from None
     if not is_shallow(value, max_depth):
         raise JsonError(1, 1, f"maximum parsing depth reached ({max_depth})")
+    if _MANY_DIGITS.search(raw) and _has_big(value):
+        raise JsonError(1, 1, "too big integer")
     return value
+
+
+def _has_big(value: object) -> bool:
+    """Whether there is an integer of more than 64 bits, which no field of a packet or column of a database has."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict | list):
+            waiting.extend(each.values() if isinstance(each, dict) else each)
+        elif isinstance(each, int) and not -(2**63) <= each < 2**63:
+            return True
+    return False
 
 
 def is_shallow(value: object, max_depth: int) -> bool:

@@ -53,6 +53,14 @@ def test_what_is_no_text_is_refused(text: bytes) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize("big", [2**63, -(2**63) - 1, 10**30, 2**1000])
+def test_an_integer_that_takes_more_than_64_bits_is_refused(big: int) -> None:
+    for text in (f'{{"body": {{"bitrate": {big}}}}}', f'{{"a": [{{"b": [1, {big}]}}]}}', f"[{big}]"):
+        with pytest.raises(JsonError, match="on line 1: too big integer"):
+            parse(text)
+    assert parse(f'{{"sdp": "o=- {big} 2", "most": {2**63 - 1}, "least": {-(2**63)}}}')
+
+
 def test_a_backslash_before_u0000_is_no_nul() -> None:
     assert parse(r'{"a": "\\u0000"}') == {"a": r"\u0000"}
 
