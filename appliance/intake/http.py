@@ -15,10 +15,11 @@ from aiohttp import web
 from msgspec import Struct
 
 from appliance.core.clock import Clock
-from appliance.core.deliveries import Deliveries
+from appliance.core.deliveries import Deliveries, digest
 from appliance.core.events import Counter, Event, EventDecodeError
 from appliance.core.intake import Deliver, ProgressOfEach
 from appliance.intake import dialect
+from appliance.intake.doubles import Doubles
 from appliance.intake.journal import YIELD_EVERY, Journal
 from appliance.net.basic_auth import authorizes
 from appliance.net.host import HostGuard, is_loopback
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 READ_TIMEOUT = 15.0
 """Seconds for one body; sampleevh itself gives up after 10."""
+AGAIN_S = 60.0
+"""In which a sender repeats what it heard no answer to: sampleevh waits 10 s for one, and repeats five times."""
 MAX_REQUESTS = 256
 """At the same time; sampleevh has one."""
 MAX_CONNECTIONS = 10_000
@@ -63,11 +66,15 @@ class HttpIntake:
             raise ValueError("user and password are wanted together, or neither")
         self.received = 0
         self.malformed = 0
+        self.doubles = 0
+        """Bodies that had come before: their sender had heard no answer."""
         self.unauthorized = 0
         self.refused = 0
         """Requests turned away for their method, size or encoding, or because too many came at once."""
         self._config = config
         self._journal = Journal(self.name, config.journal_max_mb, clock)
+        self._clock = clock
+        self._known = Doubles()
         self._deliver: Deliver | None = None
         # Who has the password is no page that got a name of its own to point here.
         self._host_guard = HostGuard() if is_loopback(config.host) and not config.password else None
@@ -113,7 +120,7 @@ class HttpIntake:
     def measure(self) -> Iterable[Counter]:
         """Events and requests by outcome."""
         counts = {"ok": self.received, "malformed": self.malformed, "refused": self.refused}
-        for outcome, value in (counts | {"duplicate": self._journal.doubles}).items():
+        for outcome, value in (counts | {"duplicate": self.doubles}).items():
             yield Counter("intake_events_total", value, {"intake": self.name, "outcome": outcome})
         yield from self._journal.measure()
         for reason, count in self._server.refused.items():
@@ -168,7 +175,10 @@ class HttpIntake:
             return web.Response(status=400, text=f"{problem}\n")
         items = document if isinstance(document, list) else [document]
         deliver = self._deliver
-        if deliver is None or self._journal.is_double(body):
+        if deliver is None:
+            problems = []
+        elif self._is_double(body):
+            self.doubles += 1
             problems = []
         else:
             with self._journal.keeping(body, len(items), deliver) as keeping:
@@ -177,6 +187,12 @@ class HttpIntake:
             self._note(request, problems[0])
             return web.Response(status=400, text=f"{len(problems)} refused: {problems[0]}\n")
         return web.Response()
+
+    def _is_double(self, body: bytes) -> bool:
+        # An event names its microsecond, so equal bytes are the same events.
+        now = self._clock.monotonic()
+        before = self._known.last(digest(body), now)
+        return (before is not None and now - before < AGAIN_S) or self._journal.is_double(body)
 
     async def _once_more(self, body: bytes, deliver: Deliver) -> None:
         document = dialect.decode(body)

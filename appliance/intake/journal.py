@@ -80,8 +80,6 @@ class Journal:
             raise ValueError(f"journal_max_mb: {max_mb} came, wanted 0 or more")
         self.read_again = 0
         """Messages of an earlier run."""
-        self.doubles = 0
-        """Messages that came again though they had been read from the journal."""
         self.unwritten = {"full": 0, "disk": 0, "long": 0}
         """Messages that a killed collector would lose, by reason."""
         self._name = name
@@ -195,7 +193,6 @@ class Journal:
             return False
         # Once: it is answered now.
         del self._again[key]
-        self.doubles += 1
         return True
 
     @contextmanager

@@ -2,19 +2,17 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable
 
 from appliance.core.deliveries import digest
 from appliance.core.events import Counter, EventDecodeError
 from appliance.core.intake import Deliver
 from appliance.intake import dialect
+from appliance.intake.doubles import Doubles
 from appliance.intake.journal import YIELD_EVERY, Journal
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED = 10_000
-"""Messages by which one that a broker brings again is recognised."""
 
 
 class Reader:
@@ -33,7 +31,7 @@ class Reader:
         self.journal = journal
         self._name = name
         self._max_bytes = max_bytes
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known = Doubles()
         self._logged = False
 
     def take(self, data: bytes, source: str = "") -> bool:
@@ -84,11 +82,7 @@ class Reader:
             where the broker says that it may have brought them before (``again``).
         """
         key = identity or digest(data)
-        known = key in self._known
-        self._known[key] = None
-        self._known.move_to_end(key)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        known = self._known.last(key, 0.0) is not None
         if known and (identity or again):
             self.doubles += 1
             return True
@@ -96,7 +90,7 @@ class Reader:
 
     def forget(self, identity: str, data: bytes) -> None:
         """A message was not taken after all."""
-        self._known.pop(identity or digest(data), None)
+        self._known.forget(identity or digest(data))
 
     def refuse(self, why: str, source: str = "") -> None:
         """Count something that was not even read."""

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.core.archive import Member
+from appliance.core.events import Event, Plugin, event
 from tests.handlers.harness import recorded, store
 
 TALK = "seeds/talk-videoroom.jsonl"
@@ -69,3 +70,40 @@ async def test_who_has_not_left_is_there(tmp_path: Path) -> None:
     (alice,) = await handler.archive.members(room="4321")
     await handler.stop()
     assert (alice.left_us, alice.published, alice.watches) == (None, False, [])
+
+
+def told(number: int, plugin: str, handle: int | None, **data: Any) -> Event:
+    body = Plugin(plugin=f"janus.plugin.{plugin}", data=data)
+    made = event(body, emitter="janus", timestamp=number, session_id=handle and 7, handle_id=handle)
+    return replace(made, id=number)
+
+
+async def test_who_left_is_gone_in_the_words_of_each_plugin(tmp_path: Path) -> None:
+    handler = store(tmp_path)
+    await handler.start()
+    await handler.handle(
+        [
+            told(1, "audiobridge", 1, event="joined", room=10, id=77, display="Zo\u00eb", muted="true"),
+            told(2, "audiobridge", 1, event="left", room=10, id=77),
+            told(3, "textroom", 2, event="join", room="hall", username="ren\u00e9"),
+            told(4, "textroom", 3, event="join", room="hall", username="bob"),
+            told(5, "textroom", 3, textroom="kicked", room="hall", username="bob"),
+            told(6, "textroom", 2, event="leave", room="hall", username="ren\u00e9"),
+            # Who left is told without a handle, twice by the same id.
+            told(10, "videoroom", 4, event="joined", room=30, id=2**53 + 1, private_id=5),
+            told(11, "videoroom", None, event="leaving", room=30, id=2**53 + 1),
+            told(12, "videoroom", 5, event="joined", room=30, id=2**53 + 1, private_id=6),
+            told(13, "videoroom", None, event="kicked", room=31, id=2**53 + 1),
+            # What nobody joins is a room's alone.
+            told(14, "audiobridge", 1, event="mute_room", room=10),
+            told(15, "audiobridge", 1, audiobridge="talking", room=10, id=77),
+        ]
+    )
+    found = {room: await handler.archive.members(room=room) for room in ("10", "hall", "30")}
+    await handler.stop()
+    stays = {room: [(one.feed, one.joined_us, one.left_us) for one in some] for room, some in found.items()}
+    assert stays == {
+        "10": [("77", 1, 2)],
+        "hall": [("bob", 4, 5), ("ren\u00e9", 3, 6)],
+        "30": [("9007199254740993", 12, None), ("9007199254740993", 10, 11)],
+    }

@@ -11,9 +11,10 @@ import aiomqtt
 import pytest
 
 from appliance.core.events import Event
+from appliance.intake.doubles import MAX_KNOWN
 from appliance.intake.mqtt import MqttIntake, MqttIntakeConfig
 from appliance.intake.rabbitmq import RabbitMqIntake, RabbitMqIntakeConfig
-from appliance.intake.reader import REMEMBERED, Reader
+from appliance.intake.reader import Reader
 from appliance.net.mqtt import MqttConfig
 from appliance.net.rabbitmq import Broker, RabbitMqConfig, connect
 from tests.clock import FakeClock
@@ -130,7 +131,7 @@ def test_of_messages_without_a_name_only_the_broker_knows_which_come_again() -> 
         (GOOD, False), (GOOD, False), (GOOD, True), (b"other", True), (b"other", True),
     )]  # fmt: skip
     assert told == [False, False, True, False, True]
-    for number in range(REMEMBERED):
+    for number in range(MAX_KNOWN):
         reader.is_double(str(number), b"", again=False)
     assert not reader.is_double("", GOOD, again=True)
 

@@ -78,15 +78,13 @@ async def test_any_path_will_do(path: str) -> None:
 
 async def test_a_connection_is_kept_for_the_next_post() -> None:
     async with listening() as (intake, got):
-        body = json.dumps([EVENT]).encode()
-        request = b"POST /x HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\n" + (
-            f"Content-Length: {len(body)}\r\n\r\n".encode() + body
-        )
+        head = b"POST /x HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", intake.port)
-        for _ in range(3):
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200") and b"Content-Length: 0" in head
+        for number in range(3):
+            body = json.dumps([EVENT | {"timestamp": number}]).encode()
+            writer.write(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200") and b"Content-Length: 0" in answer
         writer.close()
         await writer.wait_closed()
         assert len(got) == 3
@@ -101,10 +99,27 @@ async def test_a_person_who_looks_is_told_what_this_is(method: str) -> None:
         assert outcomes(intake)["refused"] == 1 and not got
 
 
+async def test_a_server_that_heard_no_answer_repeats_itself_in_vain() -> None:
+    clock, got = FakeClock(), list[Event]()
+    intake = HttpIntake(HttpIntakeConfig(port=0), clock)
+    await intake.start(got.append)
+    try:
+        for seconds in (0, 59, 59):
+            clock.advance(seconds)
+            assert await post(intake, [EVENT]) == (200, "")
+        assert len(got) == 1 and outcomes(intake)["duplicate"] == 2
+        clock.advance(60)
+        await post(intake, [EVENT])
+        assert len(got) == 2
+    finally:
+        await intake.stop()
+
+
 async def test_compressed_bodies_are_read() -> None:
-    body = json.dumps([EVENT] * 100).encode()
+    bodies = [json.dumps([EVENT | {"timestamp": number}] * 100).encode() for number in range(3)]
+    sent = (gzip.compress(bodies[0]), "gzip"), (zlib.compress(bodies[1]), "deflate"), (bodies[2], "identity")
     async with listening() as (intake, got):
-        for data, name in ((gzip.compress(body), "gzip"), (zlib.compress(body), "deflate"), (body, "identity")):
+        for data, name in sent:
             assert (await post(intake, data, headers={"Content-Encoding": name}, skip_auto_headers=[]))[0] == 200
         assert len(got) == 300
 

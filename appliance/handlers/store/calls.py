@@ -174,7 +174,8 @@ class CallBook:
 
     def _end(self, call: Call, when_us: int) -> None:
         correlation = str(call.correlation_id)
-        call.ended_us = when_us
+        # The clock of a server may be set back.
+        call.ended_us = max(when_us, call.started_us)
         handle = self._handles.get(call.key)
         if handle is not None and handle.call is call:
             handle.call = None

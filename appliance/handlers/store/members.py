@@ -12,7 +12,9 @@ MAX_MEMBERS = 200
 """Stays that are told, the latest."""
 MAX_ROWS = 5_000
 """Rows of a room's subscriptions and departures that are looked through."""
-ENDS = ("leaving", "kicked")
+JOINS = ("joined", "join")
+ENDS = ("leaving", "left", "leave", "kicked")
+"""Words of VideoRoom, AudioBridge and TextRoom."""
 
 _p = schema.participants.c
 _s = schema.subscriptions.c
@@ -46,7 +48,7 @@ def members(
 def _joined(room: str | None, user: str | None, server: str | None, since_us: int) -> Select[Any]:
     query = (
         select(schema.participants)
-        .where(_p.event == "joined", _p.timestamp >= since_us)
+        .where(_p.event.in_(JOINS), _p.timestamp >= since_us)
         .order_by(_p.id.desc())
         .limit(MAX_MEMBERS)
     )
@@ -94,7 +96,7 @@ def _member(
     calls: dict[HandleKey, Any],
     attached: dict[HandleKey, Any],
 ) -> Member:
-    own = [other for other in later if _key(other) == _key(row) and other.feed == row.feed and other.id > row.id]
+    own = [other for other in later if _is_of(other, row)]
     call, handle = calls.get(_key(row)), attached.get(_key(row))
     watches: dict[tuple[str, int | None], Watched] = {}
     for each in subscriptions:
@@ -124,6 +126,13 @@ def _member(
         verdict_code=call.verdict_code if call is not None else None,
         watches=sorted(watches.values(), key=lambda each: (each.display or "", each.feed)),
     )
+
+
+def _is_of(other: Any, joined: Any) -> bool:
+    """Whether it was told of that stay. Janus's VideoRoom does not say of which handle it was that left."""
+    if other.id <= joined.id or (other.feed, other.room) != (joined.feed, joined.room):
+        return False
+    return _key(other) == _key(joined) or (other.handle is None and other.server == joined.server)
 
 
 def _ended(call: Any) -> int | None:

@@ -47,10 +47,11 @@ def call_record(item: Event) -> dict[str, Any] | None:
 def room_rows(item: Event, body: Plugin) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Tables and rows of a plugin's event: of a room, of somebody in it, of what somebody watches.
 
-    Janus's VideoRoom before 1.0 names one feed, later ones a list of streams; other plugins with rooms use its words.
+    Janus's VideoRoom before 1.0 names one feed, later ones a list of streams. The AudioBridge has its words; the
+    TextRoom has its own, and names in place of ids.
     """
     data = body.data
-    room, word = _id(data.get("room")), data.get("event")
+    room, word = _id(data.get("room")), data.get("event", data.get("textroom"))
     if room is None or not isinstance(word, str):
         return
     head = (item.id, item.timestamp, big(item.session_id), big(item.handle_id), room, text(word, 32))
@@ -58,7 +59,7 @@ def room_rows(item: Event, body: Plugin) -> Iterator[tuple[str, tuple[Any, ...]]
     private_id = data.get("private_id")
     private = big(private_id) if isinstance(private_id, int) else None
     feeds = _feeds(data)
-    own = _id(data.get("id"))
+    own = _id(data.get("id", data.get("username")))
     if feeds:
         for feed in feeds:
             yield "subscriptions", (*head, feed, private, *tail)
