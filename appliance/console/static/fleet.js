@@ -14,6 +14,8 @@ const SPANS = [["1", "Last hour"], ["24", "Last day"], ["168", "Last week"]];
 const ratio = (value) => percent(value === null || value === undefined ? value : 100 * value);
 const hour = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const HOUR_US = 3_600_000_000;
+/** Groups that stand out and are named above the table; more would bury it. */
+const NAMED = 5;
 const EVERY_MS = 30_000;
 /** What the list of calls is asked for, to see those of a group. */
 const SEARCHED = {
@@ -95,7 +97,10 @@ export function showFleet(main) {
 
   function draw(fleet) {
     const marked = new Set(fleet.outliers.map((outlier) => outlier.key));
-    replace(outliers, fleet.outliers.map((outlier) => h("p", { class: "notice fail" }, icon("fail"), " ", outlier.sentence)));
+    const further = fleet.outliers.length - NAMED;
+    replace(outliers,
+      fleet.outliers.slice(0, NAMED).map((outlier) => h("p", { class: "notice fail" }, icon("fail"), " ", outlier.sentence)),
+      further > 0 ? h("p", { class: "muted" }, `${further} further groups stand out too; they are marked below.`) : null);
     replace(body, fleet.groups.map((group) => drawGroup(group, fleet.by, marked.has(group.key))));
     note.hidden = fleet.groups.length > 0;
     note.textContent = "No call has ended in that time.";

@@ -9,7 +9,7 @@ import { onEvery, route, showConnection } from "./page.js";
 
 const PAGE = 100;
 /** Calls in the page; older ones have a page of their own, and what is new pushes out what is oldest. */
-const MOST = 1000;
+const MOST = 500;
 const SEVERITIES = [["", "Any verdict"], ["fault", "Faults"], ["notice", "Notices"], ["good", "Good"]];
 
 /** Microseconds as a datetime-local field has them, in the reader's own time; the other way NaN where it is none. */
@@ -121,7 +121,7 @@ export function showList(main) {
     const kept = new Set(calls.map((call) => call.correlation_id));
     for (const id of rows.keys()) if (!kept.has(id)) rows.delete(id);
     const focused = document.activeElement?.closest("tr")?.dataset.id;
-    replace(body, calls.map((call) => {
+    arrange(body, calls.map((call) => {
       const known = rows.get(call.correlation_id);
       const text = JSON.stringify(call);
       if (known?.text === text) return known.row;
@@ -167,6 +167,14 @@ export function showList(main) {
     aborter?.abort();
     clearTimeout(timer);
   };
+}
+
+/** Makes `rows` the children of `body`, and touches none that is where it belongs. */
+function arrange(body, rows) {
+  rows.forEach((row, at) => {
+    if (body.children[at] !== row) body.insertBefore(row, body.children[at] ?? null);
+  });
+  while (body.children.length > rows.length) body.lastChild.remove();
 }
 
 function drawRow(call, nowUs, length) {

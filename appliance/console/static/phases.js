@@ -17,10 +17,13 @@ const OUTCOMES = {
   unseen: ["info", "not seen"],
 };
 
+/** Nobody waits for less: twenty microseconds more than usual are no delay. */
+const NOTICED_US = 100_000;
+
 /** What the phase takes in this server's good calls, and whether this one took much longer. */
 function showUsual(usual, long) {
   if (!usual || long === null) return null;
-  const slow = long > 2 * usual.median_us && long > usual.p95_us;
+  const slow = long > 2 * usual.median_us && long > usual.p95_us && long - usual.median_us > NOTICED_US;
   return h("span", { class: slow ? "phase-usual tone-warn" : "phase-usual", title: `The median of ${usual.calls} good calls of this server` },
     slow ? icon("warn") : null, `usual ${duration(usual.median_us)}`);
 }
