@@ -14,7 +14,6 @@ from appliance.intake.journal import YIELD_EVERY, Journal
 logger = logging.getLogger(__name__)
 
 
-
 class Reader:
     """Counts what came and hands the events on. Nothing that came makes it raise."""
 
