@@ -139,6 +139,13 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split(" "))
 
 
+@lru_cache(256)
+def _are_payload_types(formats: tuple[str, ...]) -> bool:
+    """Each is one, and there once."""
+    is_each = all(text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 128 for text in formats)
+    return is_each and len(set(formats)) == len(formats)
+
+
 def _media(level: Level, session: _Common) -> MediaDescription:
     line = level.lines[0]
     words = _words(line.value) if len(line.value) <= MAX_SHARED else tuple(line.value.split(" "))
@@ -151,7 +158,7 @@ def _media(level: Level, session: _Common) -> MediaDescription:
     if not re.fullmatch(WORD, kind):
         raise line.error("a token as kind")
     is_rtp = "RTP/" in protocol
-    if is_rtp:
+    if is_rtp and not (len(line.value) <= MAX_SHARED and _are_payload_types(formats)):
         for text in formats:
             line.integer(text, "a payload type", 0, 127)
         if len(set(formats)) != len(formats):

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+from msgspec import Struct
 
 from appliance.wire.description import Attribute, Direction
 
@@ -28,7 +30,7 @@ class SdpDecodeError(ValueError):
     """Malformed SDP; says which line, what it holds, and what was wanted."""
 
 
-class Line(NamedTuple):
+class Line(Struct, frozen=True, gc=False):
     """One of its lines; ``number`` counts from 1."""
 
     number: int
@@ -67,24 +69,33 @@ def sections(text: str) -> list[list[Line]]:
     """The session's lines, then those of each m-line. :raises SdpDecodeError: a line is none, or there are too many."""
     if len(text) > MAX_TEXT:
         raise SdpDecodeError(f"description has {len(text)} characters, wanted at most {MAX_TEXT}")
-    sections: list[list[Line]] = [[]]
+    # Looked for once: of the hundreds of lines next to none has one.
+    may_be_split = "\0" in text or "\r" in text.replace("\r\n", "")
+    current: list[Line] = []
+    sections = [current]
     for number, raw in enumerate(text.split("\n"), 1):
         content = raw.removesuffix("\r")
-        if not content.strip():
-            continue
-        if "\r" in content or "\0" in content:
-            raise SdpDecodeError(f"line {number} is {short(content)!r}, wanted no CR or NUL within")
-        if len(content) < 2 or content[1] != "=" or content[0] not in _LETTERS:
-            raise SdpDecodeError(f"line {number} is {short(content)!r}, wanted <letter>=<value>")
+        if content[1:2] != "=" or content[0] not in _LETTERS or may_be_split:
+            if not content.strip():
+                continue
+            _check(number, content)
         line = Line(number, content[0], content[2:])
         if line.letter == "m":
             if len(sections) > MAX_MEDIA:
                 raise line.error(f"at most {MAX_MEDIA} m-lines")
-            sections.append([])
-        if len(sections[-1]) == MAX_LINES:
+            current = []
+            sections.append(current)
+        if len(current) == MAX_LINES:
             raise line.error(f"at most {MAX_LINES} lines before the next m-line")
-        sections[-1].append(line)
+        current.append(line)
     return sections
+
+
+def _check(number: int, content: str) -> None:
+    if "\r" in content or "\0" in content:
+        raise SdpDecodeError(f"line {number} is {short(content)!r}, wanted no CR or NUL within")
+    if content[1:2] != "=" or content[0] not in _LETTERS:
+        raise SdpDecodeError(f"line {number} is {short(content)!r}, wanted <letter>=<value>")
 
 
 class Level:
@@ -99,7 +110,11 @@ class Level:
                 attribute = _shared(line.value) if len(line.value) <= MAX_SHARED else _attribute(line.value)
                 self.attributes.append(attribute)
                 # The line keeps its whole text for errors; what is asked of it is the part after the colon.
-                self._by_name.setdefault(attribute[0], []).append(line)
+                known = self._by_name.get(attribute[0])
+                if known is None:
+                    self._by_name[attribute[0]] = [line]
+                else:
+                    known.append(line)
 
     def one(self, letter: str) -> Line | None:
         """The first of a letter."""
