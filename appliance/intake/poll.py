@@ -175,7 +175,10 @@ class Poll:
         await _each(handles[: self._room], look)
         now_us = self._clock.wall_us()
         await self._tell(
-            beginnings.get(session) or announce_session(self.name, session, {}, now_us) for session in sorted(sessions)
+            beginnings.get(session) or announce_session(self.name, session, {}, now_us)
+            for session in sorted(sessions)
+            # Its end may have been told while its handles were asked.
+            if not self._server.has_ended(session)
         )
         for place in sorted(told):
             if not self._server.has_ended(*place):

@@ -186,6 +186,24 @@ async def test_a_session_that_goes_while_it_is_asked_is_no_trouble(
     assert world.told == []
 
 
+async def test_a_session_whose_end_is_told_while_its_handles_are_asked_is_not_announced(
+    world: Polled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.api.has = {1: {10: UP}, 2: {20: UP}}
+    await world.polls(1)
+    ask = world.api.ask
+
+    async def told(verb: str, *ids: int, **arguments: object) -> dict[str, object]:
+        answer = await ask(verb, *ids)
+        if verb == "handle_info" and ids == (1, 10):
+            world.end(1, 10)
+        return answer
+
+    monkeypatch.setattr(world.api, "ask", told)
+    await world.polls(1)
+    assert {session for _, session, _ in world.words()} == {2}
+
+
 async def test_a_poll_makes_so_many_requests_and_the_next_goes_on() -> None:
     world = Polled(max_requests=12)
     world.api.has = {number: {100 + number: OVER} for number in range(1, 31)}
