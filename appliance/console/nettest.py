@@ -75,6 +75,8 @@ class Figures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     load_up_bps: Rate | None = None
     """Carried under load, best of its seconds."""
     load_down_bps: Rate | None = None
+    load_dropped: Ratio | None = None
+    """Of what the browser sent under load: much where a line drops what is above its rate, instead of queueing it."""
 
 
 class Budget:

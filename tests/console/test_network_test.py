@@ -181,6 +181,17 @@ async def test_what_the_figures_mean(
     await page.close()
 
 
+async def test_a_line_that_drops_at_once_is_told_from_one_that_delays(browser: Browser) -> None:
+    page = await browser.new_page()
+    module = (STATIC / "load.js").read_text()
+    code = module[module.index("export function dropped") : module.index("/**\n * The way up is")]
+    for lost, share in ((0, 0), (150, 0.25), (-3, 0), (900, 1)):
+        looks = [LOOK | {"sent": 100 + 200 * second, "lostOut": lost * second // 3} for second in range(4)]
+        found = await page.evaluate(f"0; {code.replace('export ', '')}; dropped({json.dumps(looks)}, 3)")
+        assert found == share
+    await page.close()
+
+
 @pytest.mark.parametrize(
     ("back", "figures"),
     [

@@ -41,7 +41,7 @@ function noise() {
 }
 
 /**
- * { up, down, estimate }: bits per second that arrived at the gateway and came back, and the room that the browser's
+ * { up, down, estimate, dropped }: bits per second that arrived at the gateway and came back, and the room that the browser's
  * congestion control found. In a call of its own, so that what it overfills is not taken for a fault of the network.
  * What comes back is never more than what was sent. null: the call did not come up.
  */
@@ -69,7 +69,17 @@ export async function loaded({ url, opaqueId, seconds, bitrate_bps: most }) {
     source.end();
     await call.hangUp("The test is over.").catch(() => {});
   }
-  return looks.length > middle ? rates(looks, middle) : null;
+  return looks.length > middle ? { ...rates(looks, middle), dropped: dropped(looks, middle) } : null;
+}
+
+/**
+ * The share of packets that the way up lost while it was filled, 0 to 1. A line with a queue delays what is too much, and
+ * congestion control gives way before much is lost; one without drops it at once.
+ */
+export function dropped(looks, middle) {
+  const [begin, end] = [looks[0], looks[middle]];
+  const sent = end.sent - begin.sent;
+  return sent > 0 ? Math.min(1, Math.max(0, end.lostOut - begin.lostOut) / sent) : 0;
 }
 
 /**

@@ -67,6 +67,7 @@ export function showFigures(found, tracks) {
         row("Carried to the browser", bitrate(found.bitrate_down_bps), bitrate(ours.down)),
         row("Under load, from the browser", bitrate(found.load_up_bps), bitrate(null)),
         row("Under load, to the browser", bitrate(found.load_down_bps), bitrate(null)),
+        row("Under load, lost from the browser", inPercent(found.load_dropped), inPercent(null)),
         row("Room that its congestion control found", bitrate(found.estimate_bps), bitrate(null))))),
     h("p", { class: "muted" }, `The browser's bitrates are means, the server's of the best second. The load test is a call of its own, test-${found.code}-load.`),
     h("p", { class: "muted" }, found.browser ?? ""));
