@@ -10,14 +10,13 @@ import click
 
 from appliance import __version__
 from appliance.config import ConfigError, ServerConfig, Settings, UnknownComponentError, load
+from appliance.logs import set_up_logging
 
 
 def _settings(context: click.Context) -> Settings:
     options = context.obj
     try:
         settings = load(options["config"], None, options["overrides"])
-        from appliance.app import set_up_logging
-
         set_up_logging(settings.section("server", ServerConfig).log_level)
     except (ConfigError, UnknownComponentError) as problem:
         raise click.ClickException(str(problem)) from None
@@ -132,7 +131,7 @@ def run(context: click.Context) -> None:
 def gateway(context: click.Context) -> None:
     """Carry calls: Janus API and media. Events go to the collector."""
     settings = _settings(context)
-    from appliance.app import run_gateway
+    from appliance.gateway import run_gateway
 
     # The packet path makes no cycles; a full collection in the middle of a burst would only delay it.
     gc.set_threshold(50_000, 50, 50)
@@ -146,7 +145,7 @@ def gateway(context: click.Context) -> None:
 def collect(context: click.Context, with_listener: bool) -> None:
     """Explain calls: take events in, from gateways and Janus servers, and run the event handlers."""
     settings = _settings(context)
-    from appliance.app import Collector
+    from appliance.collector import Collector
 
     async def serve() -> None:
         await Collector(settings, with_listener=with_listener).run()

@@ -37,11 +37,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "components",
         "supervisor",
-        "app",
         "folder",
     },
 }
-"""Composition (app, supervisor, cli, config, components) may import everything."""
+"""Composition (gateway, collector, supervisor, cli, config, components) may import everything."""
 
 HOMES: dict[str, set[str]] = {
     "construct": {"hep"},

@@ -1,28 +1,21 @@
-"""The composition root: builds the gateway and the collector from settings, and runs each until it is told to end.
+"""The process that explains calls, built from settings and run until it is told to end.
 
-The only module that knows everyone. Start and stop are paired on one ``AsyncExitStack`` a process, so what was opened
-last closes first, and a start that fails closes what had been opened.
+Start and stop are paired as the gateway's are.
 """
 
 import gc
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from appliance import __version__
-from appliance.components import Components
-from appliance.config import (
-    ConfigError,
-    ConsoleConfig,
-    ListenerConfig,
-    ServerConfig,
-    Settings,
-    is_secret,
-)
+from appliance.assembly import enabled, link_address, link_token, make
+from appliance.collector_web import make_web
+from appliance.config import ConfigError, ConsoleConfig, ListenerConfig, ServerConfig, Settings, is_secret
+from appliance.console.servers import client_of
 from appliance.core.alive import Alive
 from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
@@ -35,12 +28,11 @@ from appliance.core.measure import Measured
 from appliance.core.recordings import RECORDING_VERBS, Recordings, serve_recordings
 from appliance.core.selection import selector_of
 from appliance.core.stamp import COLLECTORS, Stamper
-from appliance.core.transport import ApiTransport, ServesAdmin
 from appliance.folder import data_dir, server_name
 from appliance.health import Health
 from appliance.intake.stream import StreamIntake
 from appliance.net.http_server import HttpServer
-from appliance.net.link import LinkError, parse_address, socket_path
+from appliance.net.link import LinkError
 from appliance.process import begin
 from appliance.supervisor import Ready, announce, until_signalled
 
@@ -53,130 +45,6 @@ logger = logging.getLogger(__name__)
 def http_url(host: str, port: int) -> str:
     """As people type it."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def link_address(config: ServerConfig) -> str:
-    """Where gateway and collector meet."""
-    try:
-        return str(parse_address(config.link or f"unix:{socket_path(data_dir(config))}"))
-    except LinkError as problem:
-        raise ConfigError(f"server.link: {config.link!r}: {problem}") from None
-
-
-def link_token(config: ServerConfig) -> str:
-    """What a gateway shows a collector on another machine. :raises ConfigError: the file can't be read or is empty."""
-    if not config.link_token_file:
-        return ""
-    try:
-        token = Path(config.link_token_file).read_text("utf-8").strip()
-    except OSError as problem:
-        raise ConfigError(f"server.link_token_file: {config.link_token_file}: {problem.strerror or problem}") from None
-    if not token:
-        raise ConfigError(f"server.link_token_file: {config.link_token_file}: is empty")
-    return token
-
-
-def _enabled(settings: Settings, kind: str) -> Iterator[tuple[str, Any, Any]]:
-    """Section name, class and settings of every component of a kind that is switched on."""
-    components = Components(kind)
-    for section in components.names:
-        component = components.load(section)
-        config = settings.section(f"{kind}.{section}", component.Config)
-        if getattr(config, "enabled", True):
-            yield section, component, config
-
-
-def _make(what: str, component: Any, *arguments: Any, **options: Any) -> Any:
-    """Build one component. :raises ConfigError: it finds a value of its settings wrong."""
-    try:
-        return component(*arguments, **options)
-    except ValueError as problem:
-        raise ConfigError(f"{what}: {problem}") from None
-
-
-def _plugin(section: str, made_by: type[Any], config: Any, folder: Path) -> Any:
-    plugin = _make(f"plugins.{section}", made_by, config)
-    _make(f"plugins.{section}", plugin.open, folder / "plugins" / section)
-    return plugin
-
-
-async def run_gateway(settings: Settings) -> None:
-    """The process that carries calls. :raises ConfigError, OSError: it can't start; the message says why."""
-    from appliance.core.gateway import Gateway, GatewayConfig
-    from appliance.gateway_admin import AdminDoors, make_recorder
-    from appliance.handlers.link import LinkHandler
-    from appliance.media.config import MediaConfig
-    from appliance.media.engine import Engine
-    from appliance.transports.admin import AdminConfig
-
-    server = settings.section("server", ServerConfig)
-    media = settings.section("media", MediaConfig)
-    clock = LoopClock()
-    async with AsyncExitStack() as stack:
-        own = begin("gateway", server, stack)
-        bus = EventBus(clock)
-        link = LinkHandler(link_address(server), server_name=server_name(server), clock=clock, token=link_token(server))
-        bus.add(link)
-        await stack.enter_async_context(bus)
-
-        engine = Engine(media, clock)
-        await engine.start()
-        stack.push_async_callback(engine.stop)
-
-        recorder = make_recorder(settings, clock, data_dir(server))
-        transports: dict[str, ApiTransport] = {
-            section: _make(f"transports.{section}", transport_class, config)
-            for section, transport_class, config in _enabled(settings, "transports")
-        }
-        plugins = {
-            plugin.package: _plugin(section, plugin, config, data_dir(server))
-            for section, plugin, config in _enabled(settings, "plugins")
-        }
-        for plugin in plugins.values():
-            stack.callback(plugin.close)
-        gateway = _make(
-            "api",
-            Gateway,
-            settings.section("api", GatewayConfig),
-            clock,
-            bus.publish,
-            engine,
-            plugins,
-            server_name=server_name(server),
-            stats_period_s=media.stats_period,
-            measured=[bus, engine, link, own, recorder, *plugins.values()],
-            info={
-                "local-ip": engine.addresses[0][0],
-                "ice-lite": media.ice == "lite",
-                "ice-tcp": media.ice_tcp,
-            },
-        )
-        link.on_request = gateway.command
-        gateway.context.recorder = recorder
-        doors = None
-        if settings.section("admin", AdminConfig).enabled:
-            doors = AdminDoors(settings, gateway, link, clock, data_dir(server))
-            for section, transport in transports.items():
-                if isinstance(transport, ServesAdmin):
-                    doors.lend(section, transport)
-        gateway.start(transports.values(), [] if doors is None else [doors.api])
-        listening = [f"{host}:{port} (UDP)" for host, port in engine.addresses]
-        listening += [f"{tcp.host}:{tcp.port} (TCP)" for tcp in engine.tcp_ports]
-        addresses = {"media": ", ".join(listening)}
-        # Sessions end while their clients can still be told; then the transports tell that each connection is gone,
-        # and the core's goodbye is the last event: whoever reads the stream may take everything to be over.
-        ended_by = 0
-        stack.callback(lambda: gateway.say_goodbye(ended_by))
-        for section, transport in transports.items():
-            await transport.start(gateway)
-            stack.push_async_callback(transport.stop)
-            addresses[section] = transport.url
-        if doors is not None:
-            addresses |= await doors.start(stack)
-        announce(Ready(role="gateway", addresses=addresses))
-        logger.info("gateway %s %s serves %s", server_name(server), __version__, ", ".join(addresses.values()))
-        ended_by = await until_signalled()
-        gateway.shutdown()
 
 
 class _ListenerCounts:
@@ -261,11 +129,11 @@ class Collector:
             deliveries=self.deliveries,
             gateways=self.gateways,
         )
-        for section, handler_class, config in _enabled(self.settings, "handlers"):
-            handler: EventHandler = _make(f"handlers.{section}", handler_class, config, context)
+        for section, handler_class, config in enabled(self.settings, "handlers"):
+            handler: EventHandler = make(f"handlers.{section}", handler_class, config, context)
             self.handlers.append(handler)
             self.queries.add(handler, config)
-            self.bus.add(handler, selector=_make(f"handlers.{section}", selector_of, config))
+            self.bus.add(handler, selector=make(f"handlers.{section}", selector_of, config))
 
     def _serve(self, verb: str, args: dict[str, Any]) -> dict[str, Any]:
         """What a gateway asks of its collector."""
@@ -277,8 +145,8 @@ class Collector:
         return next((h.recordings for h in self.handlers if isinstance(h, KeepsRecordings)), None)
 
     async def _start_intakes(self, stack: AsyncExitStack) -> None:
-        for section, intake_class, config in _enabled(self.settings, "intake"):
-            intake = _make(f"intake.{section}", intake_class, config, self.clock)
+        for section, intake_class, config in enabled(self.settings, "intake"):
+            intake = make(f"intake.{section}", intake_class, config, self.clock)
             if isinstance(intake, StreamIntake):
                 try:
                     intake.listen_on(link_address(self.server), token=link_token(self.server))
@@ -292,17 +160,15 @@ class Collector:
                 intake.keep_in(self.data_dir / "journal" / section, self.bus, self.deliveries)
             if isinstance(intake, AsksServers):
                 self.alive = Alive(self.clock)
-                _make(f"intake.{section}", intake.lend, self._admin_apis(), self.alive)
+                make(f"intake.{section}", intake.lend, self._admin_apis(), self.alive)
             await intake.start(self.deliver)
             stack.push_async_callback(intake.stop)
             self.intakes.append(intake)
             self.measured.append(intake)
 
     def _admin_apis(self) -> list[AdminApi]:
-        from appliance.console.servers import client_of
-
         addresses = self.settings.section("console", ConsoleConfig).admin
-        return [_make("console", client_of, address) for address in addresses]
+        return [make("console", client_of, address) for address in addresses]
 
     async def _start_listener(self, stack: AsyncExitStack) -> str | None:
         config = self.settings.section("listener", ListenerConfig)
@@ -322,8 +188,6 @@ class Collector:
         return f"{config.host}:{listener.port}"
 
     def _web(self) -> web.Application:
-        from appliance.collector_web import make_web
-
         return make_web(
             self.settings,
             self.clock,
@@ -371,14 +235,3 @@ class Collector:
             announce(Ready(role="collector", addresses=addresses))
             logger.info("collector %s %s serves %s", self.name, __version__, url)
             await until_signalled()
-
-
-def set_up_logging(level: str) -> None:
-    """To standard error. :raises ConfigError: no such level."""
-    numbers = logging.getLevelNamesMapping()
-    if level.upper() not in numbers:
-        raise ConfigError(f"server.log_level: {level!r}: wanted debug, info, warning or error")
-    logging.basicConfig(level=numbers[level.upper()], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # A request a line is what the transport events are for.
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    logging.getLogger("asyncio").setLevel(max(numbers[level.upper()], logging.WARNING))
