@@ -149,6 +149,21 @@ HOLDS: list[tuple[str, str, str, Story]] = [
             Call().offer(setup="active").local().answer(setup="active").remote().after(0.1).ice("connected").after(6)
         ),
     ),
+    (
+        "dtls_role_conflict",
+        "application developer",
+        "certain",
+        lambda: (
+            Call().offer(setup="actpass").local().answer(setup="actpass").remote().after(0.1).ice("connected").after(6)
+        ),
+    ),
+    # A Janus before 0.4.1, whose hangups have no reason.
+    (
+        "fingerprint_mismatch",
+        "application developer",
+        "possible",
+        lambda: Call().connected().after(0.1).dtls("failed").add(Connection(connection="hangup")),
+    ),
     ("dtls_alert_sent", "application developer", "certain", lambda: alert("sent", code=40, name="handshake_failure")),
     ("dtls_alert_received", "application developer", "certain", lambda: alert("received")),
     (
@@ -271,6 +286,11 @@ MISSES: list[tuple[str, str, Story]] = [
         "srtp_no_profile",
         "in_progress",
         lambda: Call().connected("application").after(0.1).detail(version="DTLSv1.2").dtls("connected").after(1),
+    ),
+    (
+        "fingerprint_mismatch",
+        "dtls_no_response",
+        lambda: Call().connected().after(20).dtls("failed", 6).add(Connection(connection="hangup")),
     ),
     ("dtls_alert_sent", "dtls_failed_unknown", lambda: alert("sent", "warning", 0, "close_notify")),
     (

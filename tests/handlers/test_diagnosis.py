@@ -6,11 +6,25 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from appliance.commands.replay import explain_recording
 from appliance.core.bus import EventBus
-from appliance.core.events import CALL_SCHEMA, Body, Connection, Event, External, Gap, Handle, Session, event
+from appliance.core.events import (
+    CALL_SCHEMA,
+    Body,
+    Connection,
+    Event,
+    External,
+    Gap,
+    Handle,
+    Session,
+    encode_json,
+    event,
+)
 from appliance.core.handler import HandlerContext
+from appliance.core.stamp import Stamper
 from appliance.diagnosis.verdict import CODES, SCHEMA, Verdict
 from appliance.handlers.diagnosis import GRACE_S, DiagnosisConfig, DiagnosisHandler
+from appliance.intake.recorded import read_recording
 from tests.clock import FakeClock
 from tests.diagnosis.build import Call, recording
 
@@ -87,6 +101,23 @@ async def test_a_call_that_is_over_has_one_record_with_its_verdict(desk: Desk) -
     (found,) = desk.records
     assert found["code"] == desk.codes[-1] == "ended_by_app"
     assert found["correlation_id"] == "7-9-1@gw"
+
+
+@pytest.mark.parametrize("reason", ["Something new", None])
+async def test_an_end_for_a_reason_that_says_nothing_is_told_as_that(
+    desk: Desk, reason: str | None, tmp_path: Path
+) -> None:
+    """A reason that is not known, or none, as of a Janus before 0.4.1: live, and from the events that were kept."""
+    told = Call().up().media(5).add(Connection(connection="hangup", reason=reason)).events
+    await desk.play(told)
+    desk.clock.advance(GRACE_S + 0.01)
+    assert desk.codes == ["healthy", "ended_unknown"]
+    data = desk.said[-1][0]
+    assert (data["actor"], data["confidence"], data["evidence"]) == ("server operator", "possible", (told[-1].id,))
+    kept = tmp_path / "kept.jsonl"
+    kept.write_bytes(b"\n".join(map(encode_json, told)))
+    (call,) = explain_recording(read_recording(kept), Stamper(desk.clock))
+    assert call.explanation.verdict.code == "ended_unknown"
 
 
 async def test_the_verdict_is_its_struct(desk: Desk) -> None:

@@ -217,6 +217,21 @@ def test_the_parts_of_a_capture_are_one_together(tmp_path: Path) -> None:
     assert len(read_together([told, told]).events) == 2
 
 
+@pytest.mark.parametrize(
+    ("rtcp", "code"), [(True, "no_media_to_client"), (False, "ended_by_app")], ids=["with RTCP", "filtered"]
+)
+def test_a_call_without_media_is_told_from_a_capture_without_them(rtcp: bool, code: str) -> None:
+    """Where RTCP goes, RTP would be there too. (That the client's came, the server's messages say.)"""
+
+    def chosen(frame: bytes) -> Iterator[bytes]:
+        is_media = frame[14 + 9] == 17 and 127 < frame[42] < 192
+        if not is_media or (rtcp and 191 < frame[43] < 224):
+            yield frame
+
+    (call,) = explained(CaptureReader("x").read(rewritten(raw("chrome_echo_http"), chosen)))
+    assert call.verdict.code == code
+
+
 def test_cut_checks_still_say_whose_they_are() -> None:
     def cut(frame: bytes) -> bytes:
         return frame[:96] if frame[14 + 9] == 17 else frame

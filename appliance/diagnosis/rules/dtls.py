@@ -44,9 +44,14 @@ def fingerprint_mismatch(case: Case) -> Finding | None:
     # Janus gives no reason, but it checks the certificate at the end of a handshake and nowhere else says failed.
     hangup = case.t.end("hangup")
     if detail is None and case.t.dtls_failed is not None and case.t.up is None:
-        if hangup is not None and hangup.reason != "DTLS alert":
+        if hangup is not None and hangup.reason not in {"DTLS alert", None}:
             return None
-        return Finding(_dtls_evidence(case), "likely", expected="as in the SDP", received="another one")
+        # Before 0.4.1 it named no reason at all, not even for flights that it sent in vain.
+        is_named = hangup is None or hangup.reason is not None
+        if not is_named and case.t.retransmissions >= limit.DTLS_RETRANSMISSIONS:
+            return None
+        sure = "likely" if is_named else "possible"
+        return Finding(_dtls_evidence(case), sure, expected="as in the SDP", received="another one")
     return None
 
 
@@ -68,9 +73,13 @@ def dtls_role_conflict(case: Case) -> Finding | None:
         return None
     if case.since(_dtls_began(case)) < limit.DTLS_WAIT_S and case.dtls_over is None:
         return None
+    is_answered = "answer" in {case.t.remote.type, case.t.local.type}
     for line in case.t.remote.media:
         ours = case.t.local.line(line.mid)
-        if ours is not None and line.setup is not None and line.setup == ours.setup and line.setup != "actpass":
+        if ours is None or line.setup is None or line.setup != ours.setup:
+            continue
+        # An answer of actpass is one that was copied from the offer: each waits for the other's choice.
+        if line.setup != "actpass" or is_answered:
             ids = [case.t.remote.event_id, case.t.local.event_id, *_dtls_evidence(case)]
             return Finding(ids, "certain", setup=line.setup)
     return None

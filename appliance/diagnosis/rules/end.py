@@ -160,7 +160,7 @@ def _length(case: Case) -> dict[str, float]:
     severity="notice",
     actor="server operator",
     sentence="The call ended after {seconds} s, and the server's reason says nothing: {reason}.",
-    advice="Look into the server's log at that time.",
+    advice="Look into the server's log at that time; a Janus older than 0.4.1 names no reason at all.",
     disproof="A known reason.",
 )
 def ended_unknown(case: Case) -> Finding | None:

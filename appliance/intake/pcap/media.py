@@ -52,11 +52,24 @@ def tell_media(association: Association, described: Described, client: int, say:
         line.codec = line.codec or codec
         line.streams[0 if end == client else 1].append(stream)
     reports = _tell_reports(association, client, say, {s.ssrc: m.mid for m, li in lines.items() for s in li.streams[1]})
+    if not lines:
+        _tell_silence(association, described, say)
     for medium, line in lines.items():
         if line.streams[0]:
             first_us = min(stream.first_us for stream in line.streams[0])
             say(first_us, e.MediaState(media=medium.kind, mid=medium.mid, receiving=True))
         _tell_line(medium, line, reports, say)
+
+
+def _tell_silence(association: Association, described: Described, say: Callable[[int, e.Body], None]) -> None:
+    """Where RTCP goes and no RTP does, the capture was not cut down to the set-up: there were no media."""
+    up_us = association.handshake.done_us
+    if up_us is None or not described.remote or not (any(association.srtcp) or association.reports):
+        return
+    for line in described.remote[-1].media:
+        if line.kind in {"audio", "video"} and line.port:
+            for timestamp_us in (up_us, association.last_us):
+                say(timestamp_us, e.MediaStats(mid=line.mid, media=line.kind, packets_received=0, packets_sent=0))
 
 
 def _medium(
