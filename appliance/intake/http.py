@@ -175,12 +175,10 @@ class HttpIntake:
             return web.Response(status=400, text=f"{problem}\n")
         items = document if isinstance(document, list) else [document]
         deliver = self._deliver
-        if deliver is None:
-            problems = []
-        elif self._is_double(body):
+        problems: list[str] = []
+        if deliver is not None and self._is_double(body):
             self.doubles += 1
-            problems = []
-        else:
+        elif deliver is not None:
             with self._journal.keeping(body, len(items), deliver) as keeping:
                 problems = await self._read(items, keeping)
         if problems:

@@ -13,10 +13,14 @@ import pytest
 from appliance.core.bus import EventBus
 from appliance.core.deliveries import Deliveries, Origin
 from appliance.core.events import Event, EventType
+from appliance.core.intake import KeepsJournal
 from appliance.core.stamp import Stamper
 from appliance.intake import dialect
+from appliance.intake.http import HttpIntake, HttpIntakeConfig
 from appliance.intake.journal import PAUSE, YIELD_EVERY, Journal
+from appliance.intake.mqtt import MqttIntake, MqttIntakeConfig
 from appliance.intake.reader import Reader
+from appliance.intake.websocket import WebSocketIntake, WebSocketIntakeConfig
 from appliance.net.segments import Appender
 from tests.clock import FakeClock
 
@@ -69,7 +73,10 @@ class Run:
         self.journal = Journal("http", max_mb, clock)
         self.journal.open(folder, self.bus, self.deliveries)
         self.reader = Reader("http", max_bytes=2**24, journal=self.journal)
-        self.reader.deliver = lambda item: self.bus.publish(self.stamper.stamp(item))
+        self.reader.deliver = self.deliver
+
+    def deliver(self, item: Event) -> None:
+        self.bus.publish(self.stamper.stamp(item))
 
     async def handled(self) -> None:
         """What is published is with the handlers, and the journal has looked how far they are."""
@@ -281,6 +288,45 @@ async def test_a_folder_that_is_in_use_or_can_not_be_had_keeps_nothing(
             assert times(got) == [1]
             await journal.stop()
     assert caplog.text.count("intake.http: no journal") == 2
+
+
+@pytest.mark.parametrize(
+    ("made_by", "config"),
+    [
+        (HttpIntake, HttpIntakeConfig(port=0)),
+        (WebSocketIntake, WebSocketIntakeConfig(port=0)),
+        # Nobody listens there, so nothing new comes.
+        (MqttIntake, MqttIntakeConfig(port=1)),
+    ],
+)
+async def test_each_intake_reads_its_journal_before_anything_new(tmp_path: Path, made_by: Any, config: Any) -> None:
+    async with run(tmp_path) as first:
+        await first.reader.read(message(1, 2))
+        await first.reader.read(b'[{"type":1}]')
+    later = Run(tmp_path, max_mb=0)
+    async with later.bus:
+        intake = made_by(config, later.clock)
+        keeps: KeepsJournal = intake
+        keeps.keep_in(tmp_path, later.bus, later.deliveries)
+        await intake.start(later.deliver)
+        await later.handled()
+        assert times(later.store.got) == [1, 2]
+        counts = {counter.name: counter.value for counter in intake.measure()}
+        assert counts["intake_journal_read_total"] == 2
+        later.store.held = None
+        await intake.stop()
+    assert not segments(tmp_path)
+
+
+async def test_what_is_read_in_the_moment_it_comes_is_kept_too(tmp_path: Path) -> None:
+    async with run(tmp_path) as first:
+        # As MQTT gives it.
+        assert first.reader.take(message(1))
+    async with run(tmp_path) as second:
+        assert second.reader.take(message(1)) and second.reader.doubles == 1
+        assert second.reader.take(message(2))
+        await second.handled()
+        assert times(second.store.got) == [1, 2]
 
 
 async def test_an_orderly_end_leaves_nothing(tmp_path: Path) -> None:
