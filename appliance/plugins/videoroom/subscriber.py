@@ -53,6 +53,8 @@ class Subscriber:
         """The client owes an answer."""
         self._dirty = False
         """There is more to offer once it has come."""
+        self._restart = False
+        """The next offer restarts ICE."""
 
     @property
     def is_out(self) -> bool:
@@ -139,8 +141,7 @@ class Subscriber:
         mids = {line.mid for line in self._lines}
         if unknown := [item["mid"] for item in items if item["mid"] not in mids]:
             raise RefusedError(Code.NO_SUCH_FEED, f"No such mid '{unknown[0][:64]}' in subscription")
-        restart = body.get("restart", False)
-        offer = self._offer(restart=restart) if restart or body.get("update") else None
+        offer = self._offer_asked(body) if body.get("restart") or body.get("update") else None
         for line in self._lines:
             line.send = body.get(line.kind, line.send)
             self._lines.choose_layers(line, body)
@@ -193,15 +194,23 @@ class Subscriber:
 
     # --- offers and what flows --------------------------------------------------------------------------------
 
-    def _offer(self, *, restart: bool = False) -> SessionDescription:
+    def _offer(self) -> SessionDescription:
         if self._pending:
             raise RefusedError(Code.INVALID_SDP, "Can't offer, an answer is due")
         try:
-            offer = self.api.offer(self._lines.as_offer_lines(), ice_restart=restart)
+            offer = self.api.offer(self._lines.as_offer_lines(), ice_restart=self._restart)
         except PluginError as error:
             raise RefusedError(Code.INVALID_SDP, f"Can't offer: {error.reason}") from None
-        self._pending, self._dirty = True, False
+        self._pending, self._dirty, self._restart = True, False, False
         return offer
+
+    def _offer_asked(self, body: JsonObject) -> SessionDescription | None:
+        """An offer because the client wants one; ``None`` while it owes an answer: the offer follows that."""
+        self._restart = self._restart or body.get("restart", False)
+        if not self._pending:
+            return self._offer()
+        self._dirty = True
+        return None
 
     def _answered(self) -> None:
         self._pending = False
@@ -278,7 +287,7 @@ class Subscriber:
         told: JsonObject = {"type": "subscriber"} | ({} if self.room is None else {"room": self.room.id})
         told |= {"e2ee": True} if self.api.e2ee else {}
         told |= {"private_id": self._private_id or 0, "answered": not self._pending, "pending_offer": self._dirty}
-        told["pending_restart"] = False
+        told["pending_restart"] = self._restart
         return told | {"paused": self._lines.paused, "streams": self._lines.as_told(), "hangingup": 0, "destroyed": 0}
 
     def count(self, feed: Participant, mid: str) -> int:

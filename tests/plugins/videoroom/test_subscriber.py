@@ -207,6 +207,22 @@ def test_an_offer_is_made_when_the_client_wants_one() -> None:
     assert "jsep" not in show.sue.tell("configure", update=False, restart=False)
 
 
+@pytest.mark.parametrize(("asked", "restarts"), [("update", False), ("restart", True)])
+def test_an_offer_that_is_wanted_too_early_follows_the_answer(asked: str, restarts: bool) -> None:
+    show = Show()
+    _, bob = show.other()
+    show.sue.tell("subscribe", streams=[{"feed": bob}])
+    assert show.sue.tell("configure", **{asked: True}) == {"videoroom": "event", "room": 1234, "configured": "ok"}
+    calls(show.sue)
+    answer(show.sue)
+    (updated,) = [one for one in show.sue.heard() if one["videoroom"] == "updated"]
+    assert len(updated["streams"]) == 5
+    ((_, _, restarted),) = calls(show.sue, "create_offer")
+    assert restarted is restarts
+    answer(show.sue)
+    assert calls(show.sue, "create_offer") == []
+
+
 @pytest.mark.parametrize(
     ("body", "code", "error"),
     [
