@@ -59,7 +59,7 @@ def read_request(body: dict[str, Any], *, has_offer: bool, records: bool = False
         raise PluginError(INVALID_ELEMENT, f"Invalid value (bitrate should be at most {MAX_BITRATE_BPS})")
     if not has_offer and not SUPPORTED & body.keys():
         raise PluginError(INVALID_ELEMENT, "Message error: no supported attributes found")
-    if "filename" in body and not is_name(body["filename"]):
+    if body.get("filename") and not is_name(body["filename"]):
         raise PluginError(INVALID_ELEMENT, "Invalid value (filename should be letters, digits and _.+@=,- alone)")
     if body.get("record") and not records:
         raise PluginError(INVALID_ELEMENT, "Invalid value (record should be false: recording is not available here)")

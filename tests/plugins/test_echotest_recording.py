@@ -129,7 +129,13 @@ def test_a_stop_of_the_server_ends_files_too(tmp_path: Path) -> None:
     assert client.files() == ["talk-audio.mjr"]
 
 
-@pytest.mark.parametrize("filename", ["../talk", "/etc/talk", "", "a" * 300])
+def test_an_empty_name_is_none(tmp_path: Path) -> None:
+    client = Recorder(tmp_path)
+    assert client.ask(record=True, filename="")["result"] == "ok"
+    assert told(client.world)["recording"]["audio"].startswith("echotest-")
+
+
+@pytest.mark.parametrize("filename", ["../talk", "/etc/talk", "talk/", "a" * 300])
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, filename: str) -> None:
     client = Recorder(tmp_path)
     error = "Invalid value (filename should be letters, digits and _.+@=,- alone)"
