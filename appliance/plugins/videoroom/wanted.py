@@ -91,6 +91,9 @@ def read_unwanted(rooms: Rooms, body: JsonObject, name: str, lines: Iterable[Sub
     found: list[Unwanted] = []
     for item in items:
         feed_id = rooms.ids.read(item, "feed", required=False)
+        if feed_id is None and "sub_mid" not in item:
+            # A mid alone is that of nobody's stream.
+            continue
         for line in lines:
             if item.get("sub_mid", line.mid) != line.mid:
                 continue

@@ -8,14 +8,10 @@ from appliance.core import events
 from appliance.plugins.videoroom import VideoRoom
 from appliance.plugins.videoroom.config import RoomConfig, VideoRoomConfig
 from tests.core.world import JsonObject
-from tests.plugins.videoroom.people import ANSWER, MEDIA, Person, plugin_events, world
+from tests.plugins.videoroom.people import Person, plugin_events, world
 from tests.plugins.videoroom.test_publisher import recorded_events, recorded_messages, shape
 
-
-@pytest.fixture(autouse=True)
-def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.core.fake_media.MEDIA", MEDIA)
-    monkeypatch.setattr("tests.core.fake_media.ANSWER", ANSWER)
+pytestmark = pytest.mark.usefixtures("publishing")
 
 
 class Show:
@@ -129,6 +125,15 @@ def test_a_free_line_is_used_again() -> None:
     answer(show.sue)
     updated = show.sue.tell("subscribe", streams=[{"feed": bob, "mid": "1"}])
     assert (len(updated["streams"]), updated["streams"][1]["feed_id"]) == (3, bob)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"mid": "1"}, {"feed": 5}, {"sub_mid": "9"}, {"feed": 0}])
+def test_what_names_nothing_ends_nothing(nothing: JsonObject) -> None:
+    show = Show()
+    calls(show.sue)
+    for verb, key in (("unsubscribe", "streams"), ("update", "unsubscribe")):
+        assert show.sue.tell(verb, **{key: [nothing]}) == {"videoroom": "updated", "room": 1234}
+    assert calls(show.sue, "unforward", "create_offer") == []
 
 
 def test_switching_needs_no_offer() -> None:
