@@ -3,13 +3,13 @@
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.peers.brokers import shared_mosquitto, shared_rabbitmq  # noqa: F401  # fixtures
 
 # A busy machine is no reason for a property to fail.
-settings.register_profile("default", deadline=None)
-settings.register_profile("ci", deadline=None, print_blob=True)
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("default"), print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ def test_a_real_response_goes_the_other_way() -> None:
     text = RAW.replace("INVITE sip:bob@198.51.100.9:5070 SIP/2.0", "SIP/2.0 200 OK", 1).replace("UDP 10", "TCP 10")
     text = text.replace("Max-Forwards: 70", "Contact: <sip:bob@[2001:db8::9]>")
     row = stored(play(mapper(), [of_handle(plugin_sip(text, "sip-out"))]))[1]
-    assert (row.src, row.src_port, row.dst, row.protocol) == ("2001:db8::9", 5060, "::ffff:cb00:7109", 6)
+    mapped = str(ip_address("::ffff:203.0.113.9"))  # written in another way since Python 3.13
+    assert (row.src, row.src_port, row.dst, row.protocol) == ("2001:db8::9", 5060, mapped, 6)
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", RAW.replace("Call-ID", "X"), RAW.replace("CSeq", "X"), "\0" + RAW])
