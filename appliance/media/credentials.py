@@ -14,26 +14,22 @@ class Credentials:
         """``None`` before the peer's first description."""
         self.remote_pwd = ""
         self._old_pwd = ""
-        self._renewed = False
+        self.renewed = False
         """Ours are in an offer that the peer has not answered with its own."""
 
     def set_remote(self, ufrag: str, pwd: str) -> bool:
-        """Take the peer's; true when they restart ICE (RFC 8839 section 4.4.1.1.1), which then has new ones of ours."""
+        """Take the peer's; true when they restart ICE (RFC 8839 section 4.4.1.1.1), which takes new ones of ours."""
         if (ufrag, pwd) == (self.remote_ufrag, self.remote_pwd):
             return False
         restarts = self.remote_ufrag is not None
         self.remote_ufrag, self.remote_pwd = ufrag, pwd
-        if restarts:
-            if not self._renewed:
-                self.renew()
-            self._renewed = False
         return restarts
 
     def renew(self) -> None:
         """New ones of ours, for an offer that restarts ICE."""
         self.old_ufrag, self._old_pwd = self.ufrag, self.pwd
         self.ufrag, self.pwd = _made()
-        self._renewed = True
+        self.renewed = True
 
     def forget_old(self) -> None:
         """The new ones have a pair."""

@@ -52,7 +52,7 @@ def _ice(peer: "Peer") -> dict[str, Any]:
     for name in ("gathered", "connected"):
         if name in peer.moments:
             found[name] = peer.moments[name]
-    found["local-candidates"] = [text.removeprefix("candidate:") for text in agent.local_texts]
+    found["local-candidates"] = [text.removeprefix("candidate:") for text in agent.local.texts]
     if agent.remote.texts:
         found["remote-candidates"] = list(agent.remote.texts)
     if agent.selected is not None:

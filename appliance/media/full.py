@@ -182,7 +182,7 @@ class FullIceAgent(IceAgent):
         seen = message.xor_mapped_address
         if seen is None or pair.port.candidate_type == "relay":
             return
-        kind = self._local_types.get(seen, "host" if seen == (pair.port.host, pair.port.port) else "prflx")
+        kind = self.local.type_of(seen) or ("host" if seen == (pair.port.host, pair.port.port) else "prflx")
         if (seen, kind) != (pair.local, pair.local_type):
             pair.local, pair.local_type = seen, kind
             if pair is self.selected:

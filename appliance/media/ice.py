@@ -6,19 +6,14 @@ five seconds on the selected pair. Requests and answers in each direction are th
 """
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from appliance.core.clock import Clock
-from appliance.core.events import (
-    Body,
-    LocalCandidate,
-    PairCounters,
-    SelectedPair,
-)
+from appliance.core.events import Body, PairCounters, SelectedPair
 from appliance.core.peer import WireTap
 from appliance.media.checks import Check, Checks
 from appliance.media.credentials import Credentials
-from appliance.media.local import PRFLX_PREFERENCE, priority
+from appliance.media.local import PRFLX_PREFERENCE, LocalCandidates, LocalSide, priority
 from appliance.media.pair import Pair
 from appliance.media.pairs import Pairs
 from appliance.media.port import Port
@@ -26,7 +21,6 @@ from appliance.media.remote import RemoteCandidates
 from appliance.media.stages import IceProgress, IceStage
 from appliance.media.udp import address_of
 from appliance.wire import stun
-from appliance.wire.candidate import Candidate
 
 PROBE_INTERVAL = 5.0
 """Seconds between probes of the selected pair; until nomination every tick probes every pair."""
@@ -40,7 +34,7 @@ NEVER = float("inf")
 class IceAgent:
     """ICE of one PeerConnection.
 
-    ``emit`` takes events; ``local`` are our candidates; ``proven`` says whether an address may be this peer's, and
+    ``local`` has our candidates; ``emit`` takes events; ``proven`` says whether an address may be this peer's, and
     ``released`` takes that back; ``selected_changed`` is told when the pair is another; ``tag`` (4 bytes) begins the
     transaction ids of its probes, for whoever routes the answers.
     """
@@ -49,11 +43,10 @@ class IceAgent:
 
     def __init__(
         self,
-        ports: Iterable[Port],
+        local: LocalSide,
         clock: Clock,
         emit: Callable[[Body], None],
         *,
-        local: Iterable[Candidate],
         tag: bytes,
         proven: Callable[[Pair], bool],
         released: Callable[[Pair], None],
@@ -63,15 +56,10 @@ class IceAgent:
         self.credentials = Credentials()
         self.pairs = Pairs(released)
         self.selected: Pair | None = None
-        self.local_texts: list[str] = []
-        self._local_types: dict[tuple[str, int], str] = {}
-        for candidate in local:
-            self.local_texts.append(candidate.to_sdp())
-            self._local_types[candidate.address, candidate.port] = candidate.type
+        self.local = LocalCandidates(local, emit)
         self.remote = RemoteCandidates(emit)
         self.wire: WireTap | None = None
         """Is shown what is sent, while somebody records."""
-        self._ports = list(ports)
         self._clock = clock
         self._emit = emit
         self._proven = proven
@@ -95,6 +83,9 @@ class IceAgent:
         """Take the credentials of a description; true when they restart ICE."""
         restarts = self.credentials.set_remote(ufrag, pwd)
         if restarts:
+            if not self.credentials.renewed:
+                self.renew()
+            self.credentials.renewed = False
             self._awaiting_pair = True
             self._doubted_since = NEVER
             self._answered = False
@@ -103,14 +94,14 @@ class IceAgent:
             self.remote.restart()
         return restarts
 
+    def renew(self) -> None:
+        """Credentials and candidates of ours for a restart, which an offer begins."""
+        self.credentials.renew()
+        self.local.take()
+
     def gather(self) -> None:
         """Tell that gathering begins: our candidates are known at once."""
         self.progress.to(IceStage.GATHERING)
-
-    def tell_local(self) -> None:
-        """Emit our candidates."""
-        for text in self.local_texts:
-            self._emit(LocalCandidate(candidate=text.removeprefix("candidate:")))
 
     def take_role(self, *, controlling: bool) -> None:
         """Who nominates (RFC 8445 section 6.1.1): a lite agent never does."""
@@ -125,7 +116,7 @@ class IceAgent:
         """Take a remote candidate. What can't be used is counted; nothing is raised."""
         candidate = self.remote.take(text)
         if candidate is not None:
-            if self.selected in self.pairs.take(candidate, self._ports):
+            if self.selected in self.pairs.take(candidate, self.local.ports):
                 self._tell_selected(self.selected)
             if self._answered:
                 self.begin()
@@ -330,6 +321,7 @@ class IceAgent:
 
     def let_go(self) -> None:
         """Know nobody any more: nothing happens after :meth:`close`."""
+        self.local.let_go()
         self.remote.let_go()
         self.pairs.let_go()
         self.progress.let_go()

@@ -1,7 +1,10 @@
 """Our own candidates: the addresses that we listen on, and what they are called outside (RFC 8445 section 5.1)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
+from appliance.core.events import Body, LocalCandidate
+from appliance.media.port import Port
 from appliance.media.tcp import TcpPort
 from appliance.media.udp import UdpPort
 from appliance.wire.candidate import Candidate
@@ -58,3 +61,52 @@ def tcp_candidates(ports: Sequence[TcpPort], *, announce_private: bool = False) 
             type="host",
             tcp_type="passive",
         )
+
+
+class LocalSide(Protocol):
+    """What is known of our own addresses: :class:`appliance.media.gathering.Gathering`."""
+
+    @property
+    def ports(self) -> Sequence[Port]:
+        """Everything that a check can be sent from."""
+
+    def candidates(self) -> Iterable[Candidate]:
+        """As they are now, best first."""
+
+
+class LocalCandidates:
+    """Ours in one PeerConnection: as ``side`` has them at its start, and anew at each ICE restart.
+
+    In between they stay as the peer was told them, also where a server has taken an address back.
+    """
+
+    def __init__(self, side: LocalSide, emit: Callable[[Body], None]) -> None:
+        self.ports: list[Port] = []
+        self.texts: list[str] = []
+        self._side = side
+        self._emit = emit
+        self._types: dict[tuple[str, int], str] = {}
+        self._told: set[str] = set()
+        self.take()
+
+    def take(self) -> None:
+        """Have them as they are now."""
+        candidates = list(self._side.candidates())
+        self.ports = list(self._side.ports)
+        self.texts = [candidate.to_sdp() for candidate in candidates]
+        self._types = {(candidate.address, candidate.port): candidate.type for candidate in candidates}
+
+    def tell(self) -> None:
+        """Emit those that were not told yet."""
+        for text in self.texts:
+            if text not in self._told:
+                self._emit(LocalCandidate(candidate=text.removeprefix("candidate:")))
+        self._told = set(self.texts)
+
+    def type_of(self, address: tuple[str, int]) -> str | None:
+        """host, srflx or relay; ``None`` when there is none of that address."""
+        return self._types.get(address)
+
+    def let_go(self) -> None:
+        """Know nobody any more: the agent is closed."""
+        del self._emit

@@ -72,10 +72,9 @@ class Peer(MediaLines):
         """Begins the transaction ids of its probes."""
         agent = IceAgent if config.ice == "lite" else FullIceAgent
         self.ice = agent(
-            engine.gathering.ports,
+            engine.gathering,
             clock,
             self.emit,
-            local=engine.gathering.candidates(),
             tag=self.tag,
             proven=self._is_proven,
             released=lambda pair: engine.release(self, pair),
@@ -144,8 +143,8 @@ class Peer(MediaLines):
             self.ice.add_remote(text)
         if not trickle or self.offer.end_of_candidates:
             self.ice.remote.end()
+        self.ice.local.tell()
         if first:
-            self.ice.tell_local()
             self._watch.tick_later()
         if self._answered:
             self._answered = False
@@ -175,7 +174,7 @@ class Peer(MediaLines):
         ]
         planned = tuple(plan(wanted, self._offered or self._negotiated, self._numbering))
         if ice_restart and self.offer is not None:
-            self.ice.credentials.renew()
+            self.ice.renew()
             self._engine.register(self)
         self._offered = planned
         self._apply(planned, agreed=False)
@@ -184,7 +183,7 @@ class Peer(MediaLines):
             self._engine.register(self)
             self.ice.gather()
             self.mark("gathered")
-            self.ice.tell_local()
+            self.ice.local.tell()
             self._watch.tick_later()
         return text
 
@@ -215,7 +214,7 @@ class Peer(MediaLines):
             pwd=self.ice.credentials.pwd,
             fingerprint=self._engine.identity.fingerprint,
             is_client=self.dtls is not None and self.dtls.is_client,
-            candidates=tuple(self.ice.local_texts),
+            candidates=tuple(self.ice.local.texts),
             ssrcs={line.medium.mid: line.ssrc for line in self.lines},
             rtx_ssrcs={line.medium.mid: line.rtx_ssrc for line in self.lines},
             offers=offers,

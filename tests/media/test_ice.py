@@ -14,13 +14,16 @@ from appliance.media.config import MAX_CANDIDATES, MAX_REMOTE_ADDRESSES
 from appliance.media.dtls import STAGES as DTLS_STAGES
 from appliance.media.dtls import Dtls
 from appliance.media.engine import Engine
+from appliance.media.gathering import Gathering
 from appliance.media.identity import DtlsIdentity
+from appliance.media.reflexive import Reflexive
 from appliance.media.stages import STAGES, IceStage
 from appliance.wire import stun
 from tests.clock import FakeClock
 from tests.media.client import IDENTITY, Client
 from tests.media.conftest import Call
 from tests.media.harness import Handle, engine
+from tests.media.test_turn import Lent
 
 TOLD = "candidate:1 1 udp 2130706431 {} {} typ {}"
 
@@ -342,6 +345,24 @@ async def test_media_and_handshakes_need_a_proven_address(call: Call) -> None:
     assert client.engine.dropped == {"unknown_source": 1}
     assert client.engine.ports[0].unknown_media == 1
     assert handle.peer.up
+
+
+async def test_a_restart_takes_our_side_as_it_is_by_then(
+    call: Call, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, handle = call()
+    asking = client.engine.gathering.reflexive = Reflexive([], client.engine.ports)
+    asking.mapped[client.engine.ports[0]] = ("203.0.113.7", 41_000)
+    lent = Lent(clock)
+    monkeypatch.setattr(Gathering, "relays", [lent.port])
+    assert " srflx " not in handle.answer(client.offer())
+    assert lent.port not in handle.peer.ice.local.ports
+    client.ufrag, client.pwd = "restarted", "0123456789012345678901234"
+    answer = handle.answer(client.offer())
+    assert " 203.0.113.7 41000 typ srflx " in answer and " 203.0.113.5 50000 typ relay " in answer
+    assert lent.port in handle.peer.ice.local.ports
+    told = [fact.candidate.split(" ")[7] for fact in handle.all(LocalCandidate)]
+    assert told == ["host", "srflx", "relay"]  # each once
 
 
 async def test_old_credentials_end_with_the_restart(call: Call) -> None:
