@@ -4,7 +4,6 @@ The same for every source of events. Time is a :class:`~appliance.core.clock.Clo
 uses their own timestamps.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -22,18 +21,7 @@ from appliance.metrics.population import MAX_HANDLES, HandleWatcher, Population
 from appliance.metrics.series import Bounds, Table
 from appliance.metrics.setup import FIRST_MEDIA_S, Setup
 from appliance.metrics.track import kind_of, mid_of
-
-_PAIR = re.compile(r"\[(\w+),(\w+)\] <-> .* ?\[(\w+),(\w+)\]$")
-
-
-def reason_word(reason: str) -> str:
-    """Janus's reason as a label value."""
-    return reason.lower().replace(" ", "_").replace("-", "_")
-
-
-def plugin_word(package: str) -> str:
-    """``janus.plugin.echotest`` is echotest."""
-    return package.removeprefix("janus.plugin.")
+from appliance.metrics.words import failure_word, pair_words, plugin_word, reason_word, transport_word
 
 
 class BoundedTier:
@@ -252,15 +240,7 @@ class BoundedTier:
                 peer.state = "up"
 
     def _selected_pair(self, server: Server, item: Event, body: ev.SelectedPair) -> None:
-        if body.candidates is not None:
-            ours, theirs = body.candidates.local, body.candidates.remote
-            values = (ours.type, theirs.type, ours.transport, str(ours.family))
-        elif match := _PAIR.search(body.pair):
-            family = "6" if body.pair.count(":") > 2 else "4"
-            values = (match[1], match[3], match[2], family)
-        else:
-            values = (OTHER, OTHER, OTHER, OTHER)
-        self.table(n.SELECTED_PAIRS).add(server.label, *values)
+        self.table(n.SELECTED_PAIRS).add(server.label, *pair_words(body))
 
     def _dtls_state(self, server: Server, item: Event, body: ev.DtlsState) -> None:
         life = self.population.life(item, server.label)
@@ -285,13 +265,7 @@ class BoundedTier:
         life = self.population.life(item, server.label)
         if life is None or life.peer is None or life.peer.dtls == "connected":
             return
-        received, expected = body.fingerprint_received, body.fingerprint_expected
-        if received is not None and expected is not None and received.upper() != expected.upper():
-            life.peer.detail = "fingerprint_mismatch"
-        elif body.alert is not None and body.alert.level == "fatal":
-            life.peer.detail = "alert_received" if body.alert.direction == "received" else "alert_sent"
-        elif body.version is not None and body.srtp_profile is None and received is not None:
-            life.peer.detail = "no_srtp_profile"
+        life.peer.detail = failure_word(body) or life.peer.detail
 
     def _connection(self, server: Server, item: Event, body: ev.Connection) -> None:
         life = self.population.life(item, server.label)
@@ -372,10 +346,10 @@ class BoundedTier:
             life.labels = None
 
     def _transport(self, server: Server, item: Event, body: ev.Transport) -> None:
-        word = body.transport.removeprefix("janus.transport.")
-        word = {"websockets": "websocket", "pfunix": "unix"}.get(word, word)
         what = body.data.get("event")
-        self.table(n.TRANSPORT_EVENTS).add(server.label, word, what if isinstance(what, str) else OTHER)
+        self.table(n.TRANSPORT_EVENTS).add(
+            server.label, transport_word(body.transport), what if isinstance(what, str) else OTHER
+        )
         if what == "disconnected":
             self._gone_transports.add((item.emitter, body.id))
 
