@@ -1,5 +1,6 @@
 """A gateway with a VideoRoom, and people who come to it."""
 
+import socket
 from typing import Any
 
 from appliance.core import events
@@ -103,3 +104,22 @@ def plugin_events(world: World) -> list[tuple[bool, JsonObject]]:
     return [
         (item.handle_id is not None, item.body.data) for item in world.events if isinstance(item.body, events.Plugin)
     ]
+
+
+class Target:
+    """Where a publisher of ours is sent to."""
+
+    def __init__(self) -> None:
+        self.rtp, self.rtcp = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        for one in (self.rtp, self.rtcp):
+            one.bind(("127.0.0.1", 0))
+            one.settimeout(5)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        host, port = self.rtp.getsockname()
+        return {"host": host, "port": port, "rtcp_port": self.rtcp.getsockname()[1]}
+
+    def close(self) -> None:
+        self.rtp.close()
+        self.rtcp.close()

@@ -5,14 +5,10 @@ from typing import Any
 import pytest
 
 from tests.core.world import JsonObject
-from tests.plugins.videoroom.people import ANSWER, MEDIA, Person
+from tests.plugins.videoroom.people import Person
 from tests.plugins.videoroom.test_subscriber import Show, answer, calls
 
-
-@pytest.fixture(autouse=True)
-def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.core.fake_media.MEDIA", MEDIA)
-    monkeypatch.setattr("tests.core.fake_media.ANSWER", ANSWER)
+pytestmark = pytest.mark.usefixtures("publishing")
 
 
 def delays(who: Person) -> list[tuple[Any, ...]]:

@@ -7,7 +7,9 @@ import pytest
 from appliance.core.peer import SourceLine
 from appliance.plugins.videoroom import VideoRoom
 from appliance.plugins.videoroom.config import DummyStream, RoomConfig, VideoRoomConfig
-from tests.plugins.videoroom.people import ANSWER, MEDIA, Person, world
+from tests.plugins.videoroom.people import Person, world
+
+pytestmark = pytest.mark.usefixtures("publishing")
 
 OPUS = SourceLine(mid="0", kind="audio", codec="opus", clock_rate=48_000, channels=2, payload_type=111)
 VP8 = SourceLine(mid="1", kind="video", codec="VP8", clock_rate=90_000, payload_type=96)
@@ -16,12 +18,6 @@ STREAMS = [
     {"type": "audio", "mindex": 0, "mid": "0", "codec": "opus"},
     {"type": "video", "mindex": 1, "mid": "1", "codec": "vp8"},
 ]
-
-
-@pytest.fixture(autouse=True)
-def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.core.fake_media.MEDIA", MEDIA)
-    monkeypatch.setattr("tests.core.fake_media.ANSWER", ANSWER)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,10 @@ from appliance.media.plain import PlainSocket
 from appliance.plugins.videoroom.config import VideoRoomConfig
 from appliance.wire.rtcp import Pli, ReceiverReport, build_compound
 from appliance.wire.rtp import RtpHeader
-from tests.plugins.videoroom.people import ANSWER, MEDIA, Person
+from tests.plugins.videoroom.people import MEDIA, Person
 from tests.plugins.videoroom.test_ears import hear, packet, publisher
+
+pytestmark = pytest.mark.usefixtures("publishing")
 
 KEY = b64encode(bytes(range(30))).decode()
 SIMULCAST = (MEDIA[0], replace(MEDIA[1], simulcast=True), MEDIA[2])
@@ -29,12 +31,6 @@ SIMULCAST = (MEDIA[0], replace(MEDIA[1], simulcast=True), MEDIA[2])
 def port_of(sink: socket.socket) -> int:
     port: int = sink.getsockname()[1]
     return port
-
-
-@pytest.fixture(autouse=True)
-def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.core.fake_media.MEDIA", MEDIA)
-    monkeypatch.setattr("tests.core.fake_media.ANSWER", ANSWER)
 
 
 @pytest.fixture

@@ -9,15 +9,11 @@ import pytest
 
 from appliance.core import events
 from tests.core.world import JsonObject
-from tests.plugins.videoroom.people import ANSWER, MEDIA, Person, plugin_events, world
+from tests.plugins.videoroom.people import Person, plugin_events, world
+
+pytestmark = pytest.mark.usefixtures("publishing")
 
 DATA = Path(__file__).parent.parent.parent / "data" / "janus-1.4"
-
-
-@pytest.fixture(autouse=True)
-def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.core.fake_media.MEDIA", MEDIA)
-    monkeypatch.setattr("tests.core.fake_media.ANSWER", ANSWER)
 
 
 def shape(value: Any) -> Any:
