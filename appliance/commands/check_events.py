@@ -13,6 +13,16 @@ OLD_S = 300.0
 MAX_ANSWER = 16 * 2**20
 CALL_TYPES = ("sessions", "handles", "jsep", "webrtc", "media")
 """Without these no call can be explained."""
+REFUSED = {
+    "malformed": "were no events: is it a Janus event handler that sends there?",
+    "refused": "were refused: not POST, too large, or too many at once",
+}
+SOURCES = {
+    "rabbitmq": "queue has to be rabbitmqevh's route_key where it has no exchange, else exchange and exchange_type "
+    "the same as there",
+    "mqtt": "topics have to cover mqttevh's topic, with /# behind it",
+}
+"""What is wrong where an intake is connected to its broker and hears nothing."""
 NONE_YET = (
     "no Janus has sent events yet. In its janus.jcfg: events {{ broadcast = true }}; in "
     "janus.eventhandler.sampleevh.jcfg: enabled = true, events = \"all\", backend = \"{backend}\" (any path will do)"
@@ -49,6 +59,8 @@ def read_metrics(text: str) -> list[tuple[str, dict[str, str], float]]:
 def judge_events(metrics: str, *, ours: str, backend: str, now: float) -> Iterator[Finding]:
     """What the collector's ``/metrics`` tells. ``ours``: the name of our own gateway; ``now``: seconds since 1970."""
     last: dict[str, float] = {}
+    silent: dict[str, bool] = {}
+    heard: set[str] = set()
     types: dict[str, set[str]] = {}
     refused: list[Finding] = []
     for name, labels, value in read_metrics(metrics):
@@ -56,21 +68,29 @@ def judge_events(metrics: str, *, ours: str, backend: str, now: float) -> Iterat
             last[labels["server"]] = value
         elif name == "events_total" and value:
             types.setdefault(labels["server"], set()).add(labels["type"])
-        elif name == "intake_events_total" and value and labels["outcome"] in {"malformed", "refused"}:
-            why = {
-                "malformed": "were no events: is it a Janus event handler that sends there?",
-                "refused": "were refused: not POST, too large, or too many at once",
-            }[labels["outcome"]]
-            refused.append(Finding(False, f"intake.{labels['intake']}: {value:.0f} requests or events {why}"))
+        elif name == "intake_events_total" and value:
+            heard.add(labels["intake"])
+            if (why := REFUSED.get(labels["outcome"])) is not None:
+                refused.append(Finding(False, f"intake.{labels['intake']}: {value:.0f} requests or events {why}"))
+        elif name == "intake_connected" and labels["intake"] in SOURCES:
+            silent[labels["intake"]] = bool(value)
         elif name == "auth_failures_total" and value and labels["api"] == "intake":
-            text = f"intake: {value:.0f} times with a wrong user, password or token: see backend_user and backend_pwd"
+            text = (
+                f"intake: {value:.0f} times with a wrong user, password or token: see backend_user and backend_pwd, "
+                "and of wsevh the path, if intake.websocket.secret_path is set"
+            )
             refused.append(Finding(False, text))
     yield from refused
+    for intake in sorted(silent.keys() - heard):
+        if silent[intake]:
+            yield Finding(False, f"intake.{intake}: its broker is there, but nothing came: {SOURCES[intake]}")
+        else:
+            yield Finding(False, f"intake.{intake}: not connected to its broker, see the collector's log")
     for server in sorted(last):
         age = max(0.0, now - last[server])
         yield Finding(age <= OLD_S or server == ours, f"events of {server}: last event {age:.0f} s ago")
         missing = [word for word in CALL_TYPES if word not in types.get(server, set())]
-        if server != ours and missing and len(missing) < len(CALL_TYPES):
+        if server != ours and missing and types.get(server):
             yield Finding(
                 True,
                 f"events of {server}: none yet of type {', '.join(missing)}; if calls were made, the handler's "

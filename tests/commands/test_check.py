@@ -147,7 +147,9 @@ def test_what_the_collector_knows_of_events() -> None:
                 "is it a Janus event handler that sends there?"),
         Finding(False, "intake.http: 4 requests or events were refused: not POST, too large, or too many at once"),
         Finding(
-            False, "intake: 7 times with a wrong user, password or token: see backend_user and backend_pwd"
+            False,
+            "intake: 7 times with a wrong user, password or token: see backend_user and backend_pwd, and of wsevh the "
+            "path, if intake.websocket.secret_path is set",
         ),
         Finding(True, "events of gw: last event 900 s ago"),
         Finding(True, "events of janus-1: last event 10 s ago"),
@@ -158,6 +160,33 @@ def test_what_the_collector_knows_of_events() -> None:
         ),
         Finding(False, "events of janus-2: last event 900 s ago"),
     ]  # fmt: skip
+
+
+def test_a_broker_that_brings_nothing_is_told() -> None:
+    metrics = "\n".join(
+        [
+            'appliance_intake_connected{server="gw",intake="rabbitmq"} 1',
+            'appliance_intake_events_total{server="gw",intake="rabbitmq",outcome="ok"} 0',
+            'appliance_intake_connected{server="gw",intake="mqtt"} 0',
+            # Nobody has connected, which is the servers' part.
+            'appliance_intake_connected{server="gw",intake="websocket"} 0',
+        ]
+    )
+    mqtt, rabbitmq, _ = judge_events(metrics, ours="gw", backend="", now=1000)
+    assert not mqtt.good and mqtt.text.startswith("intake.mqtt: not connected to its broker")
+    assert not rabbitmq.good and "nothing came: queue has to be rabbitmqevh's route_key" in rabbitmq.text
+    heard = metrics.replace('"ok"} 0', '"ok"} 3').replace('"mqtt"} 0', '"mqtt"} 1')
+    (silent, _) = judge_events(heard, ours="gw", backend="", now=1000)
+    assert silent.text.startswith("intake.mqtt: its broker is there, but nothing came: topics have to cover")
+
+
+def test_a_mask_that_leaves_out_all_of_a_call_is_told() -> None:
+    metrics = (
+        'appliance_server_last_event_timestamp_seconds{server="j"} 990\n'
+        'appliance_events_total{server="j",type="core"} 4\n'
+    )
+    _, finding = judge_events(metrics, ours="gw", backend="", now=1000)
+    assert "none yet of type sessions, handles, jsep, webrtc, media" in finding.text
 
 
 def test_a_collector_that_has_heard_of_no_janus_says_what_to_set() -> None:
