@@ -14,7 +14,7 @@ import aioice
 from tests.interop.beside.call_talks import call
 from tests.interop.beside.core_talks import admin_api, core_errors, over_http
 from tests.interop.beside.guarded_talks import ADMIN_KEY, SECRET, claims, signed_tokens, string_ids, tokens
-from tests.interop.beside.room_talks import codec_lists, participants, rooms
+from tests.interop.beside.room_talks import codec_lists, guests, participants, rooms
 from tests.interop.beside.side import Side
 from tests.peers.appliance import appliance
 from tests.peers.janus import Everything, janus
@@ -27,7 +27,7 @@ SERVERS: list[tuple[Everything, list[str], list[Talk]]] = [
     (
         Everything(rooms=DEMO),
         ["plugins.videoroom.rtp_forward_to=[\"127.0.0.0/8\"]"],
-        [core_errors, over_http, admin_api, rooms, codec_lists, participants, call],
+        [core_errors, over_http, admin_api, rooms, codec_lists, guests, participants, call],
     ),
     (
         Everything(

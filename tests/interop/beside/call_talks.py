@@ -57,6 +57,14 @@ async def call(side: Side) -> None:
         for name, wanted in configured.items():
             await side.room(f"configure {name}", ids, "configure", streams=wanted)
         await side.room("configure nothing", ids, "configure")
+        await side.room("unsubscribe from what is not named", ids, "unsubscribe", streams=[{}])
+        offered = await side.room("configure update", ids, "configure", update=True)
+        if "jsep" in offered:
+            await side.room("start updated", ids, "start", jsep=await watcher.answer(offered["jsep"]))
+        named = await side.room("tracks named after their feed", await side.attach(), "join", room=ROOM,
+                                ptype="subscriber", use_msid=True, streams=[{"feed": ann_id}])  # fmt: skip
+        lines = named["jsep"]["sdp"].replace(str(ann_id), "<ann>").split("\r\n") if "jsep" in named else []
+        side.steps["msid"] = [{"status": line} for line in lines if line.startswith("a=msid:")]
         bad: dict[str, tuple[str, JsonObject]] = {
             "subscribe nothing": ("subscribe", {}), "subscribe empty": ("subscribe", {"streams": []}),
             "subscribe nobody": ("subscribe", {"streams": [{"feed": 5}]}),

@@ -153,6 +153,30 @@ async def participants(side: Side) -> None:
     side.unasked.clear()
 
 
+async def guests(side: Side) -> None:
+    """A room's list of tokens, in force and not, and a pin that nobody asked for."""
+    await side.session()
+    ids = await side.attach()
+    await side.room("create", ids, "create", room=92)
+    for number, action in enumerate(("add", "enable", "disable", "enable", "remove")):
+        await side.room(f"{number} {action}", ids, "allowed", room=92, action=action, allowed=["a"])
+        await side.room(f"{number} join", await side.attach(), "join", room=92, ptype="publisher")
+        await side.room(f"{number} with a token", await side.attach(), "join", room=92, ptype="publisher", token="a")
+    await side.room("add nothing", ids, "allowed", room=92, action="add")
+    await side.room("destroy", ids, "destroy", room=92)
+    body = {"request": "join", "room": 1234, "ptype": "publisher", "pin": None}
+    late = await side.attach()
+    await side.say("no pin", "message", **late, body=body)
+    await side.room("leave", late, "leave")
+    await side.room("create for one", ids, "create", room=93)
+    guest = await side.attach()
+    await side.room("join", guest, "join", room=93, ptype="publisher")
+    await side.room("destroy with one", ids, "destroy", room=93)
+    await side.room("join after the end", guest, "join", room=1234, ptype="publisher")
+    await side.say("destroy session", "destroy", session_id=side.session_id)
+    side.unasked.clear()
+
+
 async def codec_lists(side: Side) -> None:
     """Which of a room's codecs, and which of their profiles, an answer takes."""
     await side.session()

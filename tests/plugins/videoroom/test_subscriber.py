@@ -131,8 +131,8 @@ def test_a_free_line_is_used_again() -> None:
 def test_what_names_nothing_ends_nothing(nothing: JsonObject) -> None:
     show = Show()
     calls(show.sue)
-    for verb, key in (("unsubscribe", "streams"), ("update", "unsubscribe")):
-        assert show.sue.tell(verb, **{key: [nothing]}) == {"videoroom": "updated", "room": 1234}
+    assert show.sue.tell("unsubscribe", streams=[nothing]) == {"videoroom": "updated", "room": 1234}
+    assert show.sue.tell("update", unsubscribe=[nothing]) == {"videoroom": "updated", "room": 1234}
     assert calls(show.sue, "unforward", "create_offer") == []
 
 
