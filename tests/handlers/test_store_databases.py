@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from appliance.core.archive import DIMENSIONS
 from appliance.core.clock import Clock, LoopClock
-from appliance.core.events import CALL_SCHEMA, Event, External, Jsep, MediaStats, Plugin, event
+from appliance.core.events import CALL_SCHEMA, Event, External, MediaStats, Plugin, event
 from appliance.core.stamp import Stamper
 from appliance.handlers.store import StoreHandler, schema
 from appliance.handlers.store.handler import DAY_US
@@ -25,7 +25,7 @@ from appliance.handlers.store.writer import Writer
 from tests.clock import FakeClock
 from tests.handlers.databases import Home
 from tests.handlers.harness import recorded
-from tests.handlers.test_store import HANGUP, OFFER, UP, of_call, passing, verdict
+from tests.handlers.store_calls import HANGUP, OFFER, UP, assert_comes_back, of_call, passing, verdict
 from tests.handlers.test_store_migrations import config
 from tests.handlers.test_store_rooms import RECORD, WHO_WATCHES_WHOM
 from tests.intake.links import until
@@ -50,16 +50,7 @@ async def running(home: Home, clock: Clock | None = None, **settings: Any) -> As
 async def test_every_event_of_every_call_comes_back_as_it_was(home: Home, trace: str) -> None:
     items = list(recorded(f"janus-1.4/{trace}.jsonl"))
     async with running(home) as handler:
-        await handler.handle(items)
-        calls = await handler.archive.calls()
-        assert {call.correlation_id for call in calls} == {
-            item.correlation_id for item in items if isinstance(item.event, Jsep)
-        }
-        for call in calls:
-            found = await handler.archive.events(call.correlation_id)
-            own = [item for item in found if item.correlation_id == call.correlation_id]
-            expected = [item for item in items if item.correlation_id == call.correlation_id]
-            assert own == sorted(expected, key=lambda item: (item.timestamp, item.id))
+        await assert_comes_back(handler, items)
 
 
 async def test_who_is_subscribed_to_whom(home: Home) -> None:
