@@ -184,6 +184,8 @@ CALLS = Operation(
         words("search", "Within ids, opaque id, room, addresses, plugin and verdict code."),
         flag("live", "Only those that are up, or only those that are over."),
         one_of("severity", "Only those whose newest verdict is so.", (ANY, "fault", "notice", "good")),
+        one_of("by", "With `key`: only those that are over and have this in common.", (ANY, *DIMENSIONS)),
+        words("key", "Of a group of `/api/fleet`."),
     ),
     answer=CallsAnswer,
 )

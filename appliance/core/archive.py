@@ -165,9 +165,11 @@ class Archive(Protocol):
         search: str | None = None,
         live: bool | None = None,
         codes: Sequence[str] | None = None,
+        group: tuple[str, str] | None = None,
     ) -> Sequence[CallSummary]:
         """Newest first. ``search`` is matched within the ids, opaque id, room, address and verdict code, whose words
-        may have blanks between them; ``codes``: only those whose newest verdict is one of these.
+        may have blanks between them; ``codes``: only those whose newest verdict is one of these; ``group``: only those
+        that are over and have this in common, one of :data:`DIMENSIONS` and the key of a :class:`CallGroup`.
         """
 
     async def call(self, correlation_id: str) -> CallSummary | None:

@@ -112,12 +112,18 @@ class MemoryArchive:
         search: str | None = None,
         live: bool | None = None,
         codes: Sequence[str] | None = None,
+        group: tuple[str, str] | None = None,
     ) -> Sequence[CallSummary]:
+        among = set(self.summaries)
+        if group is not None:
+            with self._records() as connection:
+                among = set(connection.execute(fleet.in_group(*group)).scalars())
         found = sorted(self.summaries.values(), key=lambda call: -call.started_us)
         return [
             call
             for call in found
-            if (before_us is None or call.started_us < before_us)
+            if call.correlation_id in among
+            and (before_us is None or call.started_us < before_us)
             and (live is None or live == (call.ended_us is None))
             and (search is None or search.lower() in _searched(call) or search.replace(" ", "_") in _searched(call))
             and (codes is None or (call.verdict or {}).get("code") in codes)

@@ -9,7 +9,7 @@ import pytest_asyncio
 from aiohttp.test_utils import TestClient
 from playwright.async_api import Browser, expect
 
-from appliance.core.archive import CallSummary
+from appliance.core.archive import DIMENSIONS, CallSummary
 from tests.console.recorded import MemoryArchive
 from tests.console.test_api import only
 from tests.console.test_browser import opened
@@ -38,6 +38,19 @@ async def test_calls_are_asked_for_by_how_grave_their_verdict_is(client: Client,
     async with client.get("/api/calls?severity=grave") as reply:
         assert reply.status == 400
         assert "wanted one of any, fault, notice, good" in await reply.text()
+
+
+async def test_calls_of_a_group_are_those_that_were_counted(client: Client) -> None:
+    for by in DIMENSIONS:
+        async with client.get("/api/fleet", params={"by": by, "since": "0"}) as reply:
+            groups = (await reply.json())["groups"]
+        for group in groups:
+            if group["key"] is not None:
+                assert len(await listed(client, by=by, key=group["key"])) == group["calls"], group
+    assert await listed(client, by="network", key="192.0.2.0/24") == {}
+    for asked in ({"by": "network"}, {"key": "192.0.2.0/24"}):
+        async with client.get("/api/calls", params=asked) as reply:
+            assert reply.status == 400 and "by, key: wanted together" in await reply.text()
 
 
 async def test_a_verdict_is_found_by_its_words(client: Client) -> None:
@@ -120,3 +133,23 @@ async def test_faults_and_a_time_are_filters_with_an_address(browser: Browser, a
         await page.reload()
         await expect(rows).to_have_count(kept)
         await expect(page.get_by_label("Started before")).to_have_value(text)
+
+
+@pytest.mark.interop
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_group_of_the_fleet_leads_to_its_calls(browser: Browser, archive: MemoryArchive) -> None:
+    async with opened(browser, archive) as shown:
+        page = shown.page
+        await page.goto(f"{shown.url}/fleet?by=code&hours=9999999")
+        await page.get_by_role("link", name="Fingerprint mismatch").click()
+        rows, chip = (
+            page.locator(".calls tbody tr"),
+            page.get_by_role("button", name="Verdict Fingerprint mismatch, show all"),
+        )
+        await expect(rows).to_have_count(1)
+        await expect(rows).to_contain_text("opaque-dtls_badfp")
+        await page.reload()
+        await expect(rows).to_have_count(1)
+        await chip.click()
+        await expect(rows).to_have_count(6)
+        await expect(chip).to_be_hidden()

@@ -87,6 +87,9 @@ async def test_calls_are_grouped_by_what_their_media_went_over(home: Home) -> No
     async with running(home) as handler:
         await handler.handle([record(n, n, selected_pair=pairs.get(n)) for n in (1, 2, 3, 4)])
         groups = await handler.archive.groups("protocol", since_us=0, until_us=10**6)
+        await handler.handle([of_call(OFFER, 1)])
+        assert [call.correlation_id for call in await handler.archive.calls(group=("protocol", "tcp"))] == ["1-2-1@gw"]
+        assert await handler.archive.calls(group=("protocol", "udp")) == []
     assert {group.key: group.calls for group in groups} == {"udp": 2, "tcp": 1, None: 1}
 
 

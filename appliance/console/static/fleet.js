@@ -17,15 +17,6 @@ const HOUR_US = 3_600_000_000;
 /** Groups that stand out and are named above the table; more would bury it. */
 const NAMED = 5;
 const EVERY_MS = 30_000;
-/** What the list of calls is asked for, to see those of a group. */
-const SEARCHED = {
-  server: (key) => ({ search: key }), room: (key) => ({ search: key }), plugin: (key) => ({ search: key }), code: (key) => ({ search: key }),
-  // 192.0.2.0/24 and 2001:db8:1::/48: what their addresses begin with.
-  network: (key) => ({ search: key.includes(":") ? key.replace(/:?:\/\d+$/, ":") : key.replace(/\.\d+\/24$/, ".") }),
-  protocol: (key) => ({ search: `,${key}]` }),
-  hour: (key) => ({ before: String(Number(key) + HOUR_US) }),
-};
-
 /** Shows the page in `main`; returns what ends it. */
 export function showFleet(main) {
   document.title = "Fleet";
@@ -101,6 +92,8 @@ export function showFleet(main) {
     replace(outliers,
       fleet.outliers.slice(0, NAMED).map((outlier) => h("p", { class: "notice fail" }, icon("fail"), " ", outlier.sentence)),
       further > 0 ? h("p", { class: "muted" }, `${further} further groups stand out too; they are marked below.`) : null);
+    // Hours are read in their order, whatever failed in them.
+    if (fleet.by === "hour") fleet.groups.sort((one, other) => Number(other.key) - Number(one.key));
     replace(body, fleet.groups.map((group) => drawGroup(group, fleet.by, marked.has(group.key))));
     note.hidden = fleet.groups.length > 0;
     note.textContent = "No call has ended in that time.";
@@ -112,6 +105,14 @@ export function showFleet(main) {
     stopRefreshing();
     aborter?.abort();
   };
+}
+
+/** "Network 192.0.2.0/24", where the list of calls says of whom it is. */
+export const groupText = (by, key) => `${BY.find(([value]) => value === by)?.[1] ?? by} ${keyText(by, key)}`;
+
+function keyText(by, key) {
+  const texts = { code: nameOf, hour: () => hour.format(new Date(Number(key) / 1000)), protocol: () => key.toUpperCase() };
+  return (texts[by] ?? String)(key);
 }
 
 function drawGroup(group, by, marked) {
@@ -130,8 +131,6 @@ function drawGroup(group, by, marked) {
 
 function named(group, by) {
   if (group.key === null || group.key === undefined) return "not known";
-  const texts = { code: nameOf, hour: (key) => hour.format(new Date(Number(key) / 1000)), protocol: (key) => key.toUpperCase() };
-  const text = (texts[by] ?? String)(group.key);
-  if (!SEARCHED[by]) return text;
-  return h("a", { href: `/?${new URLSearchParams(SEARCHED[by](group.key))}`, onclick: route }, text);
+  const text = keyText(by, group.key);
+  return h("a", { href: `/?${new URLSearchParams({ by, key: group.key })}`, onclick: route }, text);
 }

@@ -3,6 +3,7 @@
 import { dropZone } from "./analyse.js";
 import { getCalls, watch } from "./api.js";
 import { h, icon, replace } from "./dom.js";
+import { groupText } from "./fleet.js";
 import { clock, duration, moment } from "./format.js";
 import { showQuality, verdictWord } from "./verdict.js";
 import { onEvery, route, showConnection } from "./page.js";
@@ -23,6 +24,7 @@ export function showList(main) {
   const state = {
     search: parameters.get("search") ?? "", live: parameters.get("live") ?? "",
     severity: parameters.get("severity") ?? "", before: parameters.get("before") ?? "",
+    by: parameters.get("by") ?? "", key: parameters.get("key") ?? "",
   };
   const rows = new Map();
   let calls = [];
@@ -62,10 +64,18 @@ export function showList(main) {
       restart();
     } });
 
+  const group = h("button", { type: "button", class: "chip", hidden: state.by === "", "aria-label": `${groupText(state.by, state.key)}, show all`,
+    onclick: () => {
+      Object.assign(state, { by: "", key: "" });
+      group.hidden = true;
+      restart();
+    } }, `${groupText(state.by, state.key)} ×`);
+
   const zone = dropZone();
   replace(main,
     h("div", { class: "list-head" },
       h("h1", {}, "Calls"),
+      group,
       h("div", { class: "segments", role: "group", "aria-label": "Which calls" }, choices),
       severity,
       h("label", { class: "muted" }, "before ", from),

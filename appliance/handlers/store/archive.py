@@ -60,6 +60,7 @@ class StoreArchive:
         search: str | None = None,
         live: bool | None = None,
         codes: Sequence[str] | None = None,
+        group: tuple[str, str] | None = None,
     ) -> Sequence[CallSummary]:
         """Newest first; at most :data:`MAX_CALLS`. :raises StoreError: the store can't be read."""
         table = schema.calls
@@ -68,6 +69,8 @@ class StoreArchive:
             query = query.where(table.c.started_us < before_us)
         if live is not None:
             query = query.where(table.c.ended_us.is_(None) if live else table.c.ended_us.is_not(None))
+        if group is not None:
+            query = query.where(table.c.correlation_id.in_(fleet.in_group(*group)))
         if codes is not None:
             query = query.where(table.c.verdict_code.in_(codes))
         if search:

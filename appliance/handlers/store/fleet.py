@@ -5,7 +5,7 @@ from statistics import fmean, median, quantiles
 from typing import Any
 
 from msgspec.structs import fields
-from sqlalchemy import Connection, String, case, cast, func, select
+from sqlalchemy import Connection, Select, String, case, cast, func, select
 
 from appliance.core.archive import CallGroup, EndedCall, RecordFilter, UsualPhase
 from appliance.handlers.store.schema import callrecords
@@ -56,6 +56,11 @@ def groups(
     found = [_group(value, rows) for value, rows in parts.items()]
     found.sort(key=lambda group: (-group.faults, -group.calls, group.key or ""))
     return found[:MAX_GROUPS]
+
+
+def in_group(by: str, key: str) -> Select[tuple[str]]:
+    """The correlation ids of a group of :func:`groups`. :raises KeyError: ``by`` is no dimension."""
+    return select(_c.correlation_id).where(_COLUMNS[by] == key)
 
 
 _NAMED = {"session_id": _c.session, "handle_id": _c.handle, "code": _c.verdict_code}
