@@ -261,7 +261,7 @@ def record(action: str, what: str, url: str, secret_file: str) -> None:
 @click.option("--store", metavar="URL|FILE", help="Keep the calls in this database, or SQLite file.")
 @click.option("--metrics", is_flag=True, help="Print what Prometheus would scrape after the last call.")
 @click.option("--speed", type=click.Choice(["full", "real"]), default="full", show_default=True, help="Of shipping.")
-@click.option("--keys", type=click.Path(path_type=Path, dir_okay=False), help="An SSLKEYLOGFILE: opens SRTCP.")
+@click.option("--keys", type=click.Path(path_type=Path, dir_okay=False), help="An SSLKEYLOGFILE: opens SRTCP and TLS.")
 @click.option("--together", is_flag=True, help="The FILEs are parts of one: a ring's files, or of several interfaces.")
 @click.option("--now", is_flag=True, help="Ship with timestamps of now instead of the original ones.")
 def replay(

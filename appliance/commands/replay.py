@@ -41,7 +41,7 @@ class Options(Struct, frozen=True, kw_only=True):
     store: str | None = None
     metrics: bool = False
     keys: Path | None = None
-    """An SSLKEYLOGFILE that opens the SRTCP of captures."""
+    """An SSLKEYLOGFILE that opens the SRTCP and TLS of captures."""
     together: bool = False
     """The files are parts of one, and are named after the first."""
     speed: Literal["full", "real"] = "full"

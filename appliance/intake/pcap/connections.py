@@ -1,6 +1,6 @@
 """TCP connections of a capture: the signalling that is in them, HEP, and media in frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from appliance.intake.pcap.framed import Frames, Framing, framing_of
@@ -12,6 +12,8 @@ from appliance.intake.pcap.tcp import HalfStream, Piece
 
 if TYPE_CHECKING:
     from appliance.hep.framing import Framer
+    from appliance.intake.pcap.keys import KeyLog
+    from appliance.intake.pcap.tls import TlsConnection
 
 MAX_CONNECTIONS = 20_000
 Datagram = Callable[[int, bytes, bytes, int], None]
@@ -22,7 +24,7 @@ _TLS = b"\x16\x03"
 class _Connection:
     """Both directions of a TCP connection that may carry signalling, HEP or media."""
 
-    __slots__ = ("client", "frames", "framing", "halves", "is_hep", "packets", "readers", "transport")
+    __slots__ = ("client", "frames", "framing", "halves", "is_hep", "packets", "readers", "tls", "transport")
 
     def __init__(self, client: tuple[str, int]) -> None:
         self.client = client
@@ -35,17 +37,26 @@ class _Connection:
         self.framing: Framing | None = None
         """Of media, once that is what it carries."""
         self.frames: dict[bytes, Frames] = {}
+        self.tls: TlsConnection | None = None
         self.transport = "janus.transport.http"
 
 
 class Connections:
-    """All of a capture; ``hep`` is given each HEP packet, ``media`` each datagram that was in a frame."""
+    """All of a capture; ``hep`` is given each HEP packet, ``media`` each datagram in a frame, ``keys`` open TLS."""
 
-    def __init__(self, signalling: Signalling, tally: Tally, hep: Callable[[bytes], None], media: Datagram) -> None:
+    def __init__(
+        self,
+        signalling: Signalling,
+        tally: Tally,
+        hep: Callable[[bytes], None],
+        media: Datagram,
+        keys: "KeyLog | None" = None,
+    ) -> None:
         self._signalling = signalling
         self._tally = tally
         self._hep = hep
         self._media = media
+        self._keys = keys
         self._connections: dict[bytes, _Connection | None] = {}
 
     def take(self, timestamp_us: int, key: bytes, data: bytes, length: int) -> None:
@@ -80,13 +91,33 @@ class Connections:
             half.opens(sequence)
             return
         for piece in half.feed(sequence, Piece(timestamp_us, payload, size)):
-            self._piece(key, connection, piece)
+            for plain in self._in_clear(key, connection, piece):
+                self._piece(key, connection, plain)
         if flags & 0x05:
             # Both ends are done when both have said so; what is left over is small.
             connection.halves.pop(key, None)
             if not connection.halves:
                 self._connections.pop(key, None)
                 self._connections.pop(reversed_key(key), None)
+
+    def _in_clear(self, key: bytes, connection: _Connection, piece: Piece) -> Iterator[Piece]:
+        """The piece itself; of a TLS connection what it holds, where there are keys."""
+        source, destination = ends_of(key)
+        if connection.tls is None:
+            if piece.data[:2] != _TLS or key in connection.readers:
+                yield piece
+                return
+            if self._keys is not None:
+                # Takes a library that most captures do without.
+                from appliance.intake.pcap.tls import TlsConnection
+
+                connection.tls = TlsConnection(self._keys)
+        if connection.tls is not None:
+            for plain in connection.tls.feed(source < destination, piece.filled):
+                yield Piece(piece.timestamp_us, plain, len(plain))
+        if connection.tls is None or connection.tls.is_lost:
+            self._tally.tls += self._connections.get(key) is connection
+            self._connections[key] = self._connections[reversed_key(key)] = None
 
     def _piece(self, key: bytes, connection: _Connection, piece: Piece) -> None:
         reader = connection.readers.get(key)
@@ -105,10 +136,6 @@ class Connections:
     def _stream(self, timestamp_us: int, key: bytes, connection: _Connection, data: bytes, *, is_cut: bool) -> None:
         reader = connection.readers.get(key)
         if reader is None and not connection.is_hep:
-            if data[:2] == _TLS:
-                self._tally.tls += 1
-                self._connections[key] = self._connections[reversed_key(key)] = None
-                return
             if data[:4] == b"HEP3":
                 connection.is_hep = True
                 from appliance.hep.framing import Framer

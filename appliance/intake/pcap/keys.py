@@ -1,4 +1,4 @@
-"""Opens SRTCP with the master secrets of an SSLKEYLOGFILE, so that a capture of an encrypted call has its reports.
+"""Reads an SSLKEYLOGFILE, and opens SRTCP with its master secrets, so that a capture of an encrypted call has reports.
 
 The way: master secret and both hellos' randoms give the exporter's key material (RFC 5705, RFC 5764), that gives the
 session keys of each end (RFC 3711 section 4.3, RFC 7714), and these open the packets. RTP needs none of it: what is
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MAX_SECRETS = 100_000
 _LINE = re.compile(rb"^CLIENT_RANDOM ([0-9a-fA-F]{64}) ([0-9a-fA-F]{96})\s*$", re.MULTILINE)
+_TRAFFIC = re.compile(rb"^(CLIENT|SERVER)_TRAFFIC_SECRET_0 ([0-9a-fA-F]{64}) ([0-9a-fA-F]{64,96})\s*$", re.MULTILINE)
 _LABEL = b"EXTRACTOR-dtls_srtp"
 _ENCRYPTION, _AUTHENTICATION, _SALT = 3, 4, 5
 """Labels of SRTCP's keys, RFC 3711 section 4.3.2."""
@@ -41,14 +42,21 @@ PROFILES = {
 
 
 class KeyLog:
-    """Master secrets by client random; lines that are no CLIENT_RANDOM are passed over."""
+    """Secrets by client random; other lines are passed over."""
 
     def __init__(self, *texts: bytes) -> None:
         self.secrets: dict[bytes, bytes] = {}
+        """Master secrets, of DTLS and TLS up to 1.2."""
+        self.traffic: dict[bytes, dict[bytes, bytes]] = {}
+        """The first ones of TLS 1.3 for data, of ``CLIENT`` and ``SERVER``."""
         for text in texts:
             for found in _LINE.finditer(text):
                 if len(self.secrets) < MAX_SECRETS:
                     self.secrets[bytes.fromhex(found[1].decode())] = bytes.fromhex(found[2].decode())
+            for found in _TRAFFIC.finditer(text):
+                if len(self.traffic) < MAX_SECRETS and len(found[3]) % 2 == 0:
+                    of_call = self.traffic.setdefault(bytes.fromhex(found[2].decode()), {})
+                    of_call[found[1]] = bytes.fromhex(found[3].decode())
 
     def openers(
         self, client_random: bytes, server_random: bytes, cipher: str, profile: str

@@ -55,7 +55,7 @@ class CaptureReader:
         self._relays = Relays()
         self._unwrapper = Unwrapper(self.tally)
         self._tunnels = 0
-        self._tcp = Connections(self._signalling, self.tally, self._hep, self._framed)
+        self._tcp = Connections(self._signalling, self.tally, self._hep, self._framed, keys)
 
     def read(self, data: Source) -> list[Event]:
         """Every event, ordered by time, without ids.
