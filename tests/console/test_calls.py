@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient
 from playwright.async_api import Browser, expect
 
 from appliance.core.archive import DIMENSIONS, CallSummary
-from tests.console.recorded import MemoryArchive
+from tests.console.recorded import MemoryArchive, another, recorded
 from tests.console.test_api import only
 from tests.console.test_browser import opened
 from tests.peers.chromium import chromium
@@ -153,3 +153,18 @@ async def test_a_group_of_the_fleet_leads_to_its_calls(browser: Browser, archive
         await chip.click()
         await expect(rows).to_have_count(6)
         await expect(chip).to_be_hidden()
+
+
+@pytest.mark.interop
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_phase_that_goes_on_grows_with_nothing_told(browser: Browser, archive: MemoryArchive) -> None:
+    events = [another(item, 5) for item in recorded("chrome_echo_http")][:40]
+    [correlation_id] = archive.add(events)
+    async with opened(browser, archive) as shown:
+        page = shown.page
+        await page.clock.install(time=events[-1].timestamp / 1e6)
+        await page.goto(f"{shown.url}/call/{correlation_id}")
+        pending = page.locator(".phase.outcome-pending .phase-time")
+        await expect(pending).to_contain_text(" s")
+        await page.clock.fast_forward(600_000)
+        await expect(pending).to_contain_text("10 min")

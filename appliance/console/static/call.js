@@ -9,7 +9,7 @@ import { HepList } from "./hep.js";
 import { Ladder } from "./ladder.js";
 import { onEvery, route, showConnection } from "./page.js";
 import { showCandidates, showDtls, showPairs } from "./pairs.js";
-import { showPhases } from "./phases.js";
+import { showPhases, tickPhases } from "./phases.js";
 import { Plots } from "./plots.js";
 import { showDescriptions } from "./sdp.js";
 import { mayOperate } from "./session.js";
@@ -263,7 +263,9 @@ class CallPage {
   }
 
   tick() {
-    if (this.data && this.live && this.length) this.length.textContent = this.lengthText();
+    if (!this.data || !this.live || !this.length) return;
+    this.length.textContent = this.lengthText();
+    tickPhases(this.boxes.phases, Date.now() * 1000);
   }
 
   close() {

@@ -45,7 +45,12 @@ export function showPhases(phases, live, nowUs, usual = {}) {
       h("span", { class: "phase-bar", "aria-hidden": "true" }),
       h("span", { class: "phase-name" }, h("span", { class: `tone-${tone}` }, icon(tone)), NAMES[phase.name] ?? phase.name,
         h("span", { class: "visually-hidden" }, `, ${word},`)),
-      h("span", { class: "phase-time" }, phase.name === "end" && outcome === "ok" ? "ended" : long === null ? word : duration(long)),
+      h("span", { class: "phase-time", "data-since": since === null ? null : String(phase.start_us) }, phase.name === "end" && outcome === "ok" ? "ended" : long === null ? word : duration(long)),
       showUsual(usual[phase.name], long));
   }));
+}
+
+/** Phases that go on take longer with every second, whether or not anything is told of them. */
+export function tickPhases(element, nowUs) {
+  for (const time of element.querySelectorAll("[data-since]")) time.textContent = duration(Math.max(0, nowUs - Number(time.dataset.since)));
 }
