@@ -181,6 +181,9 @@ class HttpIntake:
         elif deliver is not None:
             with self._journal.keeping(body, len(items), deliver) as keeping:
                 problems = await self._read(items, keeping)
+            if len(problems) == len(items):
+                # Whoever tries again is told again.
+                self._known.forget(digest(body))
         if problems:
             self._note(request, problems[0])
             return web.Response(status=400, text=f"{len(problems)} refused: {problems[0]}\n")

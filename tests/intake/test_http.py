@@ -111,6 +111,9 @@ async def test_a_server_that_heard_no_answer_repeats_itself_in_vain() -> None:
         clock.advance(60)
         await post(intake, [EVENT])
         assert len(got) == 2
+        # What was no event is refused each time.
+        assert [(await post(intake, [{"type": 1}]))[0] for _ in range(2)] == [400, 400]
+        assert outcomes(intake) == {"ok": 2, "malformed": 2, "refused": 0, "duplicate": 2}
     finally:
         await intake.stop()
 
