@@ -13,6 +13,7 @@ from appliance.core.events import (
     VERDICT_SCHEMA,
     Body,
     CandidateAddress,
+    Connection,
     Event,
     External,
     Handle,
@@ -38,6 +39,7 @@ TRACES = Path(__file__).parent.parent / "data" / "janus-1.4"
 CASES = sorted(path.stem for path in TRACES.glob("*.jsonl") if "." not in path.stem)
 
 SESSION, HANDLE = 6720542861340463, 3145832598425959
+HANGUP = Connection(connection="hangup", reason="DTLS alert")
 CALL = f"{SESSION}-{HANDLE}-1@gw-1"
 T0 = 1_795_227_418_870_119
 
@@ -127,6 +129,16 @@ def as_row(message: HepMessage) -> Stored:
 def sip(messages: Iterable[Outgoing]) -> list[dict[str, Any]]:
     """The headers of those of type 1."""
     return [sip_headers(row.payload) for row in stored(messages) if row.payload_type == 1]
+
+
+def call() -> list[Event]:
+    """An offer, an answer and a pair, with nothing of its end."""
+    return [
+        *api_events(port=40000, local_ip="198.51.100.20", local_port=8188),
+        of_handle(jsep("remote", "offer"), 1),
+        of_handle(jsep("local", "answer"), 2),
+        of_handle(pair(), 3),
+    ]
 
 
 def call_with_reports() -> list[Event]:
