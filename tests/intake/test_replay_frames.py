@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from appliance.intake.pcap.reader import CaptureReader
 from appliance.intake.recorded import RecordingError, read_recording, read_together
 from appliance.wire.fragments import MAX_WAITING, Fragments, fragment_of
-from tests.intake.test_replay import explained, raw, records
+from tests.intake.test_replay import CAPTURES, explained, raw, records
+from tests.intake.wrapped import FILE_HEAD, Connections, Packet, packets, record
 
 CASE = "ice_wrongcand"
 
@@ -256,3 +257,30 @@ def test_gzip_that_is_cut_is_read_to_there(tmp_path: Path) -> None:
     two.write_bytes(gzip.compress(data[:5000], mtime=0) + gzip.compress(data[5000:], mtime=0))
     counts = {path.name[0]: len(read_recording(path).events) for path in (whole, cut, two)}
     assert counts["a"] == counts["c"] >= counts["b"] > 10
+
+
+def hep(change: Callable[[Packet, int], list[bytes]]) -> bytes:
+    """The packets of a HEP capture, each in other records."""
+    data = (CAPTURES / "hep" / "call.pcap").read_bytes()
+    return FILE_HEAD + b"".join(
+        record(packet.head, new) for number, packet in enumerate(packets(data), 1) for new in change(packet, number)
+    )
+
+
+def test_hep_in_fragments_and_in_a_stream_is_hep(tmp_path: Path) -> None:
+    whole = read_recording(CAPTURES / "hep" / "call.pcap").events
+    assert len(whole) > 20
+    stream = Connections()
+
+    def in_segments(packet: Packet, _number: int) -> list[bytes]:
+        sizes = range(0, len(packet.payload), 311)
+        parts = [packet.payload[at : at + 311] for at in sizes]
+        return [stream.segment(packet.source, packet.destination, part) for part in parts]
+
+    for change in (lambda packet, number: parts_of(packet.raw, number, 160), in_segments):
+        path = tmp_path / "call.pcap"
+        path.write_bytes(hep(change))
+        found = read_recording(path)
+        assert found.tally is not None
+        assert found.tally.malformed == found.tally.skipped.fragments == 0
+        assert found.events == whole

@@ -10,8 +10,10 @@ MAX_MESSAGE = 8 * 2**20
 _START = re.compile(rb"(?:(GET|POST|OPTIONS|DELETE|PUT|HEAD) (\S+) HTTP/1\.[01]|HTTP/1\.[01] (\d{3}))[^\r\n]*\r\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,10})\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked", re.IGNORECASE)
+_ENCODED = re.compile(rb"\r\ncontent-encoding:[ \t]*(?:x-)?(?:gzip|deflate)[ \t]*\r\n", re.IGNORECASE)
 _DEFLATE = re.compile(rb"\r\nsec-websocket-extensions:[^\r\n]*permessage-deflate([^\r\n]*)", re.IGNORECASE)
 _UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
+_OPCODES = frozenset({0, 1, 2, 8, 9, 10})
 _STATUS_WITHOUT_BODY = {b"204", b"304"}
 
 
@@ -107,8 +109,9 @@ class Reader:
             self._buffer = data[offset:]
             self.switch(head)
             return None
+        is_encoded = _ENCODED.search(head) is not None
         if _CHUNKED.search(head):
-            return self._chunked(path, offset)
+            return self._chunked(path, offset, is_encoded=is_encoded)
         length = _LENGTH.search(head)
         size = int(length[1]) if length is not None and start[3] not in _STATUS_WITHOUT_BODY else 0
         if size > MAX_MESSAGE:
@@ -118,9 +121,19 @@ class Reader:
         if len(data) < offset + size:
             return None
         self._buffer = data[offset + size :]
-        return Message(path, data[offset : offset + size])
+        return self._whole(path, data[offset : offset + size], is_encoded=is_encoded)
 
-    def _chunked(self, path: str, offset: int) -> Message | None:
+    def _whole(self, path: str, body: bytes, *, is_encoded: bool) -> Message | None:
+        if not is_encoded or not body:
+            return Message(path, body)
+        try:
+            # 32: gzip or zlib, whichever it is.
+            return Message(path, zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(body, MAX_MESSAGE))
+        except zlib.error:
+            self.dropped += 1
+            return None
+
+    def _chunked(self, path: str, offset: int, *, is_encoded: bool) -> Message | None:
         data, parts = self._buffer, []
         while True:
             line = data.find(b"\r\n", offset)
@@ -139,10 +152,15 @@ class Reader:
             offset += size + 2
             if size == 0:
                 self._buffer = data[offset:]
-                return Message(path, b"".join(parts))
+                return self._whole(path, b"".join(parts), is_encoded=is_encoded)
 
     def _frame(self) -> Message | None:
         data = self._buffer
+        if data[0] & 0x30 or data[0] & 0x0F not in _OPCODES:
+            # The capture has lost where this frame began: one does where a segment does, mostly.
+            self.dropped += 1
+            self._buffer = b""
+            return None
         if len(data) < 2:
             return None
         size, offset = data[1] & 0x7F, 2
@@ -186,7 +204,12 @@ class Reader:
         if self._inflate is None:
             self._inflate = zlib.decompressobj(-15)
         try:
-            return Message("", self._inflate.decompress(whole + b"\0\0\xff\xff", MAX_MESSAGE))
+            found = self._inflate.decompress(whole + b"\0\0\xff\xff", MAX_MESSAGE)
         except zlib.error:
+            self._inflate = None
             self.dropped += 1
             return None
+        if self._inflate.eof:
+            # Some end the stream with each message.
+            self._inflate = None
+        return Message("", found)
