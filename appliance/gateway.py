@@ -15,7 +15,7 @@ from appliance.config import ServerConfig, Settings
 from appliance.core.bus import EventBus
 from appliance.core.clock import LoopClock
 from appliance.core.gateway import Gateway, GatewayConfig
-from appliance.core.transport import ApiTransport, ServesAdmin
+from appliance.core.transport import ApiTransport, KeepsFiles, ServesAdmin
 from appliance.folder import data_dir, server_name
 from appliance.gateway_admin import AdminDoors, make_recorder
 from appliance.handlers.link import LinkHandler
@@ -95,6 +95,8 @@ async def run_gateway(settings: Settings) -> None:
         ended_by = 0
         stack.callback(lambda: gateway.say_goodbye(ended_by))
         for section, transport in transports.items():
+            if isinstance(transport, KeepsFiles):
+                transport.open(data_dir(server))
             await transport.start(gateway)
             stack.push_async_callback(transport.stop)
             addresses[section] = transport.url

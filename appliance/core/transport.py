@@ -6,6 +6,7 @@ request means is the core's business.
 """
 
 from collections.abc import Awaitable, Iterable
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -83,6 +84,14 @@ class ServesAdmin(Protocol):
 
     def serve_admin(self, api: AdminApi) -> None:
         """Serve it from the start on, where the transport's settings want it."""
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A transport that has files in the data directory."""
+
+    def open(self, folder: Path) -> None:
+        """Called once, before the start: the data directory."""
 
 
 @runtime_checkable

@@ -287,7 +287,7 @@ class EchoHandle(PluginHandle):
         found |= {"simulcast": True, **simulcast} if simulcast else {}
         svc = self._svc()
         found |= {"svc": True, **svc} if svc else {}
-        found |= self._recording()
+        found |= self._recording() | ({"e2ee": True} if self.api.e2ee else {})
         return found | {"bitrate": self._bitrate, "slowlink_count": self._slow_links} | ended
 
 

@@ -11,6 +11,7 @@ import secrets
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -24,14 +25,15 @@ from appliance.transports.queries import answer_query
 
 PAUSES = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0)
 """Seconds between attempts to send to a path whose queue is full."""
+DEFAULT_NAME = "janus.sock"
 
 
 class UnixConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[transports.unix]``."""
 
     enabled: bool = False
-    path: str = "./appliance-data/janus.sock"
-    """Where the Janus API is served; at most 107 bytes."""
+    path: str = ""
+    """Where the Janus API is served, at most 107 bytes; empty: ``janus.sock`` in data_dir."""
     admin_path: str = ""
     """Where the Admin API is; empty: it is not."""
     type: Literal["SEQPACKET", "DGRAM"] = "SEQPACKET"
@@ -266,10 +268,11 @@ class UnixTransport:
     )
 
     def __init__(self, config: UnixConfig) -> None:
-        """:raises ValueError: a path is empty, or both are the same."""
-        if not config.path or config.path == config.admin_path:
+        """:raises ValueError: both paths are the same."""
+        if config.path and config.path == config.admin_path:
             raise ValueError(f"path, admin_path: {config.path!r}, {config.admin_path!r}: wanted two, or one")
         self.config = config
+        self._path = config.path or DEFAULT_NAME
         self.tells = config.events
         self.exchange = Exchange(config.max_message_bytes)
         self._doors: list[_Door] = []
@@ -277,7 +280,7 @@ class UnixTransport:
     @property
     def url(self) -> str:
         """The path."""
-        return f"unix:{self.config.path}"
+        return f"unix:{self._path}"
 
     exposes_admin = False
     """Whether others than the owner could come in by the Admin API."""
@@ -286,11 +289,16 @@ class UnixTransport:
         """From the start on serve the Admin API too."""
         self.exchange.admin_api = api
 
+    def open(self, folder: Path) -> None:
+        """Where the socket is, unless the settings say it."""
+        if not self.config.path:
+            self._path = str(folder / DEFAULT_NAME)
+
     async def start(self, api: Api) -> None:
         """Listen. :raises OSError: a path can't be had."""
         self.exchange.api = api
         door = _PacketDoor if self.config.type == "SEQPACKET" else _DatagramDoor
-        paths = [(self.config.path, False)]
+        paths = [(self._path, False)]
         if self.config.admin_path and self.exchange.admin_api is not None:
             paths.append((self.config.admin_path, True))
         for path, admin in paths:

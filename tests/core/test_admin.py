@@ -238,6 +238,7 @@ def test_the_flags_of_a_call_as_it_goes() -> None:
     world.media.peer.connect()
     assert raised() == answered | {"ready"}
     found = info()
+    assert found["plugin_specific"]["e2ee"] is True
     assert found["current_time"] - found["agent-started"] == 500_000
     assert (found["ice-mode"], found["ice-role"]) == ("lite", "controlled")
     world.media.peer.tell(events.Connection(connection="hangup", reason="DTLS alert"))
