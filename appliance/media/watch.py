@@ -17,6 +17,10 @@ CONNECTING_TICK = 0.5
 """Seconds: two probes a second until there is a pair."""
 TICK = 1.0
 """Seconds: reports, statistics, and whatever else has to be looked after."""
+SLOT = 1 / 16
+"""Seconds: ticks come at multiples of it, so that one wake-up and one batch of events serve many PeerConnections."""
+_EARLY = 0.002
+"""Seconds that a timer may come too early by."""
 _NEVER = float("inf")
 
 
@@ -37,7 +41,9 @@ class Watch:
         """Begin, or begin the period anew."""
         self.stop()
         delay = TICK if self._peer.up and not self._peer.ice.awaiting_pair else CONNECTING_TICK
-        self._timer = self._clock.call_later(delay, self._tick)
+        now = self._clock.monotonic()
+        due = (now + delay + _EARLY) // SLOT * SLOT
+        self._timer = self._clock.call_later(due - now, self._tick)
 
     def stop(self) -> None:
         """No tick comes any more."""
