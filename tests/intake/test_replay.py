@@ -229,15 +229,18 @@ def test_http_bodies_by_length_and_in_chunks() -> None:
     assert found == [("/janus/12/34", b"{  }"), ("/janus", b"{ }"), ("/janus/12?maxev=5", b"")]
 
 
-def test_rtp_alone_is_a_call_whose_signalling_is_missing() -> None:
+@pytest.mark.parametrize("copies", [1, 2], ids=["once", "of a mirror port"])
+def test_rtp_alone_is_a_call_whose_signalling_is_missing(copies: int) -> None:
     writer = Writer(link_type=LinkType.RAW)
     data = [writer.file_header()]
     for number in range(200):
         packet = RtpHeader(111, number, number * 960, 7).build() + bytes(50)
-        data.append(writer.record(10**18 + number * 20_000_000, ("2001:db8::1", 4000), ("2001:db8::2", 5000), packet))
+        ends = ("2001:db8::1", 4000), ("2001:db8::2", 5000)
+        data += [writer.record(10**18 + number * 20_000_000, *ends, packet)] * copies
     (call,) = explained(CaptureReader("rtp").read(b"".join(data)))
     assert "evidence_incomplete" in call.verdict.also
     assert [(track.kind, track.packets_in) for track in call.tracks] == [("audio", 200 - BELIEVE_AFTER)]
+    assert call.tracks[0].loss_in == 0.0
 
 
 def test_decrypted_rtcp_tells_of_the_way_back(tmp_path: Path) -> None:

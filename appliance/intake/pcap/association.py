@@ -76,7 +76,8 @@ class Way:
     def believe(self, ssrc: int, sequence: int) -> bool:
         """Whether this looks like RTP by now, without STUN or DTLS before it."""
         number, times = self.suspects.get(ssrc, (sequence, 0))
-        times = times + 1 if (sequence - number) & 0xFFFF == 1 else 0
+        step = (sequence - number) & 0xFFFF
+        times = times + 1 if step == 1 else times if step == 0 else 0
         if len(self.suspects) < MAX_SUSPECTS or ssrc in self.suspects:
             self.suspects[ssrc] = (sequence, times)
         return times >= BELIEVE_AFTER
