@@ -11,6 +11,8 @@ import { onEvery, route, showConnection } from "./page.js";
 const PAGE = 100;
 /** Calls in the page; older ones have a page of their own, and what is new pushes out what is oldest. */
 const MOST = 500;
+/** Characters of a detail that is kept on one line. */
+const SHORT = 30;
 const SEVERITIES = [["", "Any verdict"], ["fault", "Faults"], ["notice", "Notices"], ["good", "Good"]];
 
 /** Microseconds as a datetime-local field has them, in the reader's own time; the other way NaN where it is none. */
@@ -203,7 +205,7 @@ function drawRow(call, nowUs, length) {
       h("div", {},
         h("a", { href, onclick: route, class: `tone-${tone}` }, word),
         sentence ? h("p", {}, sentence) : null))),
-    h("td", { class: "who break" }, h("strong", { title: who }, who), h("small", {}, details.join(" · "))),
+    h("td", { class: "who break" }, h("strong", { title: who }, who), h("small", {}, details.map((detail, at) => [at ? " · " : "", detail.length > SHORT ? detail : h("span", { class: "nowrap" }, detail)]))),
     h("td", { class: "nowrap" }, h("time", { title: moment(call.started_us) }, clock(call.started_us, nowUs))),
     h("td", { class: "number duration" }, length),
     h("td", {}, showQuality(call.verdict)),
