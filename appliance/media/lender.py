@@ -71,7 +71,12 @@ class Lender:
         """Ask and ask again, for ever."""
         while True:
             if self._clock.monotonic() >= self._next_attempt:
-                await self._ask()
+                try:
+                    await self._ask()
+                except Exception:
+                    # Of a bug; the other servers and the calls know nothing of it.
+                    logger.exception("TURN server %s could not be asked", self.name)
+                    self._next_attempt = self._clock.monotonic() + RETRY_SECONDS[1]
             self.settled.set()
             wait = KEEPALIVE
             if any(family not in self.relays for family in self._wanted):

@@ -176,3 +176,17 @@ async def test_the_start_does_not_wait_for_a_server_that_is_slow(
     assert "not every STUN and TURN server has answered yet" in caplog.text
     assert list(gathering.candidates()) == []
     await gathering.stop()
+
+
+async def test_a_bug_is_logged_and_ends_nothing(
+    asked: Asked, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked.answers[4] = cast(OSError, ValueError("of a bug"))
+    running = asyncio.create_task(asked.lender.run())
+    await asked.lender.settled.wait()
+    assert "TURN server turn.example:3478/udp could not be asked" in caplog.text
+    assert "ValueError: of a bug" in caplog.text
+    assert asked.lender._next_attempt == clock.monotonic() + RETRY_SECONDS[1]
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
