@@ -271,6 +271,11 @@ class EventBus:
         held = [number for one in self._durable if (number := one.oldest_held) is not None]
         return min(held) - 1 if held else self.last_number
 
+    @property
+    def missing(self) -> Sequence[str]:
+        """Durable consumers that did not start."""
+        return self._missing
+
     def had_until(self) -> dict[str, int]:
         """Up to which number each consumer has taken the events, but those that recognise what comes again."""
         return {

@@ -62,6 +62,10 @@ class Progress(Protocol):
 class ProgressOfEach(Progress, Protocol):
     """The same, and of each handler by its name, for a source that brings again itself what a crash lost."""
 
+    @property
+    def missing(self) -> Sequence[str]:
+        """Handlers that must not lose anything and did not start."""
+
     def had_until(self) -> Mapping[str, int]:
         """Up to which number each handler has taken the events, but those that recognise what comes again."""
 

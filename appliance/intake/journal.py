@@ -108,6 +108,11 @@ class Journal:
         """Keep in that folder what comes from now on. What can't be had there is logged, and nothing is kept."""
         if not self._max_bytes:
             return
+        if progress.missing:
+            logger.warning(
+                "intake.%s: the journal waits for a start with handler %s", self._name, ", ".join(progress.missing)
+            )
+            return
         spool = Spool(folder, max_bytes=self._max_bytes, max_age_s=float("inf"))
         try:
             spool.open()

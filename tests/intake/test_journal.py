@@ -329,6 +329,28 @@ async def test_what_is_read_in_the_moment_it_comes_is_kept_too(tmp_path: Path) -
         assert times(second.store.got) == [1, 2]
 
 
+async def test_what_waits_for_a_store_is_not_given_to_a_run_without_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run(tmp_path) as first:
+        await first.reader.read(message(1))
+    without = Run(tmp_path / "unused")
+
+    async def refuse() -> None:
+        raise OSError("no database")
+
+    without.store.start = refuse  # type: ignore[method-assign]  # a store that can't be started
+    async with without.bus:
+        journal = Journal("http", 1, without.clock)
+        journal.open(tmp_path, without.bus, without.deliveries)
+        await journal.replay(without.reader._once_more, without.deliver)
+        await journal.stop()
+    assert "intake.http: the journal waits for a start with handler store" in caplog.text
+    assert without.hep.got == []
+    async with run(tmp_path) as later:
+        assert times(later.store.got) == [1]
+
+
 async def test_an_orderly_end_leaves_nothing(tmp_path: Path) -> None:
     made = Run(tmp_path)
     async with made.bus:
