@@ -13,8 +13,9 @@ from tests.clock import FakeClock
 from tests.handlers.hep_calls import jsep, of_handle
 from tests.handlers.test_hep_handler import counts, handler
 from tests.hep.certificates import certificate
-from tests.hep.test_client import Inbox, free_port
+from tests.hep.inbox import Inbox
 from tests.hep.until import until
+from tests.peers.janus import free_port
 
 
 def tls_server(folder: Path, name: str, *, clients: Path | None = None) -> ssl.SSLContext:

@@ -19,8 +19,9 @@ from appliance.hep.listener import HepListener
 from appliance.hep.template import HepTemplate
 from tests.clock import FakeClock
 from tests.handlers.hep_calls import CALL, jsep, of_handle, trace, verdict
+from tests.hep.inbox import Inbox
 from tests.hep.strict import receive
-from tests.hep.test_client import Inbox, free_port
+from tests.peers.janus import free_port
 
 WHOLE = 89
 """Messages of the recorded call of aiortc: 5 SIP, 36 RTCP made of statistics, 48 events."""

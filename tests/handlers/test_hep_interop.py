@@ -22,8 +22,8 @@ from appliance.hep.listen import inner_packet
 from appliance.hep.message import HepMessage, decode
 from tests.handlers.hep_calls import api_events, call_with_reports, jsep, mapper, of_handle, play, trace, verdict
 from tests.handlers.test_hep_handler import handler
-from tests.hep.test_client import free_port
 from tests.hep.test_message import as_hep_js
+from tests.peers.janus import free_port
 from tests.programs import need
 
 HEP_JS = "hep-js@1.0.22"

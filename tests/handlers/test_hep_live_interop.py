@@ -25,9 +25,9 @@ from tests.handlers.test_hep_interop import (
     queued_bytes,
     until,
 )
-from tests.hep.test_client import free_port
 from tests.hep.test_message import as_hep_js
 from tests.peers.appliance import appliance
+from tests.peers.janus import free_port
 from tests.programs import need
 
 __all__ = ["hep_js"]

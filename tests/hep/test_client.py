@@ -14,61 +14,17 @@ from appliance.hep import udp_client as udp_module
 from appliance.hep.client import TcpClient, UdpClient, make_client
 from appliance.hep.endpoint import Endpoint
 from appliance.hep.listener import HepListener
-from appliance.hep.message import HepMessage, decode
+from appliance.hep.message import decode
 from appliance.hep.template import encode
 from appliance.net.backoff import Backoff
 from tests.hep.captured import sample
 from tests.hep.certificates import certificate
+from tests.hep.inbox import Inbox, Pauses
+from tests.peers.janus import free_port
 
 LOG = sample("log")
 SIP = sample("invite")
 LARGE = encode(replace(decode(LOG), payload=b"x" * 60_000))
-
-
-class Pauses:
-    """Stands for asyncio.sleep: tells how long the client wants to wait, and goes on when the test says so."""
-
-    def __init__(self) -> None:
-        self.wanted: asyncio.Queue[float] = asyncio.Queue()
-        self._over = asyncio.Event()
-
-    async def __call__(self, seconds: float) -> None:
-        self._over.clear()
-        self.wanted.put_nowait(seconds)
-        await self._over.wait()
-
-    async def next(self) -> float:
-        async with asyncio.timeout(5):
-            return await self.wanted.get()
-
-    def end(self) -> None:
-        self._over.set()
-
-
-class Inbox:
-    """What a listener got."""
-
-    def __init__(self) -> None:
-        self.messages: list[HepMessage] = []
-        self._more = asyncio.Event()
-
-    def __call__(self, message: HepMessage) -> None:
-        self.messages.append(message)
-        self._more.set()
-
-    async def have(self, number: int) -> list[HepMessage]:
-        async with asyncio.timeout(5):
-            while len(self.messages) < number:
-                self._more.clear()
-                await self._more.wait()
-        return self.messages
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def steady() -> Backoff:

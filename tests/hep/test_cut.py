@@ -13,9 +13,9 @@ from appliance.hep.message import HepEncodeError, decode
 from appliance.hep.tcp_client import TcpClient
 from appliance.hep.template import HepTemplate, build
 from appliance.hep.udp_client import UdpClient
+from tests.hep.inbox import Inbox
 from tests.hep.messages import messages
 from tests.hep.strict import receive, sip_headers
-from tests.hep.test_client import Inbox
 from tests.hep.test_template import FIELDS
 
 MADE = HepTemplate(**FIELDS)

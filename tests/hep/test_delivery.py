@@ -21,9 +21,10 @@ from appliance.hep.template import HepTemplate
 from appliance.net.backoff import Backoff
 from appliance.net.spool import Spool
 from tests.hep.captured import sample
-from tests.hep.test_client import Inbox, Pauses, free_port
+from tests.hep.inbox import Inbox, Pauses
 from tests.hep.test_template import FIELDS
 from tests.hep.until import until
+from tests.peers.janus import free_port
 
 MADE = HepTemplate(**FIELDS)
 SIZE = len(MADE.render(0, 100, bytes(300)))

@@ -19,7 +19,7 @@ from appliance.hep.client import make_client
 from appliance.hep.listener import HepListener
 from tests.hep.captured import captured, sample
 from tests.hep.certificates import certificate
-from tests.hep.test_client import Inbox
+from tests.hep.inbox import Inbox
 from tests.hep.test_delivery import packet
 from tests.hep.until import until
 

@@ -9,7 +9,7 @@ import pytest
 from appliance.hep.listener import HepListener
 from appliance.hep.message import HepMessage
 from tests.hep.captured import captured, sample
-from tests.hep.test_client import Inbox
+from tests.hep.inbox import Inbox
 
 LOG = sample("log")
 GOOD = [packet.data for packet in captured() if packet.name != "samples.evt1000_16bit"]

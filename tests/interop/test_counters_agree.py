@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Page
 
 from appliance.core.events import MediaStats
-from tests.interop.test_congestion import call, decoded, until
+from tests.interop.echo_page import call, decoded, until
 from tests.media.harness import Handle
 from tests.peers.relay import Relay, relay
 

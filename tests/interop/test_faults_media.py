@@ -11,7 +11,7 @@ from tests.interop.faults.case import LIVE_S, Case, Line, check, leave, run, sta
 from tests.interop.faults.house import house
 from tests.interop.faults.phone import Voice, Withheld
 from tests.interop.faults.way import Way, damaged, is_rtp, losing
-from tests.test_call import SmallVideo
+from tests.peers.phone import SmallVideo
 
 pytestmark = pytest.mark.interop
 

@@ -11,7 +11,7 @@ from tests.interop.faults.case import Case, Line, check, leave, run, stay
 from tests.interop.faults.house import house
 from tests.interop.faults.phone import Voice
 from tests.interop.faults.way import Way, is_rtp
-from tests.test_call import SmallVideo
+from tests.peers.phone import SmallVideo
 
 pytestmark = pytest.mark.interop
 

@@ -13,8 +13,8 @@ from tests.interop.faults.case import LIVE_S, Case, Line, check, run
 from tests.interop.faults.house import house
 from tests.interop.faults.phone import Phone, Voice
 from tests.interop.faults.way import Bottleneck, Way, is_rtp, losing, losing_first_frame
+from tests.peers.phone import SmallVideo
 from tests.peers.relay import relay
-from tests.test_call import SmallVideo
 
 pytestmark = pytest.mark.interop
 

@@ -19,11 +19,10 @@ from appliance.media.engine import Engine
 from appliance.media.full import FullIceAgent
 from appliance.media.servers import TurnServer
 from appliance.media.turn import RelayPort
-from tests.interop.test_congestion import call as browser_call
-from tests.interop.test_congestion import decoded
-from tests.interop.test_congestion import until as seen
-from tests.media.harness import Handle, engine
-from tests.media.test_aiortc import until
+from tests.interop.echo_page import call as browser_call
+from tests.interop.echo_page import decoded
+from tests.interop.echo_page import until as seen
+from tests.media.harness import Handle, engine, until
 from tests.peers.coturn import PASSWORD, USER, Coturn, coturn
 from tests.peers.relay import relay
 

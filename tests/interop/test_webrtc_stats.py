@@ -6,7 +6,7 @@ import pytest
 
 from appliance.core.events import Body, DtlsDetail, DtlsState, MediaStats, PairCounters, RtcpReport, event
 from appliance.core.webrtc_stats import stats_of
-from tests.interop.test_congestion import call, decoded, until
+from tests.interop.echo_page import call, decoded, until
 from tests.media.harness import Handle
 from tests.peers.relay import relay
 

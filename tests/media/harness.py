@@ -1,7 +1,10 @@
 """A handle in small: keeps what the engine tells, and echoes as EchoTest does."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from aiortc import RTCConfiguration, RTCPeerConnection
 
 from appliance.core.clock import Clock, LoopClock
 from appliance.core.events import Body, Connection
@@ -63,3 +66,22 @@ async def engine(clock: Clock | None = None, **changes: Any) -> Engine:
     found = Engine(config(**changes), clock or LoopClock())
     await found.start()
     return found
+
+
+async def until(handle: Handle, found: Any) -> None:
+    """Wait for a fact for which ``found()`` is true."""
+    event = asyncio.Event()
+
+    def look(_fact: Body) -> None:
+        if found():
+            event.set()
+
+    handle.on_fact = look
+    look(Connection(connection="now"))
+    async with asyncio.timeout(20):
+        await event.wait()
+
+
+def aiortc_client() -> Any:
+    """A PeerConnection that asks no STUN server."""
+    return RTCPeerConnection(RTCConfiguration(iceServers=[]))

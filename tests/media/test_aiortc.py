@@ -7,20 +7,16 @@ from typing import Any
 
 import aioice.ice
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from aiortc.rtcsctptransport import DataChunk
 from msgspec import to_builtins
 
-from appliance.core.events import Body, Connection, MediaFault, MediaStats
+from appliance.core.events import MediaFault, MediaStats
 from appliance.core.peer import OfferLine
 from appliance.media.engine import Engine
 from appliance.media.full import FullIceAgent
-from tests.media.harness import Handle, engine
-
-
-def client() -> Any:
-    return RTCPeerConnection(RTCConfiguration(iceServers=[]))
+from tests.media.harness import Handle, aiortc_client, engine, until
 
 
 async def negotiate(connection: Any, handle: Handle) -> None:
@@ -40,22 +36,8 @@ def fields_of_janus() -> dict[str, set[str]]:
     return told
 
 
-async def until(handle: Handle, found: Any) -> None:
-    """Wait for a fact for which ``found()`` is true."""
-    event = asyncio.Event()
-
-    def look(_fact: Body) -> None:
-        if found():
-            event.set()
-
-    handle.on_fact = look
-    look(Connection(connection="now"))
-    async with asyncio.timeout(20):
-        await event.wait()
-
-
 async def test_audio_video_and_data_come_back(live: Engine) -> None:
-    handle, connection = Handle(live), client()
+    handle, connection = Handle(live), aiortc_client()
     got: list[str | bytes] = []
     answered = asyncio.Event()
     tracks: dict[str, Any] = {}
@@ -119,7 +101,7 @@ async def test_audio_video_and_data_come_back(live: Engine) -> None:
 
 
 async def test_data_alone_needs_no_media_keys(live: Engine) -> None:
-    handle, connection = Handle(live), client()
+    handle, connection = Handle(live), aiortc_client()
     got: asyncio.Queue[str] = asyncio.Queue()
     channel = connection.createDataChannel("only", protocol="words")
     channel.on("open", lambda: channel.send("hi"))
@@ -138,7 +120,7 @@ async def test_data_alone_needs_no_media_keys(live: Engine) -> None:
 
 
 async def test_hostile_data_is_dropped_and_the_channel_lives(live: Engine) -> None:
-    handle, connection = Handle(live), client()
+    handle, connection = Handle(live), aiortc_client()
     got: asyncio.Queue[str] = asyncio.Queue()
     channel = connection.createDataChannel("chat")
     channel.on("open", lambda: channel.send("first"))
@@ -172,7 +154,7 @@ async def test_hostile_data_is_dropped_and_the_channel_lives(live: Engine) -> No
 
 
 async def test_a_message_that_never_ends_costs_the_association(live: Engine) -> None:
-    handle, connection = Handle(live), client()
+    handle, connection = Handle(live), aiortc_client()
     opened = asyncio.Event()
     connection.createDataChannel("chat").on("open", opened.set)
     await negotiate(connection, handle)
@@ -193,7 +175,7 @@ async def test_a_message_that_never_ends_costs_the_association(live: Engine) -> 
 @pytest.mark.parametrize("offers", [False, True], ids=["aiortc offers", "the gateway offers"])
 async def test_full_ice_connects_in_either_role(monkeypatch: pytest.MonkeyPatch, offers: bool) -> None:
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
-    server, connection = await engine(ice="full"), client()
+    server, connection = await engine(ice="full"), aiortc_client()
     handle = Handle(server)
     if offers:
         lines = [OfferLine(mid="data", kind="application")]

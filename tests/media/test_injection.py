@@ -13,9 +13,7 @@ from appliance.wire import sdp
 from appliance.wire.rtcp import Nack, Pli
 from appliance.wire.rtp import RtpHeader, build_extensions, parse_extensions
 from tests.clock import FakeClock
-from tests.media.harness import Handle
-from tests.media.test_aiortc import client as aiortc_client
-from tests.media.test_aiortc import until
+from tests.media.harness import Handle, aiortc_client, until
 from tests.media.test_offering import KEY, Subscriber, subscribe
 
 OPUS = SourceLine(mid="0", kind="audio", codec="opus", clock_rate=48_000, channels=2, payload_type=111)

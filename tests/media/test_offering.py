@@ -16,9 +16,7 @@ from appliance.wire.rtp import build_extensions, parse_extensions
 from tests.clock import FakeClock
 from tests.media.client import Client
 from tests.media.conftest import Call
-from tests.media.harness import Handle
-from tests.media.test_aiortc import client as aiortc_client
-from tests.media.test_aiortc import until
+from tests.media.harness import Handle, aiortc_client, until
 
 LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"

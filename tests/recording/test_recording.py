@@ -31,7 +31,8 @@ from appliance.recording.recorder import GatewayRecorder
 from appliance.transports.websocket import WebSocketTransport
 from appliance.wire.capture import ip_packets, segment
 from appliance.wire.pcap import Skipped
-from tests.test_call import Journal, Phone, Server, caller
+from tests.peers.caller import Journal, Server, caller
+from tests.peers.phone import Phone
 
 
 class Told(RecordingHandler):

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tests.interop.faults.house import House, JsonObject
 from tests.interop.faults.kept import keep
 from tests.interop.faults.phone import Phone
-from tests.test_call import Caller, WebSocketCaller, caller
+from tests.peers.caller import Caller, WebSocketCaller, caller
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from appliance.recording.bundle import WIRE
 from appliance.recording.config import RecordingConfig
 from appliance.recording.recorder import GatewayRecorder
 from appliance.transports.websocket import WebSocketTransport
-from tests.test_call import Journal, Server
+from tests.peers.caller import Journal, Server
 
 JsonObject = dict[str, Any]
 NAME = "faults"

@@ -13,7 +13,7 @@ from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
 from OpenSSL import SSL
 
 from tests.interop.faults.way import Way
-from tests.test_call import Caller, JsonObject
+from tests.peers.caller import Caller, JsonObject
 
 Rewrite = Callable[[str], str]
 RATE = 48_000

@@ -19,7 +19,7 @@ from appliance.plugins.videoroom import VideoRoom
 from appliance.plugins.videoroom.config import RoomConfig, VideoRoomConfig
 from tests.core.world import FakeClient
 from tests.media.harness import engine
-from tests.test_call import SmallVideo
+from tests.peers.phone import SmallVideo
 
 JsonObject = dict[str, Any]
 KEY = b64encode(bytes(range(30))).decode()
