@@ -3,6 +3,7 @@
 Verbs about rooms (:mod:`.management`) are answered at once; those of a participant, later, by an event.
 """
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from appliance.plugins.videoroom.messages import JOIN, JsonObject, read
 from appliance.plugins.videoroom.publisher import Publisher
 from appliance.plugins.videoroom.rooms import Rooms
 from appliance.plugins.videoroom.subscriber import Subscriber
+
+logger = logging.getLogger(__name__)
 
 ASYNCHRONOUS = frozenset({"join", "joinandconfigure", "publish", "configure", "unpublish", "leave"}) | {
     "start",
@@ -58,6 +61,10 @@ class VideoRoomHandle(PluginHandle):
                 self._role.serve(verb, body, jsep, transaction)
         except PluginError as refusal:
             self.api.push_event(as_event(refusal), transaction=transaction)
+        except Exception:
+            logger.exception("videoroom failed on %s", verb)
+            # Who asked waits for an answer, whatever went wrong here.
+            self.api.push_event(as_event(RefusedError(Code.UNKNOWN, "Unknown error")), transaction=transaction)
 
     def _join(self, verb: str, body: JsonObject, jsep: SessionDescription | None, transaction: str) -> None:
         if self._role is not None:

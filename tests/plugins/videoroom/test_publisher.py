@@ -204,6 +204,19 @@ def test_a_kicked_one_is_out() -> None:
     assert ann.join() == {"videoroom": "event", "error_code": 425, "error": "Not in a room (create a new handle)"}
 
 
+def test_a_request_is_answered_whatever_goes_wrong(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann = Person(world())
+    ann.join()
+    ann.publish()
+    monkeypatch.setattr("tests.core.fake_media.FakePeer.set_bitrate", None)
+    told = ann.tell("configure", bitrate=100_000)
+    assert told == {"videoroom": "event", "error_code": 499, "error": "Unknown error"}
+    assert "videoroom failed on configure" in caplog.text
+    assert ann.tell("configure", keyframe=True)["configured"] == "ok"
+
+
 def test_a_handle_of_a_room_that_is_no_more_is_of_no_use() -> None:
     ann = Person(world())
     ann.ask("create", room=5)
