@@ -10,6 +10,8 @@ from appliance.intake.pcap.tcp import Piece
 from appliance.wire.stun import HEADER_SIZE, MAGIC
 
 _COOKIE = MAGIC.to_bytes(4, "big")
+MAX_MISSES = 200
+"""Segments in a row without a frame, before one is sought at their beginnings alone."""
 MAX_SOUGHT = 4_096
 """Bytes of a frame that is believed to be one by its looks alone."""
 
@@ -39,7 +41,7 @@ def framing_of(data: bytes, length: int) -> Framing | None:
 class Frames:
     """One direction. ``lost``: where the next frame begins is not known."""
 
-    __slots__ = ("_cut", "_framing", "_head", "_kept", "_left", "_padding", "_size", "lost")
+    __slots__ = ("_cut", "_framing", "_head", "_kept", "_left", "_misses", "_padding", "_size", "lost")
 
     def __init__(self, framing: Framing) -> None:
         self._framing = framing
@@ -47,16 +49,18 @@ class Frames:
         self._kept = b""
         self._size = self._left = self._padding = 0
         self._cut = False
+        self._misses = 0
         self.lost = True
 
     def take(self, piece: Piece) -> Iterator[tuple[bytes, int]]:
         """Every datagram that is there now: what is known of its beginning, and its length."""
         data, at = piece.data, 0
         if self.lost:
-            found = _sought(self._framing, data, piece.length)
+            found = _sought(self._framing, data, piece.length, everywhere=self._misses < MAX_MISSES)
             if found is None:
+                self._misses += 1
                 return
-            at, self.lost = found, False
+            at, self.lost, self._misses = found, False, 0
         end = len(data)
         while at < end:
             if not self._size:
@@ -107,11 +111,11 @@ class Frames:
             yield kept, size
 
 
-def _sought(framing: Framing, data: bytes, length: int) -> int | None:
+def _sought(framing: Framing, data: bytes, length: int, *, everywhere: bool) -> int | None:
     """Where in a segment a frame begins, by what frames look like."""
     if _are_frames(framing, data, 0, length, begun=True):
         return 0
-    if len(data) < length:
+    if len(data) < length or not everywhere:
         return None
     return next((at for at in range(1, min(len(data), MAX_SOUGHT)) if _are_frames(framing, data, at, length)), None)
 
