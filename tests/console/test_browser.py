@@ -182,6 +182,8 @@ async def test_a_call_appears_runs_and_ends_without_a_reload(browser: Browser, a
         archive.add(events[40:])
         await expect(page.locator("h1 .badge", has_text="Ended")).to_be_visible()
         await expect(page.locator(".verdict-sentence")).to_contain_text("The application ended the call")
+        told = page.get_by_role("status").filter(has_text="Verdict:")
+        await expect(told).to_have_text("Verdict: Ended by the application")
 
 
 async def test_the_ladder_shows_each_message_between_its_two_ends(

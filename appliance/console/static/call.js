@@ -14,7 +14,7 @@ import { Plots } from "./plots.js";
 import { showDescriptions } from "./sdp.js";
 import { mayOperate } from "./session.js";
 import { getFigures, isTest, showFigures } from "./testfigures.js";
-import { showVerdict } from "./verdict.js";
+import { showVerdict, verdictWord } from "./verdict.js";
 
 const SECTIONS = [
   ["verdict", "Verdict"], ["phases", "Phases"], ["evidence", "Evidence"], ["path", "Path"], ["media", "Media"],
@@ -96,9 +96,11 @@ class CallPage {
     this.ladder = new Ladder(this.correlationId, this.startUs, (id) => this.reveal(id));
     this.boxes.ladder.append(this.ladder.element);
     this.head = h("div", { class: "call-head" });
+    this.said = h("p", { class: "visually-hidden", role: "status" });
     this.replayed = h("div", { class: "analysed", role: "group", "aria-label": "Replayed" });
     replace(this.main,
       this.head,
+      this.said,
       this.replayed,
       h("nav", { class: "jump", "aria-label": "Parts of this page" }, sections.map(([name, title]) => h("a", { href: `#${name}` }, title))),
       h("div", { class: "sections" }, sections.map(([name, title]) => (name === "verdict"
@@ -127,6 +129,7 @@ class CallPage {
   draw() {
     const { data } = this;
     this.drawHead();
+    this.announce(verdictWord(data.verdict, this.live).word);
     this.part("verdict", [data.verdict, this.live], () => showVerdict(data.verdict, this.live));
     this.part("phases", [data.phases, data.usual_phases, this.live],
       () => showPhases(data.phases, this.live, Date.now() * 1000, data.usual_phases));
@@ -142,6 +145,12 @@ class CallPage {
     this.plots.show(data.tracks, this.startUs);
     this.part("sdp", data.descriptions, () => showDescriptions(data.descriptions));
     this.refreshLists();
+  }
+
+  /** For whoever does not see the page change: another verdict, not every second of the same. */
+  announce(word) {
+    if (this.word !== undefined && this.word !== word) this.said.textContent = `Verdict: ${word}`;
+    this.word = word;
   }
 
   /** The browser's figures come once, at the end of the test. */
