@@ -10,7 +10,9 @@ from appliance.plugins.videoroom import VideoRoom
 from appliance.plugins.videoroom.config import VideoRoomConfig
 from appliance.plugins.videoroom.ears import TalkMeter
 from appliance.wire.rtp import RtpHeader, build_extensions
-from tests.plugins.videoroom.people import ANSWER, MEDIA, Person, world
+from tests.plugins.videoroom.people import Person, world
+
+pytestmark = pytest.mark.usefixtures("publishing")
 
 LEVEL_ID = 1
 
@@ -49,12 +51,6 @@ def test_the_mean_of_some_packets_decides(levels: list[int | None], changes: lis
     for level in levels:
         meter(packet(level))
     assert told == changes
-
-
-@pytest.fixture(autouse=True)
-def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.core.fake_media.MEDIA", MEDIA)
-    monkeypatch.setattr("tests.core.fake_media.ANSWER", ANSWER)
 
 
 @contextmanager

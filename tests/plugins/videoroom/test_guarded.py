@@ -11,17 +11,13 @@ from appliance.plugins.videoroom import VideoRoom
 from appliance.plugins.videoroom.config import RoomConfig, VideoRoomConfig
 from tests.core.fake_media import OFFER
 from tests.core.world import JsonObject
-from tests.plugins.videoroom.people import ANSWER, MEDIA, Person, world
+from tests.plugins.videoroom.people import Person, world
 from tests.plugins.videoroom.test_rooms import refused
+
+pytestmark = pytest.mark.usefixtures("publishing")
 
 NOW_S = 1_700_000_000
 WRONG = refused(433, "Unauthorized (wrong token)")
-
-
-@pytest.fixture(autouse=True)
-def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.core.fake_media.MEDIA", MEDIA)
-    monkeypatch.setattr("tests.core.fake_media.ANSWER", ANSWER)
 
 
 def token(*granted: str, realm: str = VideoRoom.package, secret: bytes = b"hush", expiry_s: int = NOW_S) -> str:

@@ -11,17 +11,13 @@ from appliance.plugins.videoroom.config import RoomConfig, VideoRoomConfig
 from tests.clock import FakeClock
 from tests.core.fake_media import FakePeer
 from tests.core.world import JsonObject
-from tests.plugins.videoroom.people import ANSWER, MEDIA, Person, plugin_events, world
+from tests.plugins.videoroom.people import Person, plugin_events, world
+
+pytestmark = pytest.mark.usefixtures("publishing")
 
 PACKET = memoryview(b"\x80\x6f" + bytes(98))
 AT = 1_700_000_000_000_000
 BAD_NAME = "should be letters, digits and _.+@=,- alone, below the folder of recordings)"
-
-
-@pytest.fixture(autouse=True)
-def publishing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.core.fake_media.MEDIA", MEDIA)
-    monkeypatch.setattr("tests.core.fake_media.ANSWER", ANSWER)
 
 
 class Studio:
