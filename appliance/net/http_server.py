@@ -1,6 +1,7 @@
 """One HTTP server: an aiohttp application on one address, started with a clear error and stopped gracefully."""
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -98,7 +99,8 @@ class HttpServer:
             )
         except (OSError, OverflowError) as error:
             await self._runner.cleanup()
-            number = getattr(error, "errno", None)
+            # Since Python 3.13 asyncio says of an address that is not ours that it "could not bind", and no number.
+            number = error.errno or errno.EADDRNOTAVAIL if isinstance(error, OSError) else None
             if isinstance(error, socket.gaierror):
                 reason = error.strerror
             elif isinstance(number, int) and number > 0:
