@@ -9,7 +9,8 @@ import pytest_asyncio
 from aiohttp.test_utils import TestClient
 from playwright.async_api import Browser, expect
 
-from appliance.core.archive import DIMENSIONS, CallSummary
+from appliance.core.archive import CallSummary
+from appliance.core.events import Plugin
 from tests.console.recorded import MemoryArchive, another, recorded
 from tests.console.test_api import only
 from tests.console.test_browser import opened
@@ -41,7 +42,7 @@ async def test_calls_are_asked_for_by_how_grave_their_verdict_is(client: Client,
 
 
 async def test_calls_of_a_group_are_those_that_were_counted(client: Client) -> None:
-    for by in DIMENSIONS:
+    for by in ("network", "protocol", "code"):
         async with client.get("/api/fleet", params={"by": by, "since": "0"}) as reply:
             groups = (await reply.json())["groups"]
         for group in groups:
@@ -168,3 +169,25 @@ async def test_a_phase_that_goes_on_grows_with_nothing_told(browser: Browser, ar
         await expect(pending).to_contain_text(" s")
         await page.clock.fast_forward(600_000)
         await expect(pending).to_contain_text("10 min")
+
+
+@pytest.mark.interop
+@pytest.mark.asyncio(loop_scope="module")
+async def test_people_of_a_room_come_and_go_without_a_reload(browser: Browser, archive: MemoryArchive) -> None:
+    events = recorded("videoroom_http")
+    joined = [
+        n
+        for n, item in enumerate(events)
+        if isinstance(item.event, Plugin) and item.event.data.get("event") == "joined"
+    ]
+    archive.add(events[: joined[1]])
+    async with opened(browser, archive) as shown:
+        page = shown.page
+        await page.goto(f"{shown.url}/together?room=4321")
+        people = page.locator(".together tbody tr")
+        await expect(people).to_have_count(1)
+        archive.add(events[joined[1] : joined[1] + 1])
+        await expect(people).to_have_count(2, timeout=15_000)
+        await expect(people.locator(".badge.live")).to_have_count(2)
+        archive.add(events[joined[1] + 1 :])
+        await expect(people.locator(".badge.live")).to_have_count(0, timeout=15_000)

@@ -3,11 +3,13 @@
 import { getMembers, watch } from "./api.js";
 import { h, replace } from "./dom.js";
 import { clock, moment, NONE } from "./format.js";
-import { route, showConnection } from "./page.js";
+import { onEvery, route, showConnection } from "./page.js";
 import { nameOf } from "./verdict.js";
 
 /** Whatever changes meanwhile is looked at once. */
 const LATER_MS = 1_000;
+/** Who joins and publishes nothing has no call that would change. */
+const EVERY_MS = 5_000;
 
 /** Shows the page in `main`; returns what ends it. */
 export function showTogether(main) {
@@ -48,8 +50,10 @@ export function showTogether(main) {
   let timer = null;
   const later = () => { timer ??= setTimeout(() => { timer = null; load(); }, LATER_MS); };
   const stopWatching = watch(null, { calls: later, reload: later, state: showConnection });
+  const stopLooking = onEvery(EVERY_MS, () => { if (!document.hidden) later(); });
   load();
   return () => {
+    stopLooking();
     stopWatching();
     clearTimeout(timer);
     aborter.abort();
