@@ -58,7 +58,7 @@ def groups(
     return found[:MAX_GROUPS]
 
 
-def in_group(by: str, key: str) -> Select[tuple[str]]:
+def in_group(by: str, key: str) -> Select[Any]:
     """The correlation ids of a group of :func:`groups`. :raises KeyError: ``by`` is no dimension."""
     return select(_c.correlation_id).where(_COLUMNS[by] == key)
 
