@@ -199,6 +199,17 @@ def test_packets_in_any_order_are_put_in_that_of_time(tmp_path: Path) -> None:
     assert found.tally.was_sorted
 
 
+def test_what_is_too_long_to_be_put_in_order_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, path = raw(CASE), tmp_path / "a.pcap"
+    monkeypatch.setattr("appliance.wire.ordered.MAX_PACKETS", 20)
+    path.write_bytes(shifted(data, lambda number: number > 50) + shifted(data, lambda number: number <= 50)[24:])
+    with pytest.raises(RecordingError, match="more than 20 packets to put in order"):
+        read_recording(path)
+    # In order each by itself, they take no memory together.
+    path.write_bytes(data)
+    assert read_together([path, path]).events == [replace(item, emitter="a") for item in CaptureReader("x").read(data)]
+
+
 def test_the_parts_of_a_capture_are_one_together(tmp_path: Path) -> None:
     """Of two interfaces, one of them gzipped and in nanoseconds; and a ring's files, the later first."""
     data = raw(CASE)

@@ -24,7 +24,9 @@ BELIEVE_AFTER = 8
 TICK_US = 1_000_000
 COPY_US = 10_000
 """Within which the same bytes once more are a mirror port's copy, where nothing in them says so."""
-MAX_SEEN = 256
+MAX_SEEN = 16
+"""Packets of one kind that are on their way at once."""
+MAX_SEEN_IN_CALL = 64
 COUNTERS_US = 5_000_000
 """Between looks at the STUN counters, once ICE is through."""
 
@@ -32,9 +34,10 @@ COUNTERS_US = 5_000_000
 class Seen:
     """What passed lately."""
 
-    __slots__ = ("_times",)
+    __slots__ = ("_limit", "_times")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_SEEN) -> None:
+        self._limit = limit
         self._times: dict[int, int] = {}
 
     def again(self, timestamp_us: int, data: bytes, end: int = 0, *, within_us: int = COPY_US) -> bool:
@@ -42,7 +45,7 @@ class Seen:
         mark = hash((end, data))
         before = self._times.pop(mark, None)
         self._times[mark] = timestamp_us
-        if len(self._times) > MAX_SEEN:
+        if len(self._times) > self._limit:
             del self._times[next(iter(self._times))]
         return before is not None and timestamp_us - before <= within_us
 
@@ -125,7 +128,7 @@ class Association:
         self.stun_us: int | None = None
         self.selected: list[tuple[int, Flow]] = []
         self.handshake = Handshake()
-        self.seen = Seen()
+        self.seen = Seen(MAX_SEEN_IN_CALL)
         """Its DTLS and RTCP, on whatever pair."""
         self.media_us: int | None = None
         self.streams: dict[tuple[int, int], Stream] = {}

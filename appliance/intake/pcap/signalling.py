@@ -15,6 +15,7 @@ from appliance.wire.description import SessionDescription
 MAX_PENDING = 10_000
 COPY_US = 1_000_000
 """Within which the same message once more is on its other side of a proxy, or of a mirror port."""
+MAX_SEEN = 1_000
 MAX_UFRAGS = 50_000
 MAX_CANDIDATES = 200
 _PATH = re.compile(r"/(\d{1,16})(?:/(\d{1,16}))?(?:[/?]|$)")
@@ -71,7 +72,7 @@ class Signalling:
         """Handles with a description."""
         self.ufrags: OrderedDict[str, tuple[HandleKey, str]] = OrderedDict()
         """ICE user name fragment: whose, and remote or local."""
-        self._asked, self._answered = Seen(), Seen()
+        self._asked, self._answered = Seen(MAX_SEEN), Seen(MAX_SEEN)
         self.messages = 0
         self.unreadable = 0
         """Messages that were no JSON, or cut by the capture."""
