@@ -317,7 +317,7 @@ class Handle:
         """Hang up of the plugin's own accord."""
         self.hangup("Close PC")
 
-    def later(self, action: Callable[[], None]) -> None:
+    def later(self, action: Callable[[], object]) -> None:
         """Run ``action`` once the reply to the request at hand is on its way, unless the handle ends before."""
 
         def run() -> None:

@@ -80,7 +80,7 @@ class HandleApi(Protocol):
     def close_peer(self) -> None:
         """Hang up: the client sees the reason ``Close PC``."""
 
-    def later(self, action: Any) -> None:
+    def later(self, action: Callable[[], object]) -> None:
         """Run ``action()`` once the reply to the current request is on its way."""
 
 

@@ -5,7 +5,6 @@ import fcntl
 import socket
 import struct
 import termios
-from typing import Any
 
 _ESTABLISHED = 1
 _MIN_RTT = 148
@@ -15,7 +14,7 @@ _UNKNOWN = 0xFFFFFFFF
 _NUMBER = struct.Struct("i")
 
 
-def keep_alive(raw: Any) -> None:
+def keep_alive(raw: socket.socket) -> None:
     """Send at once what is written, and notice within a minute that an idle peer has vanished."""
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -24,7 +23,7 @@ def keep_alive(raw: Any) -> None:
             raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-def unacknowledged(raw: Any) -> int:
+def unacknowledged(raw: socket.socket) -> int:
     """Bytes that were written and that the peer's kernel has not acknowledged (Linux, tcp(7), SIOCOUTQ).
 
     0 where the system does not tell.
@@ -36,7 +35,7 @@ def unacknowledged(raw: Any) -> int:
     return number
 
 
-def established(raw: Any) -> bool:
+def established(raw: socket.socket) -> bool:
     """Whether the peer has neither closed nor reset the connection, as far as the kernel knows (``TCP_INFO``)."""
     if not hasattr(socket, "TCP_INFO"):
         return True
@@ -46,7 +45,7 @@ def established(raw: Any) -> bool:
         return False
 
 
-def round_trip(raw: Any) -> float:
+def round_trip(raw: socket.socket) -> float:
     """The shortest of the connection so far, seconds, by the kernel's own clock: a busy program does not lengthen it.
 
     0 where the system does not tell (Linux 4.6 and later do, in ``tcpi_min_rtt``).

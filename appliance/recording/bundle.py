@@ -63,7 +63,7 @@ def write_bundle(
     file: IO[bytes],
     *,
     events: Sequence[Event],
-    explanation: Any,
+    explanation: object,
     parts: Parts | None,
     about: dict[str, Any],
     masks: Masks | None = None,

@@ -212,6 +212,6 @@ def _with_path_ids(message: dict[str, Any], session_id: int, handle_id: int) -> 
     return message
 
 
-def json_response(content: Any, status: int = 200) -> web.Response:
+def json_response(content: object, status: int = 200) -> web.Response:
     """A body of JSON."""
     return web.Response(body=msgspec.json.encode(content), status=status, content_type="application/json")

@@ -10,7 +10,7 @@ import errno
 import secrets
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,7 +121,7 @@ class _Door(ABC):
         self._bound.close()
         self.listener.remove()
 
-    def _spawn(self, work: Any) -> "asyncio.Task[None]":
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.create_task(work, name=f"unix {self._path}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -7,7 +7,7 @@ and for the client, with port 0.
 
 from collections import OrderedDict
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from appliance.core.events import CandidateAddress, Event, SelectedPair, Session, Transport
 from appliance.hep.message import TCP, UDP, Address
@@ -38,7 +38,7 @@ class Path(NamedTuple):
     via: str = "TCP"
 
 
-def parse_address(text: Any) -> Address | None:
+def parse_address(text: object) -> Address | None:
     """An address as events have it; ``None`` for a host name or nothing. IPv4 in IPv6 clothes becomes IPv4."""
     if not isinstance(text, str):
         return None
@@ -51,7 +51,7 @@ def parse_address(text: Any) -> Address | None:
     return address
 
 
-def parse_port(value: Any) -> int:
+def parse_port(value: object) -> int:
     """A port as events have it; 0 for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0xFFFF else 0
 

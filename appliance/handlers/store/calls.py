@@ -1,7 +1,7 @@
 """Folds events into one row a PeerConnection: who, where, from when to when, and the newest verdict. Pure."""
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -30,6 +30,8 @@ MAX_ADDRESSES = 20_000
 
 SessionKey = tuple[str, int | None]
 HandleKey = tuple[str, int | None, int | None]
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 _OF_A_CALL = EventType.JSEP | EventType.WEBRTC | EventType.MEDIA
 _json = msgspec.json.Encoder()
@@ -248,7 +250,7 @@ class CallBook:
         return restarts
 
 
-def _bounded(table: OrderedDict[Any, Any], key: Any, value: Any, limit: int) -> Any:
+def _bounded(table: OrderedDict[_Key, _Value], key: _Key, value: _Value, limit: int) -> _Value:
     table[key] = value
     table.move_to_end(key)
     if len(table) > limit:

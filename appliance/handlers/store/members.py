@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, or_, select
+from sqlalchemy import Connection, Row, Select, Table, or_, select
 
 from appliance.core.archive import Member, Watched
 from appliance.handlers.store import schema
@@ -77,10 +77,10 @@ def _watched(connection: Connection, rooms: Iterable[str], since_us: int) -> dic
     return found
 
 
-def _by_handle(connection: Connection, table: Any, keys: set[HandleKey], order: str) -> dict[HandleKey, Any]:
+def _by_handle(connection: Connection, table: Table, keys: set[HandleKey], order: str) -> dict[HandleKey, Row[Any]]:
     """The latest row of each handle."""
     handles = sorted({handle for _, _, handle in keys if handle is not None})
-    found: dict[HandleKey, Any] = {}
+    found: dict[HandleKey, Row[Any]] = {}
     for start in range(0, len(handles), 500):
         some = handles[start : start + 500]
         for row in connection.execute(select(table).where(table.c.handle.in_(some)).order_by(table.c[order])):
@@ -89,12 +89,12 @@ def _by_handle(connection: Connection, table: Any, keys: set[HandleKey], order: 
 
 
 def _member(
-    row: Any,
-    later: Sequence[Any],
-    subscriptions: Sequence[Any],
+    row: Row[Any],
+    later: Sequence[Row[Any]],
+    subscriptions: Sequence[Row[Any]],
     names: dict[tuple[Any, Any, Any], str],
-    calls: dict[HandleKey, Any],
-    attached: dict[HandleKey, Any],
+    calls: dict[HandleKey, Row[Any]],
+    attached: dict[HandleKey, Row[Any]],
 ) -> Member:
     own = [other for other in later if _is_of(other, row)]
     call, handle = calls.get(_key(row)), attached.get(_key(row))
@@ -128,16 +128,16 @@ def _member(
     )
 
 
-def _is_of(other: Any, joined: Any) -> bool:
+def _is_of(other: Row[Any], joined: Row[Any]) -> bool:
     """Whether it was told of that stay. Janus's VideoRoom does not say of which handle it was that left."""
     if other.id <= joined.id or (other.feed, other.room) != (joined.feed, joined.room):
         return False
     return _key(other) == _key(joined) or (other.handle is None and other.server == joined.server)
 
 
-def _ended(call: Any) -> int | None:
+def _ended(call: Row[Any] | None) -> int | None:
     return call.ended_us if call is not None else None
 
 
-def _key(row: Any) -> HandleKey:
+def _key(row: Row[Any]) -> HandleKey:
     return row.server, row.session, row.handle

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from appliance.core.deliveries import Deliveries
@@ -303,7 +303,7 @@ def _forget(connection: Connection, item: Event) -> None:
             connection.execute(delete(table).where(table.c.id.in_(old)))
 
 
-def _ids(connection: Connection, query: Any) -> list[int]:
+def _ids(connection: Connection, query: Select[Any]) -> list[int]:
     return list(connection.execute(query.limit(LOOKUP)).scalars())
 
 

@@ -1,7 +1,7 @@
 """Who publishes in a room: a client that joined to, or media from elsewhere that stand for one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from appliance.core.events import SessionDescription
 from appliance.core.peer import AnswerPolicy, MediaSource, OfferLine, PeerConnection, SourceLine
@@ -181,7 +181,7 @@ class NoHandle:
         """The media end."""
         self._ended()
 
-    def later(self, action: Any) -> None:
+    def later(self, action: Callable[[], object]) -> None:
         """Now."""
         action()
 
