@@ -148,8 +148,15 @@ class Line:
         return self._total("nacks_sent")
 
     def _total(self, name: str, substream: int | None = None) -> int:
-        gone = sum(counts[name] for layer, counts in self._retired.items() if substream in {None, layer})
-        return gone + sum(int(getattr(one, name)) for one in self.streams if substream in {None, one.substream})
+        # Asked a dozen times a second of every line, most of which have one source or none.
+        total = 0
+        for one in self.streams:
+            if substream is None or one.substream == substream:
+                total += getattr(one, name)
+        for layer, counts in self._retired.items():
+            if substream is None or layer == substream:
+                total += counts[name]
+        return total
 
     def retire(self, stream: RxStream) -> None:
         """A stream is gone: what it counted stays."""
@@ -160,8 +167,11 @@ class Line:
 
     def latest(self, substream: int | None = None) -> RxStream | None:
         """The stream that was heard last, of all or of one encoding; ``None`` before the first."""
-        streams = (stream for stream in self.streams if substream in {None, stream.substream})
-        return max(streams, key=lambda stream: stream.arrived, default=None)
+        found: RxStream | None = None
+        for stream in self.streams:
+            if substream in (None, stream.substream) and (found is None or stream.arrived > found.arrived):
+                found = stream
+        return found
 
     @property
     def arrived(self) -> float:
