@@ -4,6 +4,8 @@
 
 ANSWER_WAIT_S = 10.0
 """An offer of ours that an application has not answered by then; janus.js answers within a second."""
+RING_WAIT_S = 180.0
+"""The same where somebody has to pick up the phone; SIP gives a call that long (RFC 3261 section 16.6, timer C)."""
 CANDIDATE_WAIT_S = 3.0
 """After the answer. A browser trickles its host candidates within 100 ms; only STUN and TURN take seconds."""
 ICE_WAIT_S = 5.0

@@ -24,6 +24,7 @@ MAX_TRANSPORTS = 32
 COUNTERS_LAG_US = 4_000_000
 """Counters further apart than this tell how much, and no longer when."""
 CONNECTED = {"connected", "ready"}
+_RTCP_COMPONENT = 2
 
 
 class Timeline(Facts):
@@ -63,7 +64,8 @@ class Timeline(Facts):
             # A gap has the time of whoever noticed it, by another clock than the server's.
             self.last_us = max(timestamp_us, self.last_us)
         take = self._TAKERS.get(type(item.event))
-        if take is not None:
+        # RTCP on a component of its own says nothing of the media. (A Janus up to 0.2 had two.)
+        if take is not None and getattr(item.event, "component_id", 1) != _RTCP_COMPONENT:
             take(self, item.event, Mark(timestamp_us, item.id or self.count))
 
     def _inferred(self, item: e.Event) -> None:

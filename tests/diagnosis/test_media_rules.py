@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from appliance.core.events import CandidateAddress, MediaFault, RtcpReport, SlowLink
+from appliance.core.events import CandidateAddress, IceState, MediaFault, RtcpReport, SlowLink
 from tests.diagnosis.build import Call
 from tests.diagnosis.test_clock_and_silence import quiet, reports
 
@@ -459,6 +459,13 @@ def test_a_server_that_tells_nothing_of_media_accuses_nobody() -> None:
     """Its event handler's mask leaves them out, or it has no stats_period: silence is ignorance."""
     assert Call().up(*AV).after(60).code(final=False) == "healthy"
     assert Call().up(*AV).after(60).hangup().code() == "ended_by_app"
+
+
+def test_a_component_for_rtcp_that_fails_harms_nothing() -> None:
+    """As of a Janus of 2017, with a client that multiplexes them."""
+    call = Call().up().media(3).add(IceState(ice="failed", component_id=2)).media(9)
+    assert call.code(final=False) == "healthy"
+    assert call.hangup().code() == "ended_by_app"
 
 
 def test_live_loss_comes_and_goes() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from appliance.core.events import ApiError, CandidateAddress, Connection, DtlsAlert, RemoteCandidate
+from appliance.core.events import ApiError, CandidateAddress, Connection, DtlsAlert, Handle, RemoteCandidate
 from tests.diagnosis.build import Call
 
 Story = Callable[[], Call]
@@ -87,6 +87,12 @@ def relayed_late() -> Call:
 
 HELLO = {"records_received": {"handshake": 6}}
 
+
+def ringing(plugin: str) -> Call:
+    """A handle of a plugin that has somebody to call."""
+    return Call().add(Handle(name="attached", plugin=f"janus.plugin.{plugin}"))
+
+
 HOLDS: list[tuple[str, str, str, Story]] = [
     ("sdp_invalid", "application developer", "certain", lambda: refused(465, "Error parsing SDP")),
     ("sdp_unexpected", "application developer", "certain", lambda: refused(469)),
@@ -98,6 +104,7 @@ HOLDS: list[tuple[str, str, str, Story]] = [
         lambda: Call().offer("audio sendrecv ISAC").answer("audio rejected").after(1),
     ),
     ("no_answer", "application developer", "certain", lambda: Call().offer(owner="local").after(12)),
+    ("no_answer", "application developer", "certain", lambda: ringing("sip").offer(owner="local").after(200)),
     ("no_local_answer", "server operator", "likely", lambda: Call().offer().after(12)),
     (
         "gathering_failed",
@@ -219,6 +226,10 @@ MISSES: list[tuple[str, str, Story]] = [
         lambda: Call().offer("audio sendrecv", "application").answer("audio rejected", "application").after(1),
     ),
     ("no_answer", "in_progress", lambda: Call().offer(owner="local").after(8)),
+    # It rings, here and at the other end.
+    ("no_answer", "in_progress", lambda: ringing("sip").offer(owner="local").after(60)),
+    ("no_local_answer", "in_progress", lambda: ringing("videocall").offer().after(60)),
+    ("no_local_answer", "cancelled", lambda: ringing("sip").offer().after(40).hangup("Close PC")),
     ("no_local_answer", "in_progress", lambda: Call().offer().after(8)),
     ("gathering_failed", "in_progress", lambda: Call().offer().ice("gathering").answer().remote().after(4)),
     ("no_remote_candidates", "in_progress", lambda: Call().offer().local().answer().after(2)),

@@ -4,6 +4,13 @@ from appliance.diagnosis import thresholds as limit
 from appliance.diagnosis.case import Case, Finding
 from appliance.diagnosis.rules.rule import rule
 
+RINGING = {"janus.plugin.sip", "janus.plugin.nosip", "janus.plugin.videocall"}
+"""Plugins whose answers wait for a person."""
+
+
+def _answer_wait_s(case: Case) -> float:
+    return limit.RING_WAIT_S if case.t.plugin in RINGING else limit.ANSWER_WAIT_S
+
 
 @rule(
     phase="signalling",
@@ -86,7 +93,7 @@ def no_answer(case: Case) -> Finding | None:
     if case.t.remote is not None and case.t.remote.event_id > last.event_id:
         return None
     waited = case.since(last.timestamp_us)
-    return Finding([last.event_id], "certain", seconds=round(waited, 1)) if waited >= limit.ANSWER_WAIT_S else None
+    return Finding([last.event_id], "certain", seconds=round(waited, 1)) if waited >= _answer_wait_s(case) else None
 
 
 @rule(
@@ -104,4 +111,4 @@ def no_local_answer(case: Case) -> Finding | None:
     if case.t.up is not None or last is None or last.type != "offer" or case.t.local is not None:
         return None
     waited = case.since(last.timestamp_us)
-    return Finding([last.event_id], "likely", seconds=round(waited, 1)) if waited >= limit.ANSWER_WAIT_S else None
+    return Finding([last.event_id], "likely", seconds=round(waited, 1)) if waited >= _answer_wait_s(case) else None
