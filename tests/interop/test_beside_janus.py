@@ -39,7 +39,6 @@ DIFFERENT = [
     # Rooms.
     Difference("rooms/*six codecs", "", STRICT),
     Difference("rooms/audiocodec|rooms/videocodec", '"error_code"', WORDS),
-    Difference("rooms/rtp_forward|rooms/rtp_forward without streams|rooms/stop_rtp_forward", '"error_code"', WORDS),
     Difference("rooms/* nothing", '"error_code"', "of several elements that are missing another is named"),
     Difference("rooms/* bad room", '"error_code"', "1.1.2 looks for room 0 where it is no number"),
     Difference("participants/join subscriber of *|participants/subscriber with *", '"error_code"', SINCE),
@@ -50,7 +49,7 @@ DIFFERENT = [
     Difference("*/publish|*/publish again|call/* joins|call/publish twice|string_ids/join", '"streams"', SINCE),
     # Calls.
     Difference("call/configure substream 9|call/configure temporal 9|call/moderate no mid", '"error_code"', WORDS),
-    Difference("call/watcher: switch no such mid|call/rtp_forward nobody", '"error_code"', WORDS),
+    Difference("call/watcher: switch no such mid", '"error_code"', WORDS),
     Difference("call/configure no mid", "", STRICT),
     Difference("call/watcher: switch nothing|call/watcher: switch empty", '"error_code"', SINCE),
     Difference("call/watcher: switch no such sub_mid|call/watcher: switch kinds", "", STRICT),

@@ -60,7 +60,7 @@ class Forwarding:
         read(FORWARD, body)
         room.authorize(body)
         self.check_admin(body)
-        publisher = room.participant(self._rooms.ids.read(body, "publisher_id"))
+        publisher = room.feed(self._rooms.ids.read(body, "publisher_id"))
         targets = self._targets(body, publisher)
         there = len(publisher.forwarders) + len(publisher.remotizations)
         if there + len(targets) > self._rooms.config.max_forwarders:
@@ -87,7 +87,7 @@ class Forwarding:
         read(STOP, body)
         room.authorize(body)
         self.check_admin(body)
-        publisher = room.participant(self._rooms.ids.read(body, "publisher_id"))
+        publisher = room.feed(self._rooms.ids.read(body, "publisher_id"))
         if not publisher.drop_forwarder(body["stream_id"]):
             raise RefusedError(Code.NO_SUCH_FEED, f"No such stream ({body['stream_id']})")
         data = {"room": room.id, "publisher_id": publisher.id, "stream_id": body["stream_id"]}

@@ -81,7 +81,7 @@ class Remotizing:
         read(elements, body)
         room.authorize(body)
         self._forwarding.check_admin(body)
-        return room, room.participant(self._rooms.ids.read(body, "publisher_id"))
+        return room, room.feed(self._rooms.ids.read(body, "publisher_id"))
 
     def _publish(self, api: HandleApi | None, data: JsonObject) -> None:
         if api is not None and self._rooms.config.events:

@@ -106,6 +106,12 @@ class Room:
             raise RefusedError(Code.NO_SUCH_FEED, f"No such user {user_id or 0} in room {self.id}")
         return found
 
+    def feed(self, user_id: RoomId | None) -> Participant:
+        """The same, of whom media are wanted. :raises RefusedError: 428, nobody has that id."""
+        if user_id is None or user_id not in self.participants:
+            raise RefusedError(Code.NO_SUCH_FEED, f"No such feed ({user_id or 0})")
+        return self.participants[user_id]
+
     def as_listed(self) -> JsonObject:
         """An item of ``list``."""
         config = self.config

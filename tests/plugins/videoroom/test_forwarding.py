@@ -104,7 +104,7 @@ def test_the_old_way_of_asking(room: tuple[Person, Person], sink: socket.socket)
     [
         ({"host": "192.0.2.1"}, 433, "192.0.2.1 is in none of the networks"),
         ({"host": "example.com"}, 430, "names are not looked up"),
-        ({"publisher_id": 9}, 428, "No such user 9"),
+        ({"publisher_id": 9}, 428, "No such feed (9)"),
         ({"streams": [{"mid": "7", "port": 1}]}, 428, "No such stream with mid '7'"),
         ({"streams": [{"mid": "0", "port": 0}]}, 430, "out of its range"),
         ({"streams": [{"mid": "0", "port": 9, "rtcp_port": 65_536}]}, 430, "rtcp_port is 65536"),

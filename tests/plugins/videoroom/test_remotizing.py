@@ -105,7 +105,7 @@ async def test_what_is_published_later_goes_too(monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize(
     ("changes", "code", "error"),
     [
-        ({"publisher_id": 9}, 428, "No such user 9"),
+        ({"publisher_id": 9}, 428, "No such feed (9)"),
         ({"remote_id": "there"}, 436, "User 1 is published as 'there' already"),
         ({"remote_id": "x" * 1025}, 430, "at most 1024 characters"),
         ({"host": "192.0.2.1"}, 433, "in none of the networks"),
