@@ -108,7 +108,7 @@ class HttpIntake:
     async def start(self, deliver: Deliver) -> None:
         """Listen. :raises OSError: the address can't be had; the message names it."""
         self._deliver = deliver
-        await self._journal.replay(self._once_more, deliver)
+        self._journal.begin(self._once_more, deliver)
         await self._server.start()
 
     async def stop(self) -> None:
@@ -157,6 +157,8 @@ class HttpIntake:
         return not config.password or authorizes(header, config.user, config.password)
 
     async def _take(self, request: web.BaseRequest) -> web.Response:
+        # Who gives up waiting posts it again.
+        await self._journal.ready.wait()
         try:
             async with asyncio.timeout(READ_TIMEOUT):
                 body = await self._body(request)

@@ -32,6 +32,8 @@ PAUSE = 0.05
 """Seconds until it is asked again how far the handlers are; what they passed on since then comes to them twice."""
 ROOM_S = 5.0
 """After a restart a durable handler that stands still is waited for no longer than this."""
+TURN = 20
+"""Messages of an earlier run after which others get their turn."""
 FINISH_S = 2.0
 """For what was taken to be kept, when we are to end."""
 AGAIN_S = 300.0
@@ -78,6 +80,9 @@ class Journal:
         """``name``: the intake's. ``max_mb``: on disk, 0 for no journal. :raises ValueError: it is less."""
         if not 0 <= max_mb < 2**20:
             raise ValueError(f"journal_max_mb: {max_mb} came, wanted 0 or more")
+        self.ready = asyncio.Event()
+        """What an earlier run has left is read, or there was nothing."""
+        self.ready.set()
         self.read_again = 0
         """Messages of an earlier run."""
         self.unwritten = {"full": 0, "disk": 0, "long": 0}
@@ -85,6 +90,7 @@ class Journal:
         self._name = name
         self._max_bytes = int(max_mb * 2**20)
         self._clock = clock
+        self._replaying: asyncio.Task[None] | None = None
         self._spool: Spool | None = None
         self._progress: ProgressOfEach | None = None
         self._deliveries = Deliveries()
@@ -126,19 +132,30 @@ class Journal:
         self._spool, self._progress, self._deliveries = spool, progress, deliveries
         self._run = _Run(max(self._clock.wall_us(), self._marks.newest + 1), os.urandom(8))
 
-    async def replay(self, read: Read, deliver: Deliver) -> None:
-        """Read what an earlier run has left, in its order; the events go through ``deliver``."""
+    def begin(self, read: Read, deliver: Deliver) -> None:
+        """Read what an earlier run has left, in its order; the events go through ``deliver``.
+
+        Nothing new is to be read before :attr:`ready`.
+        """
         if self._spool is None or not self._spool.unread:
             return
         logger.info("intake.%s: reading %d messages of an earlier run again", self._name, self._spool.unread)
+        self.ready.clear()
+        self._replaying = asyncio.create_task(self._replay(self._spool, read, deliver), name=f"{self._name} journal")
+
+    async def _replay(self, spool: Spool, read: Read, deliver: Deliver) -> None:
         patience = self._clock.monotonic() + ROOM_S
-        while records := self._spool.take(TAKE_BYTES):
-            for record in records:
-                # One turn of the loop at least, so that the handlers have theirs.
-                await asyncio.sleep(0)
-                await self._room(patience)
-                await self._once_more(record, read, deliver)
+        try:
+            while records := spool.take(TAKE_BYTES):
+                for record in records:
+                    if self.read_again % TURN == 0:
+                        await asyncio.sleep(0)
+                    await self._room(patience)
+                    await self._once_more(record, read, deliver)
+        except Exception:
+            logger.exception("intake.%s: the journal of an earlier run can't be read to its end", self._name)
         self._again_until = self._clock.monotonic() + AGAIN_S
+        self.ready.set()
 
     async def _room(self, patience: float) -> None:
         progress = self._progress
@@ -170,9 +187,12 @@ class Journal:
         if self._spool is None:
             return
         assert self._progress is not None
+        if self._replaying is not None:
+            self._replaying.cancel()
+            await asyncio.gather(self._replaying, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(FINISH_S):
-                while self._waiting:
+                while self._waiting and self._waiting[0].last is not None:
                     self._progress.hurry()
                     self._forget_kept()
                     if self._waiting:
@@ -229,10 +249,19 @@ class Journal:
         self._waiting.append(entry)
         try:
             yield
-        finally:
-            entry.last = self._progress.last_number
-            if self._timer is None and self._spool is not None:
-                self._timer = self._clock.call_later(PAUSE, self._look)
+        except asyncio.CancelledError:
+            # We are to end, and it is not read to its end: the next start does that.
+            raise
+        except Exception:
+            self._is_read(entry)
+            raise
+        self._is_read(entry)
+
+    def _is_read(self, entry: _Entry) -> None:
+        assert self._progress is not None
+        entry.last = self._progress.last_number
+        if self._timer is None and self._spool is not None:
+            self._timer = self._clock.call_later(PAUSE, self._look)
 
     def _noting(self, deliver: Deliver, run: bytes, index: int, place: int, tag: int) -> Noting:
         assert self._progress is not None

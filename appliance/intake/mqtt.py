@@ -1,5 +1,6 @@
 """Takes what Janus's mqttevh publishes, on one topic or on one for each type of event."""
 
+import asyncio
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -59,6 +60,7 @@ class MqttIntake:
             self._subscribe,
         )
         self._subscribed = False
+        self._starting: asyncio.Task[None] | None = None
         self._journal = Journal(self.name, config.journal_max_mb, clock)
         self.reader = Reader(self.name, max_bytes=config.max_message_bytes, journal=self._journal)
 
@@ -74,11 +76,18 @@ class MqttIntake:
     async def start(self, deliver: Deliver) -> None:
         """Begin to connect; the broker need not be there yet."""
         self.reader.deliver = deliver
-        await self.reader.replay()
+        self.reader.replay()
+        self._starting = asyncio.create_task(self._start(), name="mqtt intake")
+
+    async def _start(self) -> None:
+        await self._journal.ready.wait()
         self._keeper.start()
 
     async def stop(self) -> None:
         """Close."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
         await self._keeper.stop()
         await self._journal.stop()
 

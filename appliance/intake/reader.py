@@ -58,10 +58,10 @@ class Reader:
         with self.journal.keeping(data, len(items), self.deliver) as keeping:
             return await self._read_all(items, source, keeping)
 
-    async def replay(self) -> None:
-        """Read what the journal holds of an earlier run."""
+    def replay(self) -> None:
+        """Begin to read what the journal holds of an earlier run."""
         if self.journal is not None and self.deliver is not None:
-            await self.journal.replay(self._once_more, self.deliver)
+            self.journal.begin(self._once_more, self.deliver)
 
     async def _once_more(self, data: bytes, deliver: Deliver) -> None:
         await self.read(data, "the journal", deliver=deliver)

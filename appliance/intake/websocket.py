@@ -86,7 +86,7 @@ class WebSocketIntake:
     async def start(self, deliver: Deliver) -> None:
         """Listen. :raises OSError: the address can't be had; the message names it."""
         self.reader.deliver = deliver
-        await self.reader.replay()
+        self.reader.replay()
         await self._server.start()
 
     async def stop(self) -> None:
@@ -116,6 +116,7 @@ class WebSocketIntake:
             compress=False,
             timeout=2.0,
         )
+        await self._journal.ready.wait()
         await socket.prepare(request)
         self._sockets.add(socket)
         self.connections += 1

@@ -18,6 +18,7 @@ from appliance.core.events import Event
 from appliance.intake import dialect
 from appliance.intake.http import HttpIntake, HttpIntakeConfig
 from tests.clock import FakeClock
+from tests.intake.pushed import until
 
 TRACE = Path(__file__).parent.parent / "data/janus-1.4/aiortc_echo_combined.jsonl"
 EVENT = {"type": 1, "timestamp": 1, "session_id": 7, "event": {"name": "created"}}
@@ -116,6 +117,16 @@ async def test_a_server_that_heard_no_answer_repeats_itself_in_vain() -> None:
         assert outcomes(intake) == {"ok": 2, "malformed": 2, "refused": 0, "duplicate": 2}
     finally:
         await intake.stop()
+
+
+async def test_a_post_waits_until_the_journal_of_an_earlier_run_is_read() -> None:
+    async with listening() as (intake, got):
+        intake._journal.ready.clear()
+        posting = asyncio.create_task(post(intake, EVENT))
+        await until(lambda: intake._running == 1)
+        assert got == []
+        intake._journal.ready.set()
+        assert (await posting)[0] == 200 and len(got) == 1
 
 
 async def test_compressed_bodies_are_read() -> None:

@@ -13,7 +13,7 @@ import pytest
 from appliance.core.bus import EventBus
 from appliance.core.deliveries import Deliveries, Origin
 from appliance.core.events import Event, EventType
-from appliance.core.intake import KeepsJournal
+from appliance.core.intake import Deliver, KeepsJournal
 from appliance.core.stamp import Stamper
 from appliance.intake import dialect
 from appliance.intake.http import HttpIntake, HttpIntakeConfig
@@ -98,7 +98,8 @@ async def run(folder: Path, **options: Any) -> AsyncIterator[Run]:
     """Killed at the end: nothing is kept any more, and nothing closed but the descriptors."""
     made = Run(folder, **options)
     async with made.bus:
-        await made.reader.replay()
+        made.reader.replay()
+        await made.journal.ready.wait()
         await made.handled()
         yield made
         spool = made.journal._spool
@@ -309,6 +310,7 @@ async def test_each_intake_reads_its_journal_before_anything_new(tmp_path: Path,
         keeps: KeepsJournal = intake
         keeps.keep_in(tmp_path, later.bus, later.deliveries)
         await intake.start(later.deliver)
+        await intake._journal.ready.wait()
         await later.handled()
         assert times(later.store.got) == [1, 2]
         counts = {counter.name: counter.value for counter in intake.measure()}
@@ -329,6 +331,31 @@ async def test_what_is_read_in_the_moment_it_comes_is_kept_too(tmp_path: Path) -
         assert times(second.store.got) == [1, 2]
 
 
+async def test_an_end_while_the_journal_is_read_leaves_the_rest(tmp_path: Path) -> None:
+    async with run(tmp_path) as first:
+        for number in range(3):
+            await first.reader.read(message(number, number + 10))
+    second = Run(tmp_path)
+    begun = asyncio.Event()
+
+    async def read(data: bytes, deliver: Deliver) -> None:
+        for count, item in enumerate(dialect.read(json.loads(data))):
+            deliver(item)
+            if item.timestamp == 1 and not count:
+                begun.set()
+                await asyncio.Event().wait()
+
+    async with second.bus:
+        second.journal.begin(read, second.deliver)
+        await begun.wait()
+        await second.handled()
+        second.store.held = None
+        await second.journal.stop()
+    assert times(second.store.got) == [0, 10, 1]
+    async with run(tmp_path) as third:
+        assert times(third.store.got) == [1, 11, 2, 12]
+
+
 async def test_what_waits_for_a_store_is_not_given_to_a_run_without_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -343,7 +370,8 @@ async def test_what_waits_for_a_store_is_not_given_to_a_run_without_it(
     async with without.bus:
         journal = Journal("http", 1, without.clock)
         journal.open(tmp_path, without.bus, without.deliveries)
-        await journal.replay(without.reader._once_more, without.deliver)
+        journal.begin(without.reader._once_more, without.deliver)
+        assert journal.ready.is_set()
         await journal.stop()
     assert "intake.http: the journal waits for a start with handler store" in caplog.text
     assert without.hep.got == []
