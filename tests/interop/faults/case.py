@@ -190,4 +190,4 @@ def check(cases: Sequence[Case], outcomes: dict[str, Outcome]) -> None:
     """Every case, live and from its recording, in one comparison of those that differ."""
     both = {case.name: (_found(case, outcomes[case.name]), _wanted(case)) for case in cases}
     wrong = {name: f"{found}, wanted {wanted}" for name, (found, wanted) in both.items() if found != wanted}
-    assert wrong == {}
+    assert not wrong, wrong
