@@ -5,6 +5,7 @@ import gzip
 import json
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ async def test_the_store_keeps_it_and_the_metrics_count_it(tmp_path: Path) -> No
     said: list[str] = []
     options = Options(store=str(tmp_path / "calls.db"), metrics=True)
     assert await replay([CLOSED], options, said.append, said.append) == 0
-    with sqlite3.connect(tmp_path / "calls.db") as database:
+    with closing(sqlite3.connect(tmp_path / "calls.db")) as database:
         assert database.execute("SELECT count(*) FROM calls").fetchone() == (1,)
         assert database.execute("SELECT count(*) FROM sdps").fetchone() == (2,)
     counted = [line for line in "\n".join(said).splitlines() if line.startswith("appliance_handle_rtp_packets_total")]
