@@ -117,12 +117,14 @@ class Case:
         return any(track.last is not None for track in self.t.of_mid(mid))
 
     def stopped(self, mid: str) -> tuple[float, Track] | None:
-        """Seconds since the last layer of that mid stopped; ``None`` while one flows or none ever did."""
+        """Seconds since the last layer of that mid stopped, of the time in which it was owed (not of a hold before);
+        ``None`` while one flows or none ever did.
+        """
         tracks = [track for track in self.t.of_mid(mid) if track.received_us is not None]
         if not tracks or any(track.stopped_us is None for track in tracks):
             return None
         last = max(tracks, key=lambda track: track.stopped_us or 0)
-        return self.since(last.stopped_us), last
+        return self.since(max(last.stopped_us or 0, self.t.expected_since.get(mid, 0))), last
 
     @cached_property
     def all_stopped(self) -> list[tuple[float, Track]]:

@@ -461,6 +461,15 @@ def test_a_server_that_tells_nothing_of_media_accuses_nobody() -> None:
     assert Call().up(*AV).after(60).hangup().code() == "ended_by_app"
 
 
+def test_a_hold_that_was_agreed_on_is_no_pause_afterwards() -> None:
+    """A camera that comes back after half a minute is not late at once."""
+    call = Call().up(*AV).both(9)
+    call.offer("audio sendrecv", "video inactive").answer("audio sendrecv", "video inactive")
+    call.both(30, video={"rate": 0, "sent": 0}).offer(*AV).answer(*AV).both(2, video={"rate": 0})
+    assert call.code(final=False) == "healthy"
+    assert call.both(6, video={"rate": 0}).code(final=False) == "media_stopped"
+
+
 def test_a_component_for_rtcp_that_fails_harms_nothing() -> None:
     """As of a Janus of 2017, with a client that multiplexes them."""
     call = Call().up().media(3).add(IceState(ice="failed", component_id=2)).media(9)
