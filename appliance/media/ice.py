@@ -24,6 +24,7 @@ from appliance.wire import stun
 
 PROBE_INTERVAL = 5.0
 """Seconds between probes of the selected pair; until nomination every tick probes every pair."""
+_GRACE_SECONDS = 0.1
 SILENT_PAIR = 1.5
 """Seconds without a request after which a selected pair yields to any other that is nominated."""
 DOUBT = 1.5
@@ -264,7 +265,8 @@ class IceAgent:
         """The pairs that are to be checked at this tick."""
         if self._awaiting_pair:
             return list(self.pairs)
-        if self.selected is not None and now >= self._next_probe:
+        # Of two ticks the second may come a little early: without grace, a probe would wait for the next one.
+        if self.selected is not None and now >= self._next_probe - _GRACE_SECONDS:
             self._next_probe = now + PROBE_INTERVAL
             return [self.selected]
         return []
