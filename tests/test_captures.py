@@ -136,8 +136,7 @@ def test_the_integrity_of_each_check_holds_with_the_password_from_the_sdp(name: 
 
 @pytest.mark.parametrize(("name", "fields", "data"), of_kind("dtls"))
 def test_dtls(name: str, fields: dict[str, Any], data: bytes) -> None:
-    assert dtls.is_dtls(data)
-    records = dtls.records(data)
+    records = list(dtls.records(data))
     assert b"".join(dtls.split_records(data)) == data
     assert len(records) == len(fields["dtls"])
     for record, told in zip(records, fields["dtls"], strict=True):
@@ -157,7 +156,7 @@ def test_dtls(name: str, fields: dict[str, Any], data: bytes) -> None:
                     "fragment_offset": message.fragment_offset,
                     "fragment_length": len(message.fragment),
                 }
-                for message in dtls.handshakes(record)
+                for message in dtls.handshakes(record.fragment)
             ] == told["handshakes"]
 
 
@@ -234,10 +233,10 @@ def test_the_bad_fingerprint_ends_in_an_encrypted_alert() -> None:
         for fields, data in datagrams("dtls_badfp")
         if "dtls" in fields
         for record in dtls.records(data)
-        if record.content_type is dtls.ContentType.ALERT
+        if record.content_type == dtls.ContentType.ALERT
     ]
     assert alerts
-    assert not any(record.is_plaintext for record in alerts)
+    assert all(record.epoch for record in alerts)
 
 
 def test_the_ice_restart_changes_the_user_names() -> None:

@@ -20,11 +20,9 @@ from appliance.media.flight import Flight
 from appliance.media.handshake import PeerHandshake
 from appliance.media.identity import DtlsIdentity, fingerprint_of, preferred
 from appliance.wire.description import Fingerprint
-from appliance.wire.dtls import alert_name
+from appliance.wire.dtls import alert_name, content_name, split_records
 
-__all__ = ["CONTENT_TYPES", "STAGES", "Dtls", "DtlsIdentity", "DtlsObserver", "DtlsStage", "records"]
-
-CONTENT_TYPES = {20: "change_cipher_spec", 21: "alert", 22: "handshake", 23: "application_data"}
+__all__ = ["STAGES", "Dtls", "DtlsIdentity", "DtlsObserver", "DtlsStage"]
 
 _EXPORTER_LABEL = b"EXTRACTOR-dtls_srtp"
 
@@ -133,7 +131,7 @@ class Dtls:
 
     def receive(self, datagram: bytes) -> None:
         """Take a datagram of the peer. Never raises by what it holds."""
-        received = records(datagram)
+        received = split_records(datagram)
         self._count_received(received)
         if self.stage not in {DtlsStage.TRYING, DtlsStage.CONNECTED}:
             return
@@ -295,7 +293,7 @@ class Dtls:
             try:
                 written.append(self._connection.bio_read(65_536))
             except SSL.Error:
-                return records(b"".join(written))
+                return split_records(b"".join(written))
 
     def _put(self, flight: list[bytes]) -> None:
         """Send records. Memory BIOs lose the bounds of datagrams, so they are drawn anew."""
@@ -319,19 +317,6 @@ class Dtls:
             self.heard.take(record)
 
 
-def records(data: bytes) -> list[bytes]:
-    """The DTLS records of a datagram; what is cut short is left out."""
-    found: list[bytes] = []
-    offset = 0
-    while offset + 13 <= len(data):
-        end = offset + 13 + int.from_bytes(data[offset + 11 : offset + 13], "big")
-        if end > len(data):
-            break
-        found.append(data[offset:end])
-        offset = end
-    return found
-
-
 def _increment(counts: dict[str, int], content_type: int) -> None:
-    name = CONTENT_TYPES.get(content_type, "other")
+    name = content_name(content_type)
     counts[name] = counts.get(name, 0) + 1

@@ -352,7 +352,7 @@ async def test_our_handshake_flights_fit_any_path(call: Call) -> None:
     def watch(data: bytes) -> bool:
         if 19 < data[0] < 64:
             sizes.append(len(data))
-            assert records(data)
+            assert list(records(data))
         return True
 
     client.listener = watch

@@ -4,8 +4,9 @@ import pytest
 from OpenSSL import SSL
 
 from appliance.core.events import DtlsAlert
-from appliance.media.dtls import Dtls, DtlsStage, records
+from appliance.media.dtls import Dtls, DtlsStage
 from appliance.media.flight import INITIAL_LEAST, INITIAL_UNKNOWN, MOST
+from appliance.wire.dtls import split_records
 from tests.clock import FakeClock
 from tests.media.client import IDENTITY
 
@@ -45,7 +46,7 @@ class End:
 
 
 def _records(datagrams: list[bytes]) -> list[bytes]:
-    return [record for data in datagrams for record in records(data)]
+    return [record for data in datagrams for record in split_records(data)]
 
 
 def numbers(datagrams: list[bytes]) -> list[bytes]:

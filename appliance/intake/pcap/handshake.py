@@ -1,14 +1,13 @@
 """A DTLS handshake as a bystander sees it: hellos, certificates, alerts in clear; what is encrypted is counted."""
 
 import hashlib
-from collections.abc import Iterator
 
-from appliance.wire.dtls import HANDSHAKE_NAMES, alert_name
+from appliance.wire.dtls import ContentType, alert_name, content_name, handshakes, records
+from appliance.wire.dtls import Handshake as Message
 
 MAX_CERTIFICATE = 64 * 1024
 _HASHES = frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"})
 """RFC 8122 section 5, without the two that nobody may use."""
-CONTENT_NAMES = {20: "change_cipher_spec", 21: "alert", 22: "handshake", 23: "application_data"}
 _VERSIONS = {0xFEFF: "DTLSv1", 0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
 _CIPHERS = {
     0xC02B: "ECDHE-ECDSA-AES128-GCM-SHA256", 0xC02C: "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -88,23 +87,25 @@ class Handshake:
         side = self.sides[side_index]
         if self.first_us is None:
             self.first_us = timestamp_us
-        for kind, epoch, content in _records(data):
-            name = CONTENT_NAMES.get(kind, "other")
+        for record in records(data):
+            kind, content = record.content_type, record.fragment
+            name = content_name(kind)
             side.records[name] = side.records.get(name, 0) + 1
-            if epoch:
-                side.last = "finished" if kind == 22 else side.last
-                if kind == 22 and side.finished_us is None:
+            if record.epoch:
+                side.last = "finished" if kind == ContentType.HANDSHAKE else side.last
+                if kind == ContentType.HANDSHAKE and side.finished_us is None:
                     side.finished_us = timestamp_us
-                elif kind == 21 and side.closed_us is None:
+                elif kind == ContentType.ALERT and side.closed_us is None:
                     side.closed_us = timestamp_us
-            elif kind == 21 and len(content) == 2 and side.alert is None:
+            elif kind == ContentType.ALERT and len(content) == 2 and side.alert is None:
                 side.alert = (timestamp_us, content[0], content[1])
-            elif kind == 22:
-                for message, size, offset, fragment in _messages(content):
-                    self._message(timestamp_us, side, HANDSHAKE_NAMES.get(message, ""), size, offset, fragment)
+            elif kind == ContentType.HANDSHAKE:
+                for message in handshakes(content):
+                    self._message(timestamp_us, side, message)
         return True
 
-    def _message(self, timestamp_us: int, side: Side, name: str, size: int, offset: int, content: bytes) -> None:
+    def _message(self, timestamp_us: int, side: Side, message: Message) -> None:
+        name, offset, content = message.name, message.fragment_offset, message.fragment
         side.last = name or "other"
         if name == "client_hello":
             side.is_client = True
@@ -119,7 +120,7 @@ class Handshake:
             side.random = content[2:34]
             self._server_hello(content)
         elif name == "certificate":
-            side.fragment(size, offset, content)
+            side.fragment(message.length, offset, content)
 
     def _server_hello(self, content: bytes) -> None:
         at = 35 + content[34] if len(content) > 34 else 0
@@ -147,21 +148,3 @@ class Handshake:
             return None
         index, timestamp_us, level, code = min(found, key=lambda entry: entry[1])
         return index, timestamp_us, level, code, alert_name(code)
-
-
-def _records(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    at = 0
-    while at + 13 <= len(data) and data[at + 1] == 0xFE:
-        size = data[at + 11] << 8 | data[at + 12]
-        yield data[at], data[at + 3] << 8 | data[at + 4], data[at + 13 : at + 13 + size]
-        at += 13 + size
-
-
-def _messages(content: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    at = 0
-    while at + 12 <= len(content):
-        size = int.from_bytes(content[at + 1 : at + 4], "big")
-        offset = int.from_bytes(content[at + 6 : at + 9], "big")
-        length = int.from_bytes(content[at + 9 : at + 12], "big")
-        yield content[at], size, offset, content[at + 12 : at + 12 + length]
-        at += 12 + length
