@@ -15,8 +15,8 @@ from appliance.media.path import MediaPath
 from appliance.wire import rtcp
 
 CNAME = "janus"
-REMB_INTERVAL = 1.0
-"""Seconds between two bitrate caps."""
+REMB_INTERVAL = 0.9
+"""Seconds between two bitrate caps: one goes with each second's reports, which may come a little early."""
 RELAY_INTERVAL = 0.2
 """Seconds between two estimates that are passed on."""
 BOTTLENECK = 0.8
