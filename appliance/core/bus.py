@@ -249,9 +249,10 @@ class EventBus:
         place = NOWHERE if self._whereabouts is None else self._whereabouts.of(item)
         # Once for all of them.
         size, now = size_of(item), self._clock.monotonic()
-        told_before = replace(item, replayed=True) if self._had else item
+        had = self._had
         for subscription in self._subscriptions:
-            one = told_before if subscription.name in self._had else item
+            # Hardly ever, and asked for every event.
+            one = replace(item, replayed=True) if had and subscription.name in had else item
             if subscription.selector is None:
                 subscription.put(one, size, now)
             else:
