@@ -7,7 +7,7 @@ an exchange of Janus's bound to the one before the shares, and a relay that shar
 import asyncio
 import json
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from appliance.intake.http import HttpIntake, HttpIntakeConfig
 from appliance.intake.mqtt import MqttIntake, MqttIntakeConfig
 from appliance.intake.rabbitmq import RabbitMqIntake, RabbitMqIntakeConfig
 from appliance.intake.websocket import WebSocketIntake, WebSocketIntakeConfig
-from appliance.net.rabbitmq import RabbitMqConfig, connect
+from appliance.net.rabbitmq import ERRORS, RabbitMqConfig, connect
 from appliance.supervisor import Child
 from tests.intake.pushed import until
 from tests.peers.janus import janus
@@ -56,6 +56,18 @@ def relay(folder: Path, port: int) -> Child:
     return Child("collector", [*settings, "collect"])
 
 
+async def until_it_reads(port: int) -> None:
+    """It is ready before it has its queue: a broker may come later. What is published before that is for nobody."""
+    async with asyncio.timeout(20):
+        while True:
+            async with connect(RabbitMqConfig(port=port), "guest", name="test") as broker:
+                with suppress(*ERRORS):
+                    found = await broker.channel.declare_queue("relay", passive=True)
+                    if found.declaration_result.consumer_count:
+                        return
+            await asyncio.sleep(0.05)
+
+
 async def main(folder: Path) -> None:
     async with AsyncExitStack() as stack:
         amqp = stack.enter_context(rabbitmq(folder / "rabbitmq"))
@@ -84,6 +96,7 @@ async def main(folder: Path) -> None:
         relaying = relay(folder / "relay", amqp.port)
         await relaying.start()
         stack.push_async_callback(relaying.stop)
+        await until_it_reads(amqp.port)
         handlers = {
             "wsevh": f'backend = "{websocket.url}/any/path"',
             "rabbitmqevh": f'host = "127.0.0.1" port = {amqp.port} username = "guest" password = "guest" '
