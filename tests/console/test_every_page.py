@@ -7,17 +7,14 @@ from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, expect
 
 from appliance.console.servers import ServerRoutes, client_of
-from appliance.console.settings import ServerAddress
 from tests.console.recorded import MemoryArchive
+from tests.console.recorded_janus import RecordedJanus, serving
 from tests.console.serve import application, filled_archive
 from tests.console.test_api import only
 from tests.console.test_browser import served
-from tests.console.test_servers import SECRET, RecordedJanus
 from tests.peers.chromium import chromium
 from tests.peers.npm import installed
 
@@ -69,14 +66,11 @@ async def complaints(page: Page, rules: dict[str, Any]) -> list[str]:
 async def test_every_page_passes_axe(browser: Browser, tmp_path: Path) -> None:
     axe = (installed("axe-core@4.14.1") / "axe-core" / "axe.min.js").read_text("utf-8")
     archive = filled_archive(time.time_ns() // 1000 - 3_600_000_000)
-    (tmp_path / "secret").write_text(SECRET)
-    janus = web.Application()
-    janus.router.add_post("/{path:.*}", RecordedJanus().answer)
-    peer = TestServer(janus)
-    await peer.start_server()
-    address = ServerAddress(name="janus-ref", url=str(peer.make_url("/admin")), secret_file=str(tmp_path / "secret"))
     found: dict[str, list[str]] = {}
-    async with served(application(archive, servers=ServerRoutes([client_of(address)], archive))) as url:
+    async with (
+        serving(RecordedJanus(), tmp_path) as janus,
+        served(application(archive, servers=ServerRoutes([client_of(janus)], archive))) as url,
+    ):
         varied = {"/", "/live", f"/call/{only(archive, 'opaque-dtls_badfp')}"}
         page = await browser.new_page()
         for path, ready in pages(archive):
@@ -93,5 +87,4 @@ async def test_every_page_passes_axe(browser: Browser, tmp_path: Path) -> None:
                 if said:
                     found[f"{path} {colours} {width}"] = said
         await page.close()
-    await peer.close()
     assert found == {}

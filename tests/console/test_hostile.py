@@ -8,17 +8,14 @@ from urllib.parse import quote
 import msgspec
 import pytest
 import pytest_asyncio
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, expect
 
 from appliance.console.servers import ServerRoutes, client_of
-from appliance.console.settings import ServerAddress
 from appliance.core.events import Event
 from tests.console.recorded import MemoryArchive, recorded
+from tests.console.recorded_janus import RecordedJanus, serving
 from tests.console.serve import application
 from tests.console.test_browser import Watched, served
-from tests.console.test_servers import SECRET, RecordedJanus
 from tests.peers.chromium import chromium
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
@@ -84,14 +81,11 @@ async def test_markup_stays_text_on_every_page(browser: Browser, tmp_path: Path)
     archive = MemoryArchive()
     for name in ("videoroom_http", "loss_slowlink", "dtls_badfp"):
         archive.add(map(hostile, recorded(name)))
-    (tmp_path / "secret").write_text(SECRET)
-    janus = web.Application()
-    janus.router.add_post("/{path:.*}", HostileJanus().answer)
-    peer = TestServer(janus)
-    await peer.start_server()
-    address = ServerAddress(name="janus-ref", url=str(peer.make_url("/admin")), secret_file=str(tmp_path / "secret"))
     calls = sorted(archive.summaries, key=lambda one: archive.summaries[one].started_us)
-    async with served(application(archive, servers=ServerRoutes([client_of(address)], archive))) as url:
+    async with (
+        serving(HostileJanus(), tmp_path) as janus,
+        served(application(archive, servers=ServerRoutes([client_of(janus)], archive))) as url,
+    ):
         page = await browser.new_page(viewport={"width": 1280, "height": 900})
         shown, asked = Watched(page, url), quote(MARKUP, safe="")
         assert MARKUP in await harmless(page, url, ".calls tbody tr")
@@ -112,4 +106,3 @@ async def test_markup_stays_text_on_every_page(browser: Browser, tmp_path: Path)
         await harmless(page, f"{url}/code/{asked}", "[role=alert]")
         assert not [said for said in shown.complaints if not said.startswith("Failed to load resource")]
         await page.close()
-    await peer.close()

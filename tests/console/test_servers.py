@@ -1,12 +1,10 @@
 """What a server has now, asked of a real Janus's recorded Admin API."""
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from appliance.console.servers import MAX_SESSIONS, ServerRoutes, client_of
@@ -14,67 +12,25 @@ from appliance.console.settings import ServerAddress
 from appliance.net.admin_client import AdminRefusedError
 from appliance.net.link_connection import RequestRefusedError
 from tests.console.recorded import MemoryArchive
+from tests.console.recorded_janus import SECRET, RecordedJanus, serving
 from tests.console.serve import application
 from tests.console.test_api import only
 
-RECORDED = Path(__file__).parent.parent / "data" / "janus-1.4" / "admin.api.jsonl"
-SECRET = "janusoverlord"
 SESSION, HANDLE = 7624429535209244, 2492544362644531
 
 Client = TestClient[Any, Any]
 
 
-class RecordedJanus:
-    """Answers as the real one did; a request that was not recorded gets 404."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.answers: dict[tuple[str, str], dict[str, Any]] = {}
-        self.garbled: bytes | None = None
-        for line in RECORDED.read_text().splitlines():
-            exchange = json.loads(line)
-            if exchange.get("request", {}).get("admin_secret") == SECRET:
-                key = exchange["path"], exchange["request"]["janus"]
-                known = self.answers.get(key)
-                # The first that says something: lists are empty before and after the recorded call.
-                if known is None or not known.get("sessions", True):
-                    self.answers[key] = exchange["response"]
-
-    async def answer(self, request: web.Request) -> web.Response:
-        message = await request.json()
-        self.asked.append({"path": request.path} | message)
-        if self.garbled is not None:
-            return web.Response(body=self.garbled)
-        if message["janus"] != "info" and message.get("admin_secret") != SECRET:
-            error = {"code": 403, "reason": "Unauthorized request (wrong or missing secret/token)"}
-            return web.json_response({"janus": "error", "error": error})
-        found = self.answers.get((request.path, message["janus"]))
-        if found is None:
-            return web.Response(status=404)
-        return web.json_response(found | {"transaction": message["transaction"]})
-
-
 @pytest.fixture
-async def janus() -> AsyncIterator[tuple[RecordedJanus, str]]:
+async def janus(tmp_path: Path) -> AsyncIterator[tuple[RecordedJanus, ServerAddress]]:
     recorded = RecordedJanus()
-    app = web.Application()
-    app.router.add_post("/{path:.*}", recorded.answer)
-    server = TestServer(app)
-    await server.start_server()
-    yield recorded, str(server.make_url("/admin"))
-    await server.close()
+    async with serving(recorded, tmp_path) as address:
+        yield recorded, address
 
 
 @pytest.fixture
-def secret_file(tmp_path: Path) -> str:
-    (tmp_path / "secret").write_text(SECRET)
-    return str(tmp_path / "secret")
-
-
-@pytest.fixture
-async def client(archive: MemoryArchive, janus: tuple[RecordedJanus, str], secret_file: str) -> AsyncIterator[Client]:
-    address = ServerAddress(name="janus-ref", url=janus[1], secret_file=secret_file)
-    servers = ServerRoutes([client_of(address)], archive)
+async def client(archive: MemoryArchive, janus: tuple[RecordedJanus, ServerAddress]) -> AsyncIterator[Client]:
+    servers = ServerRoutes([client_of(janus[1])], archive)
     async with TestClient(TestServer(application(archive, servers=servers))) as made:
         yield made
 
@@ -114,7 +70,9 @@ async def test_a_server_its_sessions_and_their_handles(client: Client) -> None:
     assert handle["info"]["plugin_specific"]["audio_codec"] == "opus"
 
 
-async def test_what_is_changed_arrives_as_janus_wants_it(client: Client, janus: tuple[RecordedJanus, str]) -> None:
+async def test_what_is_changed_arrives_as_janus_wants_it(
+    client: Client, janus: tuple[RecordedJanus, ServerAddress]
+) -> None:
     place = f"/api/servers/janus-ref/sessions/{SESSION}"
     await post(client, f"{place}/handles/{HANDLE}/hangup")
     await post(client, f"{place}/destroy")
@@ -142,14 +100,14 @@ async def test_what_is_changed_arrives_as_janus_wants_it(client: Client, janus: 
     ],
 )
 async def test_a_setting_that_is_none_is_not_passed_on(
-    client: Client, janus: tuple[RecordedJanus, str], value: Any, message: str
+    client: Client, janus: tuple[RecordedJanus, ServerAddress], value: Any, message: str
 ) -> None:
     said = await post(client, "/api/servers/janus-ref/settings", value, status=400)
     assert message in said["error"]["message"] and janus[0].asked == []
 
 
 async def test_a_call_is_hung_up_where_it_is(
-    client: Client, archive: MemoryArchive, janus: tuple[RecordedJanus, str]
+    client: Client, archive: MemoryArchive, janus: tuple[RecordedJanus, ServerAddress]
 ) -> None:
     call = archive.summaries[only(archive, "opq-echo_http")]
     path = f"/admin/{call.session_id}/{call.handle_id}"
@@ -200,7 +158,7 @@ async def test_an_id_that_is_none_is_refused(client: Client, path: str) -> None:
 
 
 async def test_what_is_not_there_and_what_can_not_be_reached(
-    client: Client, janus: tuple[RecordedJanus, str], archive: MemoryArchive
+    client: Client, janus: tuple[RecordedJanus, ServerAddress], archive: MemoryArchive
 ) -> None:
     await get(client, "/api/servers/another", 404)
     assert (await get(client, "/api/servers/janus-ref/sessions/1234", 404))["error"]["message"] == (
@@ -222,24 +180,24 @@ async def test_what_is_not_there_and_what_can_not_be_reached(
     ],
 )
 async def test_an_answer_that_is_none_is_said_to_be(
-    client: Client, janus: tuple[RecordedJanus, str], body: bytes, message: str
+    client: Client, janus: tuple[RecordedJanus, ServerAddress], body: bytes, message: str
 ) -> None:
     janus[0].garbled = body
     assert message in (await get(client, "/api/servers/janus-ref", 502))["error"]["message"]
 
 
 async def test_a_wrong_secret_is_the_servers_refusal_and_is_not_shown(
-    janus: tuple[RecordedJanus, str], tmp_path: Path
+    janus: tuple[RecordedJanus, ServerAddress], tmp_path: Path
 ) -> None:
     (tmp_path / "wrong").write_text("not this one")
-    client = client_of(ServerAddress(name="j", url=janus[1], secret_file=str(tmp_path / "wrong")))
+    client = client_of(ServerAddress(name="j", url=janus[1].url, secret_file=str(tmp_path / "wrong")))
     with pytest.raises(AdminRefusedError, match=r"Unauthorized request .* \(403\)$") as refusal:
         await client.ask("list_sessions")
     assert "not this one" not in str(refusal.value)
     await client.close()
 
 
-async def test_a_great_many_sessions_are_cut(client: Client, janus: tuple[RecordedJanus, str]) -> None:
+async def test_a_great_many_sessions_are_cut(client: Client, janus: tuple[RecordedJanus, ServerAddress]) -> None:
     many = list(range(1, 100_001))
     janus[0].answers["/admin", "list_sessions"] = {"janus": "success", "sessions": [*many, "x", None]}
     server = await get(client, "/api/servers/janus-ref")
