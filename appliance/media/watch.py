@@ -68,7 +68,7 @@ class Watch:
         self._heard = self._clock.monotonic()
 
     def came_up(self) -> None:
-        """From here on ticks count from now: statistics come a whole period after the PeerConnection came up."""
+        """From here on ticks count from now: statistics come a period after the PeerConnection came up, less a slot."""
         now = self._clock.monotonic()
         self._next_second = self._next_report = now + TICK
         self._next_stats = now + self.config.stats_period
